@@ -1,0 +1,29 @@
+//! Wires create-intent: configuration, telemetry, clients, run.
+
+use std::sync::Arc;
+
+use create_intent::CreateIntentFunction;
+use lambda_runtime::{Error, service_fn};
+use shared::adapters::{aws, dynamodb::Table, http::Http, secrets_manager::SecretsManager, stripe::Stripe};
+use shared::config::{CreateIntentConfig, environment};
+use shared::secrets::CachedSecret;
+use shared::time::SystemClock;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    shared::telemetry::start("create-intent");
+    let config = CreateIntentConfig::read(environment)?;
+    let aws = aws::clients().await;
+    let secret = Arc::new(CachedSecret::new(SecretsManager::new(aws.secrets_manager, config.stripe.secret_id)));
+    let function = CreateIntentFunction {
+        store: Table::new(aws.dynamodb, config.table.name, config.table.record_days),
+        stripe: Stripe::new(Http::new()?, config.stripe.api_base, Arc::clone(&secret), config.moto),
+        clock: SystemClock,
+        policy: config.policy,
+        budget: config.budget,
+    };
+    // Connections and the secret are made ready before the first call is waiting; what fails here fails there.
+    let _ = tokio::join!(function.store.warm(), secret.get());
+    lambda_http::run(service_fn(async |request| Ok::<_, std::convert::Infallible>(function.handle(request).await)))
+        .await
+}

@@ -1,0 +1,464 @@
+//! Reads `POST /payments`. Every field is taken as raw JSON first, so that an amount is read digit by digit and an
+//! error can name the field, what was given and what is wanted.
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use shared::api::{MAX_REQUEST_BYTES, Problem, ProblemCode, conversation_id, order_id};
+use shared::card_guard::{holds_card_number, quoted};
+use shared::config::PaymentPolicy;
+use shared::create::Order;
+use shared::ids::PaymentMethodId;
+use shared::money::{Currency, Money};
+use shared::payment::Terms;
+
+const FIELDS: [&str; 10] = [
+    "conversation_id",
+    "order_id",
+    "amount",
+    "amount_minor",
+    "currency",
+    "region",
+    "payment_method",
+    "include_client_secret",
+    "description",
+    "receipt_email",
+];
+
+/// Stripe's limit for a description, in characters.
+const MAX_DESCRIPTION: usize = 1000;
+
+/// Longest e-mail address (RFC 5321), in characters.
+const MAX_EMAIL: usize = 254;
+
+/// Reads and checks a request body.
+///
+/// # Errors
+/// A [`Problem`]; card numbers are looked for before anything else, in every key and value, known or not.
+pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
+    if body.len() > MAX_REQUEST_BYTES {
+        let detail = format!("the body has {} bytes and at most {MAX_REQUEST_BYTES} are read", body.len());
+        return Err(Problem::new(ProblemCode::RequestTooLarge, detail));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| malformed("", "the body is not UTF-8"))?;
+    if holds_card_number(text) {
+        return Err(Problem::card_data_refused());
+    }
+    let tree: Value = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        malformed("", format!("the body is not JSON at line {line}, column {column}, and wants a JSON object"))
+    })?;
+    // Once more as the strings read: escapes can hide digits.
+    if tree_holds_card_number(&tree) {
+        return Err(Problem::card_data_refused());
+    }
+    let fields = Fields::read(text)?;
+
+    let conversation_id = conversation_id(&fields.text("conversation_id")?.unwrap_or_default())?;
+    let order_id = order_id(&fields.text("order_id")?.unwrap_or_default())?;
+    let currency = currency(&fields, policy)?;
+    let money = money(&fields, currency, policy)?;
+    let payment_method = fields.given("payment_method")?.map(|token| payment_method(&token)).transpose()?;
+    let description = fields.given("description")?;
+    if let Some(long) = description.as_ref().map(|d| d.chars().count()).filter(|n| *n > MAX_DESCRIPTION) {
+        let detail = format!("description has {long} characters and wants at most {MAX_DESCRIPTION}");
+        return Err(malformed("description", detail));
+    }
+    let receipt_email = fields.given("receipt_email")?;
+    if receipt_email.as_deref().is_some_and(|email| !is_email(email)) {
+        return Err(malformed("receipt_email", "receipt_email is not an e-mail address and wants one"));
+    }
+    let terms = Terms { capture_method: policy.capture_method, description, receipt_email };
+    let include_client_secret = fields.flag("include_client_secret")?;
+    Ok(Order { conversation_id, order_id, money, terms, payment_method, include_client_secret })
+}
+
+fn malformed(field: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::with_field(ProblemCode::MalformedRequest, field, detail)
+}
+
+fn tree_holds_card_number(value: &Value) -> bool {
+    match value {
+        Value::String(text) => holds_card_number(text),
+        Value::Array(items) => items.iter().any(tree_holds_card_number),
+        Value::Object(map) => map.iter().any(|(key, value)| holds_card_number(key) || tree_holds_card_number(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    let plain = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    plain
+        && text.chars().count() <= MAX_EMAIL
+        && text.split_once('@').is_some_and(|(l, d)| !l.is_empty() && !d.is_empty())
+}
+
+/// The token's own text is in no error.
+fn payment_method(token: &str) -> Result<PaymentMethodId, Problem> {
+    PaymentMethodId::parse(token).map_err(|wants| {
+        let detail = format!("payment_method has {} characters and wants {wants}", token.chars().count());
+        Problem::with_field(ProblemCode::InvalidPaymentMethod, "payment_method", detail)
+    })
+}
+
+fn currency(fields: &Fields<'_>, policy: &PaymentPolicy) -> Result<Currency, Problem> {
+    let allowed = || policy.allowed.iter().map(|c| c.code()).collect::<Vec<_>>().join(", ");
+    let by_code = fields.given("currency")?.map(|code| {
+        Currency::parse(&code).ok_or_else(|| {
+            let detail = format!("currency is {} and wants an ISO 4217 code, one of {}", quoted(&code), allowed());
+            Problem::with_field(ProblemCode::InvalidCurrency, "currency", detail)
+        })
+    });
+    let by_region = fields.given("region")?.map(|region| {
+        policy.regions.get(&region.to_uppercase()).copied().ok_or_else(|| {
+            let known = policy.regions.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let detail = format!("region is {} and wants one of {known}", quoted(&region));
+            Problem::with_field(ProblemCode::InvalidCurrency, "region", detail)
+        })
+    });
+    let currency = match (by_code.transpose()?, by_region.transpose()?) {
+        (Some(currency), Some(of_region)) if currency != of_region => {
+            let detail = format!("currency is {currency} and region has {of_region}; send one, or two that agree");
+            return Err(Problem::with_field(ProblemCode::CurrencyMismatch, "currency", detail));
+        }
+        (Some(currency), _) | (None, Some(currency)) => currency,
+        (None, None) => {
+            let detail = format!("currency and region are missing; one is wanted, the currency one of {}", allowed());
+            return Err(Problem::with_field(ProblemCode::InvalidCurrency, "currency", detail));
+        }
+    };
+    if !policy.allowed.contains(&currency) {
+        let detail = format!("currency is {currency} and wants one of {}", allowed());
+        return Err(Problem::with_field(ProblemCode::CurrencyNotAllowed, "currency", detail));
+    }
+    Ok(currency)
+}
+
+fn money(fields: &Fields<'_>, currency: Currency, policy: &PaymentPolicy) -> Result<Money, Problem> {
+    let (field, given, read) = match (fields.raw("amount"), fields.raw("amount_minor")) {
+        (Some(raw), None) => {
+            let text = decimal(raw)?;
+            let read = Money::from_major(&text, currency);
+            ("amount", text, read)
+        }
+        (None, Some(raw)) => {
+            if !raw.bytes().all(|b| b.is_ascii_digit()) {
+                let detail = format!("amount_minor is {} and wants an integer in Stripe's smallest unit", quoted(raw));
+                return Err(Problem::with_field(ProblemCode::InvalidAmount, "amount_minor", detail));
+            }
+            let read = raw.parse().map_err(|_| shared::money::AmountError::TooLarge);
+            ("amount_minor", raw.to_owned(), read.and_then(|minor| Money::from_minor(minor, currency)))
+        }
+        (both, _) => {
+            let given = if both.is_some() { "both are" } else { "neither is" };
+            let detail = format!("exactly one of amount and amount_minor is wanted and {given} given");
+            return Err(Problem::with_field(ProblemCode::InvalidAmount, "amount", detail));
+        }
+    };
+    let given = quoted(&given);
+    let money = read.map_err(|why| {
+        let example = Money { amount_minor: 5000, currency }.major();
+        let wants =
+            if field == "amount" { format!("a plain decimal such as \"{example}\"") } else { "an integer".into() };
+        let detail = format!("{field} is {given}: {why}; wanted is {wants} in {currency}");
+        Problem::with_field(ProblemCode::InvalidAmount, field, detail)
+    })?;
+    let ceiling = policy.ceiling(currency);
+    if money.amount_minor > ceiling.amount_minor {
+        let detail = format!("{field} is {given} and wants at most {ceiling}");
+        return Err(Problem::with_field(ProblemCode::AmountAboveLimit, field, detail));
+    }
+    let minimum = Money { amount_minor: currency.minimum_minor(), currency };
+    if money.amount_minor < minimum.amount_minor {
+        let detail = format!("{field} is {given} and wants at least Stripe's minimum of {minimum}");
+        return Err(Problem::with_field(ProblemCode::AmountBelowMinimum, field, detail));
+    }
+    Ok(money)
+}
+
+/// The text of a JSON string, or the digits of a JSON number as they stand in the request.
+fn decimal(raw: &str) -> Result<String, Problem> {
+    match kind(raw) {
+        "a string" => string("amount", raw),
+        "a number" => Ok(raw.to_owned()),
+        other => Err(malformed("amount", format!("amount is {other} and wants a string or a number"))),
+    }
+}
+
+fn string(name: &'static str, raw: &str) -> Result<String, Problem> {
+    serde_json::from_str(raw).map_err(|_| malformed(name, format!("{name} is {} and wants a string", kind(raw))))
+}
+
+/// The type of a JSON value, by its first character.
+fn kind(raw: &str) -> &'static str {
+    match raw.bytes().next() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The request's fields, each known and at most once.
+struct Fields<'a>(Vec<(&'static str, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    fn read(text: &'a str) -> Result<Self, Problem> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let entries = deserializer
+            .deserialize_map(Entries)
+            .map_err(|_| malformed("", format!("the body is {} and wants a JSON object", kind(text.trim_start()))))?;
+        let mut fields = Self(Vec::with_capacity(entries.len()));
+        for (given, value) in entries {
+            let Some(name) = FIELDS.into_iter().find(|name| *name == given) else {
+                let wants = FIELDS.join(", ");
+                return Err(malformed("", format!("the field {} is unknown; known are {wants}", quoted(&given))));
+            };
+            if fields.0.iter().any(|(seen, _)| *seen == name) {
+                return Err(malformed(name, format!("{name} is given twice and wanted once")));
+            }
+            fields.0.push((name, value));
+        }
+        Ok(fields)
+    }
+
+    /// A field's JSON as it stands; `null` counts as absent.
+    fn raw(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value.get()).filter(|raw| *raw != "null")
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<String>, Problem> {
+        self.raw(name).map(|raw| string(name, raw)).transpose()
+    }
+
+    /// An optional text; empty counts as absent, as Genesys sends an unset input.
+    fn given(&self, name: &'static str) -> Result<Option<String>, Problem> {
+        Ok(self.text(name)?.filter(|text| !text.is_empty()))
+    }
+
+    fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.raw(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(raw) => Err(malformed(name, format!("{name} is {} and wants true or false", kind(raw)))),
+        }
+    }
+}
+
+/// Collects an object's entries in order, doubles included.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::config::CreateIntentConfig;
+
+    const IDS: &str = r#""conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1""#;
+
+    fn policy() -> PaymentPolicy {
+        let vars = [
+            ("TABLE_NAME", "t"),
+            ("STRIPE_SECRET_ID", "s"),
+            ("ALLOWED_CURRENCIES", "usd,eur,gbp,jpy,krw,isk,ugx,huf,kwd,bhd,mga"),
+            ("REGION_CURRENCIES", "US=usd,JP=jpy,CH=chf"),
+            ("MAX_AMOUNTS", "usd=1000000"),
+        ];
+        let lookup = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        CreateIntentConfig::read(lookup).unwrap().policy
+    }
+
+    fn with(rest: &str) -> Result<Order, Problem> {
+        read(format!("{{{IDS},{rest}}}").as_bytes(), &policy())
+    }
+
+    fn minor(rest: &str) -> u64 {
+        with(rest).map(|order| order.money.amount_minor).unwrap()
+    }
+
+    fn code(rest: &str) -> (ProblemCode, &'static str, String) {
+        let problem = with(rest).unwrap_err();
+        (problem.code, problem.field, problem.detail)
+    }
+
+    #[test]
+    fn every_cent_from_fifty_to_a_thousand_dollars_is_exact_as_string_and_as_number() {
+        let policy = policy();
+        for cents in 50..=100_000_u64 {
+            let major = format!("{}.{:02}", cents / 100, cents % 100);
+            for amount in [format!("\"{major}\""), major] {
+                let body = format!("{{{IDS},\"currency\":\"usd\",\"amount\":{amount}}}");
+                assert_eq!(read(body.as_bytes(), &policy).unwrap().money.amount_minor, cents, "{amount}");
+            }
+        }
+    }
+
+    #[test]
+    fn currencies_follow_stripe_s_rules() {
+        for (amount, currency, wanted) in [
+            ("500", "JPY", 500),
+            ("5000", "krw", 5000),
+            ("5", "isk", 500),
+            ("5", "ugx", 500),
+            ("200.50", "huf", 20050),
+            ("1.23", "kwd", 1230),
+            ("1.230", "bhd", 1230),
+            ("500", "mga", 500),
+        ] {
+            assert_eq!(minor(&format!(r#""amount":"{amount}","currency":"{currency}""#)), wanted, "{currency}");
+            assert_eq!(minor(&format!(r#""amount":{amount},"currency":"{currency}""#)), wanted, "{currency}");
+            assert_eq!(minor(&format!(r#""amount_minor":{wanted},"currency":"{currency}""#)), wanted, "{currency}");
+        }
+        for (rest, field) in [
+            (r#""amount":"500.5","currency":"jpy""#, "amount"),
+            (r#""amount":"1.234","currency":"kwd""#, "amount"),
+            (r#""amount_minor":1234,"currency":"kwd""#, "amount_minor"),
+            (r#""amount_minor":550,"currency":"isk""#, "amount_minor"),
+        ] {
+            let (code, named, _) = code(rest);
+            assert_eq!((code, named), (ProblemCode::InvalidAmount, field), "{rest}");
+        }
+    }
+
+    #[test]
+    fn amounts_that_are_not_exact_plain_decimals_are_refused_with_the_reason() {
+        for (amount, reason) in [
+            (r#""1.005""#, "2 decimals and it has 3"),
+            ("1.005", "2 decimals and it has 3"),
+            (r#""1e3""#, "other than digits"),
+            ("1e3", "other than digits"),
+            (r#""NaN""#, "other than digits"),
+            ("-1", "other than digits"),
+            (r#""-1""#, "other than digits"),
+            (r#"" 5""#, "other than digits"),
+            (r#""""#, "empty"),
+            (r#""5,00""#, "other than digits"),
+            ("0", "greater than zero"),
+        ] {
+            let (code, field, detail) = code(&format!(r#""amount":{amount},"currency":"usd""#));
+            assert_eq!((code, field), (ProblemCode::InvalidAmount, "amount"), "{amount}");
+            assert!(detail.contains(reason), "{amount}: {detail}");
+        }
+        for raw in ["-5", "5.0", "1e3", "\"500\"", "true"] {
+            let (code, field, _) = code(&format!(r#""amount_minor":{raw},"currency":"usd""#));
+            assert_eq!((code, field), (ProblemCode::InvalidAmount, "amount_minor"), "{raw}");
+        }
+        let (code_, _, _) = code(r#""amount":NaN,"currency":"usd""#);
+        assert_eq!(code_, ProblemCode::MalformedRequest, "NaN is not JSON");
+        for rest in [r#""currency":"usd""#, r#""amount":"5","amount_minor":500,"currency":"usd""#] {
+            assert_eq!(code(rest).0, ProblemCode::InvalidAmount, "{rest}");
+        }
+    }
+
+    #[test]
+    fn limits_are_the_deployment_s_and_stripe_s() {
+        assert_eq!(minor(r#""amount":"10000.00","currency":"usd""#), 1_000_000);
+        assert_eq!(code(r#""amount":"10000.01","currency":"usd""#).0, ProblemCode::AmountAboveLimit);
+        assert_eq!(code(r#""amount":"0.49","currency":"usd""#).0, ProblemCode::AmountBelowMinimum);
+        assert_eq!(code(r#""amount":"1000000.00","currency":"eur""#).0, ProblemCode::AmountAboveLimit);
+    }
+
+    #[test]
+    fn the_currency_comes_by_code_or_region_and_both_must_agree() {
+        assert_eq!(with(r#""amount":"500","region":"jp""#).unwrap().money.currency.code(), "jpy");
+        assert!(with(r#""amount":"5.00","region":"US","currency":"Usd""#).is_ok());
+        assert!(with(r#""amount":"5.00","region":"","currency":"usd""#).is_ok(), "empty is unset");
+        for (rest, wanted) in [
+            (r#""region":"US","currency":"eur""#, ProblemCode::CurrencyMismatch),
+            (r#""currency":"xyz""#, ProblemCode::InvalidCurrency),
+            (r#""currency":"chf""#, ProblemCode::CurrencyNotAllowed),
+            (r#""region":"CH""#, ProblemCode::CurrencyNotAllowed),
+            (r#""region":"ZZ""#, ProblemCode::InvalidCurrency),
+            (r#""currency":null"#, ProblemCode::InvalidCurrency),
+        ] {
+            assert_eq!(code(&format!(r#""amount":"5.00",{rest}"#)).0, wanted, "{rest}");
+        }
+    }
+
+    #[test]
+    fn shape_errors_name_the_field_what_was_given_and_what_is_wanted() {
+        let ok = r#""amount":"5.00","currency":"usd""#;
+        for (rest, field, detail) in [
+            (r#""order":"x""#, "", "\"order\" is unknown"),
+            (r#""order_id":"B""#, "order_id", "given twice"),
+            (r#""description":5"#, "description", "a number and wants a string"),
+            (r#""include_client_secret":"true""#, "include_client_secret", "a string and wants true or false"),
+            (r#""receipt_email":"nobody""#, "receipt_email", "wants one"),
+        ] {
+            let (code, named, said) = code(&format!("{ok},{rest}"));
+            assert_eq!((code, named), (ProblemCode::MalformedRequest, field), "{rest}");
+            assert!(said.contains(detail), "{said}");
+        }
+        for body in ["", "[]", "5", "{", "{\"a\":}", "\u{0}", "null"] {
+            let problem = read(body.as_bytes(), &policy()).unwrap_err();
+            assert_eq!(problem.code, ProblemCode::MalformedRequest, "{body:?}");
+        }
+        assert_eq!(read(&[0xFF, 0xFE], &policy()).unwrap_err().code, ProblemCode::MalformedRequest);
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+        assert_eq!(read(deep.as_bytes(), &policy()).unwrap_err().code, ProblemCode::MalformedRequest);
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_REQUEST_BYTES));
+        assert_eq!(read(large.as_bytes(), &policy()).unwrap_err().code, ProblemCode::RequestTooLarge);
+    }
+
+    #[test]
+    fn identifiers_are_checked_and_the_conversation_is_lowercased() {
+        let body = |conversation: &str, order: &str| {
+            let rest = r#""amount":"5.00","currency":"usd""#;
+            let body = format!(r#"{{"conversation_id":"{conversation}","order_id":"{order}",{rest}}}"#);
+            read(body.as_bytes(), &policy())
+        };
+        let upper = "7D3C1F5E-8A51-4C0E-9B7A-2F6D0C1E4B5A";
+        assert_eq!(body(upper, "A").unwrap().conversation_id.as_str(), upper.to_lowercase());
+        assert_eq!(body("call-1", "A").unwrap_err().code, ProblemCode::InvalidConversationId);
+        assert_eq!(body(upper, "a b").unwrap_err().code, ProblemCode::InvalidOrderId);
+        let missing = read(br#"{"amount":"5.00","currency":"usd"}"#, &policy()).unwrap_err();
+        assert_eq!(missing.code, ProblemCode::InvalidConversationId);
+    }
+
+    #[test]
+    fn a_token_is_read_and_a_wrong_one_is_not_repeated() {
+        let order = with(r#""amount":"5.00","currency":"usd","payment_method":"pm_1ABC""#).unwrap();
+        assert_eq!(order.payment_method.unwrap().expose(), "pm_1ABC");
+        let (code, field, detail) = code(r#""amount":"5.00","currency":"usd","payment_method":"tok_canary""#);
+        assert_eq!((code, field), (ProblemCode::InvalidPaymentMethod, "payment_method"));
+        assert!(!detail.contains("canary"));
+    }
+
+    #[test]
+    fn a_card_number_anywhere_is_refused_and_repeated_nowhere() {
+        for body in [
+            format!(r#"{{{IDS},"amount":"5.00","currency":"usd","description":"4242 4242 4242 4242"}}"#),
+            format!(r#"{{{IDS},"amount":4242424242424242,"currency":"usd"}}"#),
+            format!(r#"{{{IDS},"amount_minor":4242424242424242,"currency":"usd"}}"#),
+            format!(r#"{{{IDS},"card":"4242424242424242"}}"#),
+            format!(r#"{{{IDS},"4242424242424242":1}}"#),
+            format!(r#"{{{IDS},"a":{{"b":["4242-4242-4242-4242"]}}}}"#),
+            format!(r#"{{{IDS},"description":"\u0034242424242424242"}}"#),
+            r#"{"conversation_id":"4242424242424242"}"#.to_owned(),
+            "not json 4242424242424242".to_owned(),
+        ] {
+            let problem = read(body.as_bytes(), &policy()).unwrap_err();
+            assert_eq!(problem.code, ProblemCode::CardDataRefused, "{body}");
+            assert!(!problem.detail.chars().any(|c| c.is_ascii_digit()), "{}", problem.detail);
+        }
+        let decoy = with(r#""amount":"5.00","currency":"usd","description":"call +442071838750, order 4500012345""#);
+        assert!(decoy.is_ok());
+    }
+}

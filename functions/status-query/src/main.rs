@@ -1,0 +1,35 @@
+//! Wires status-query: configuration, telemetry, clients, run.
+
+use std::sync::Arc;
+
+use lambda_runtime::{Error, service_fn};
+use shared::adapters::aws;
+use shared::adapters::{
+    dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe,
+};
+use shared::config::{SyncConfig, environment};
+use shared::secrets::CachedSecret;
+use shared::time::SystemClock;
+use status_query::StatusQueryFunction;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    shared::telemetry::start("status-query");
+    let config = SyncConfig::read(environment)?;
+    let aws = aws::clients().await;
+    let http = Http::new()?;
+    let read_secret = |id| SecretsManager::new(aws.secrets_manager.clone(), id);
+    let secret = Arc::new(CachedSecret::new(read_secret(config.stripe.secret_id)));
+    let function = StatusQueryFunction {
+        store: Table::new(aws.dynamodb, config.table.name, config.table.record_days),
+        stripe: Stripe::new(http.clone(), config.stripe.api_base, Arc::clone(&secret), false),
+        genesys: config.genesys.map(|genesys| {
+            let secret = Arc::new(CachedSecret::new(read_secret(genesys.secret_id.clone())));
+            Genesys::new(http, genesys, secret)
+        }),
+        clock: SystemClock,
+    };
+    let _ = tokio::join!(function.store.warm(), secret.get());
+    lambda_http::run(service_fn(async |request| Ok::<_, std::convert::Infallible>(function.handle(request).await)))
+        .await
+}

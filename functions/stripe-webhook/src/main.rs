@@ -1,0 +1,36 @@
+//! Wires stripe-webhook: configuration, telemetry, clients, run.
+
+use std::sync::Arc;
+
+use lambda_runtime::{Error, service_fn};
+use shared::adapters::aws;
+use shared::adapters::{
+    dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe,
+};
+use shared::config::{SyncConfig, environment};
+use shared::secrets::CachedSecret;
+use shared::time::SystemClock;
+use stripe_webhook::StripeWebhookFunction;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    shared::telemetry::start("stripe-webhook");
+    let config = SyncConfig::read(environment)?;
+    let aws = aws::clients().await;
+    let http = Http::new()?;
+    let read_secret = |id| SecretsManager::new(aws.secrets_manager.clone(), id);
+    let secret = Arc::new(CachedSecret::new(read_secret(config.stripe.secret_id)));
+    let function = StripeWebhookFunction {
+        store: Table::new(aws.dynamodb, config.table.name, config.table.record_days),
+        stripe: Stripe::new(http.clone(), config.stripe.api_base, Arc::clone(&secret), false),
+        genesys: config.genesys.map(|genesys| {
+            let secret = Arc::new(CachedSecret::new(read_secret(genesys.secret_id.clone())));
+            Genesys::new(http, genesys, secret)
+        }),
+        secret,
+        clock: SystemClock,
+    };
+    let _ = tokio::join!(function.store.warm(), function.secret.get());
+    lambda_http::run(service_fn(async |request| Ok::<_, std::convert::Infallible>(function.handle(request).await)))
+        .await
+}

@@ -1,0 +1,8 @@
+//! One file per outside system. Nothing else names its client.
+
+pub mod aws;
+pub mod dynamodb;
+pub mod genesys;
+pub mod http;
+pub mod secrets_manager;
+pub mod stripe;

@@ -1,0 +1,119 @@
+//! The HTTP client that Stripe and Genesys share: every request has a deadline, follows no redirect and reads a
+//! bounded answer. Nothing it fails with repeats a URL, a header or a body.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder};
+use tokio::time::Instant;
+
+use crate::time::Deadline;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection idle for longer is not used again: it may have died while the function was frozen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Answered {
+    /// Status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Vec<u8>,
+    /// From before the request was sent until the whole answer was there.
+    pub took: Duration,
+}
+
+impl Answered {
+    /// A header's text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `Retry-After` in seconds (RFC 9110); its date form, which neither side sends, counts as absent.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// No connection: the request was not sent.
+    #[error("no connection")]
+    Connect,
+    /// The deadline passed.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection broke before the answer was whole, or the answer was too large.
+    #[error("the connection broke")]
+    Broken,
+}
+
+/// The client. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Http(Client);
+
+impl Http {
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot start, as without any trusted root certificate.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .redirect(Policy::none())
+            .no_proxy()
+            .user_agent(concat!("phone-payments/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// The underlying client, to build a request with.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0
+    }
+
+    /// Sends a request and reads the whole answer by the deadline.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answered, Unanswered> {
+        let started = Instant::now();
+        let exchange = async {
+            let mut response = request.send().await.map_err(|error| classify(&error))?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+                if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                    return Err(Unanswered::Broken);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Answered { status, headers, body, took: started.elapsed() })
+        };
+        tokio::time::timeout_at(deadline.instant(), exchange).await.unwrap_or(Err(Unanswered::Timeout))
+    }
+}
+
+fn classify(error: &reqwest::Error) -> Unanswered {
+    if error.is_connect() {
+        Unanswered::Connect
+    } else if error.is_timeout() {
+        Unanswered::Timeout
+    } else {
+        Unanswered::Broken
+    }
+}

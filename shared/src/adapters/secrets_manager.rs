@@ -1,0 +1,41 @@
+//! AWS Secrets Manager.
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::SdkError;
+use secrecy::SecretString;
+
+use crate::secrets::{ReadSecret, SecretError};
+
+/// One secret in Secrets Manager.
+#[derive(Clone, Debug)]
+pub struct SecretsManager {
+    client: Client,
+    secret_id: String,
+}
+
+impl SecretsManager {
+    /// The secret of that name or ARN.
+    #[must_use]
+    pub fn new(client: Client, secret_id: String) -> Self {
+        Self { client, secret_id }
+    }
+}
+
+impl ReadSecret for SecretsManager {
+    async fn read_secret(&self) -> Result<SecretString, SecretError> {
+        let output = self.client.get_secret_value().secret_id(&self.secret_id).send().await.map_err(|error| {
+            let refused =
+                matches!(error, SdkError::ServiceError(ref e) if e.err().meta().code().is_some_and(is_refusal));
+            if refused { SecretError::Refused } else { SecretError::Unavailable }
+        })?;
+        output.secret_string.map(SecretString::from).ok_or(SecretError::Unusable("it holds binary, not JSON text"))
+    }
+}
+
+/// Codes that another try will not change.
+fn is_refusal(code: &str) -> bool {
+    matches!(
+        code,
+        "ResourceNotFoundException" | "AccessDeniedException" | "InvalidRequestException" | "DecryptionFailure"
+    )
+}

@@ -1,0 +1,325 @@
+//! Stripe's PaymentIntents API.
+//!
+//! Every write carries an idempotency key, and a retry sends the very same bytes under it. At most one retry, inside
+//! the deadline; whether to retry is Stripe's word first (`Stripe-Should-Retry`), then as Stripe's own clients do:
+//! connection errors, 409 and 5xx, not 429. A time-out is not retried, for it has used up the deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use form_urlencoded::Serializer;
+use reqwest::Method;
+use secrecy::ExposeSecret;
+
+use super::http::{Answered, Http, Unanswered};
+use crate::ids::{Correlation, IntentId, PaymentMethodId};
+use crate::payment::{AsOf, Observation, Source};
+use crate::ports::{Answer, ConfirmIntent, CreateIntent, FetchIntent, NewIntent, StripeError};
+use crate::secrets::{CachedSecret, ReadSecret, StripeSecret};
+use crate::stripe_object::{ApiError, ApiIntent, metadata, parse_intent, parse_intent_list};
+use crate::time::Deadline;
+
+/// The API version every request names. Later ones (`2026-09-30.endive` on) refuse `payment_method_types`.
+pub const STRIPE_VERSION: &str = "2026-08-26.dahlia";
+
+/// How long to wait before the one retry, unless Stripe says how long.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// The least time a retry must still have to be worth sending.
+const RETRY_NEEDS: Duration = Duration::from_millis(200);
+
+/// The client.
+pub struct Stripe<S> {
+    http: Http,
+    base: String,
+    secret: Arc<CachedSecret<S, StripeSecret>>,
+    moto: bool,
+}
+
+impl<S: ReadSecret> Stripe<S> {
+    /// A client of the API at `base`. With `moto`, tokens are charged as mail and telephone orders, which Stripe must
+    /// have enabled for the account.
+    #[must_use]
+    pub fn new(http: Http, base: String, secret: Arc<CachedSecret<S, StripeSecret>>, moto: bool) -> Self {
+        Self { http, base, secret, moto }
+    }
+
+    /// Sends a call under the current key and, when Stripe refuses that, once more under the key read afresh.
+    async fn call(&self, call: &Call<'_>, deadline: Deadline) -> Result<Answered, StripeError> {
+        let secret = self.secret.get().await?;
+        let answer = self.try_twice(call, &secret, deadline).await?;
+        if !matches!(answer.status, 401 | 403) {
+            return Ok(answer);
+        }
+        match self.secret.other_than(&secret, Duration::ZERO).await? {
+            Some(renewed) => self.try_twice(call, &renewed, deadline).await,
+            None => Ok(answer),
+        }
+    }
+
+    async fn try_twice(
+        &self,
+        call: &Call<'_>,
+        secret: &StripeSecret,
+        deadline: Deadline,
+    ) -> Result<Answered, StripeError> {
+        let first = self.try_once(call, secret, deadline).await;
+        let Some((reason, delay)) = retry_reason(&first) else { return first.map_err(StripeError::from) };
+        if !deadline.allows(delay + RETRY_NEEDS) {
+            return first.map_err(StripeError::from);
+        }
+        tracing::info!(reason, call = call.name, "retrying Stripe under the same key");
+        tokio::time::sleep(delay).await;
+        self.try_once(call, secret, deadline).await.map_err(StripeError::from)
+    }
+
+    async fn try_once(
+        &self,
+        call: &Call<'_>,
+        secret: &StripeSecret,
+        deadline: Deadline,
+    ) -> Result<Answered, Unanswered> {
+        let mut request = self
+            .http
+            .client()
+            .request(call.method.clone(), format!("{}{}", self.base, call.path))
+            .bearer_auth(secret.secret_key.expose_secret())
+            .header("Stripe-Version", STRIPE_VERSION);
+        if let Some(Write { key, form }) = &call.write {
+            request = request
+                .header("Idempotency-Key", key)
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(form.clone());
+        }
+        self.http.send(request, deadline).await
+    }
+}
+
+/// One request, built before the first try.
+struct Call<'a> {
+    name: &'a str,
+    method: Method,
+    path: String,
+    write: Option<Write>,
+}
+
+struct Write {
+    key: String,
+    form: String,
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+impl From<Unanswered> for StripeError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Timeout => Self::Timeout,
+            Unanswered::Connect | Unanswered::Broken => Self::Unavailable,
+        }
+    }
+}
+
+/// Why a try is worth repeating, and after how long.
+fn retry_reason(tried: &Result<Answered, Unanswered>) -> Option<(&'static str, Duration)> {
+    let answer = match tried {
+        Ok(answer) => answer,
+        Err(Unanswered::Connect) => return Some(("no connection", RETRY_DELAY)),
+        Err(Unanswered::Broken) => return Some(("broken connection", RETRY_DELAY)),
+        Err(Unanswered::Timeout) => return None,
+    };
+    let delay = answer.retry_after().map_or(RETRY_DELAY, |after| after.max(RETRY_DELAY));
+    match (answer.header("stripe-should-retry"), answer.status) {
+        (Some("true"), _) => Some(("stripe-should-retry", delay)),
+        (Some("false"), _) => None,
+        (_, 409) => Some(("409", delay)),
+        (_, 500..) => Some(("5xx", delay)),
+        _ => None,
+    }
+}
+
+/// What an answer other than success means.
+fn refusal(answer: &Answered) -> StripeError {
+    let error = ApiError::parse(&answer.body);
+    let request_id = answer.header("request-id").filter(|id| id.len() <= 64).unwrap_or_default();
+    tracing::info!(
+        status = answer.status,
+        kind = error.kind.as_deref(),
+        code = error.code.as_deref(),
+        param = error.param.as_deref(),
+        request_id,
+        "Stripe refused"
+    );
+    match answer.status {
+        401 | 403 => StripeError::Auth { status: answer.status },
+        429 => StripeError::RateLimited,
+        409 => StripeError::InUse,
+        400..=499 if error.kind.as_deref() == Some("idempotency_error") => StripeError::KeyMismatch,
+        400..=499 if error.is(&["payment_intent_unexpected_state"]) => StripeError::UnexpectedState,
+        424 => StripeError::Unavailable,
+        400..=499 => StripeError::Rejected {
+            code: error.code.or(error.kind).unwrap_or_else(|| "invalid_request_error".to_owned()),
+            param: error.param.unwrap_or_default(),
+        },
+        _ => StripeError::Unavailable,
+    }
+}
+
+/// When an answer was true, on Stripe's clock: its `Date`, less the time the request took at the earliest. Without a
+/// `Date`, any time since the intent was made.
+fn as_of(answer: &Answered, created: u64) -> AsOf {
+    let date = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
+    let since_epoch = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
+    match since_epoch.map(|since| since.as_secs()) {
+        Some(until) => AsOf { from: until.saturating_sub(answer.took.as_secs() + 1), until },
+        None => AsOf { from: created, until: u64::MAX },
+    }
+}
+
+fn answered(answer: &Answered, read: ApiIntent) -> Answer {
+    let ApiIntent { intent, client_secret } = read;
+    let as_of = as_of(answer, intent.created);
+    let replayed = answer.header("idempotent-replayed").is_some_and(|value| value == "true");
+    Answer { seen: Observation { intent, as_of, source: Source::Fetched }, client_secret, replayed }
+}
+
+fn read(answer: &Answered) -> Result<ApiIntent, StripeError> {
+    if !(200..300).contains(&answer.status) {
+        return Err(refusal(answer));
+    }
+    parse_intent(&answer.body).map_err(|error| {
+        tracing::error!(%error, "unreadable answer from Stripe");
+        StripeError::Unavailable
+    })
+}
+
+impl<S: ReadSecret> CreateIntent for Stripe<S> {
+    async fn create_intent(&self, new: NewIntent<'_>, deadline: Deadline) -> Result<Answer, StripeError> {
+        let NewIntent { correlation, money, terms } = new;
+        let amount = money.amount_minor.to_string();
+        let [conversation_key, order_key, attempt_key] =
+            [metadata::CONVERSATION_ID, metadata::ORDER_ID, metadata::ATTEMPT].map(|key| format!("metadata[{key}]"));
+        let attempt = correlation.attempt.to_string();
+        let mut fields = vec![
+            ("amount", amount.as_str()),
+            ("currency", money.currency.code()),
+            ("payment_method_types[0]", "card"),
+            ("capture_method", terms.capture_method.as_str()),
+            (&conversation_key, correlation.conversation_id.as_str()),
+            (&order_key, correlation.order_id.as_str()),
+            (&attempt_key, &attempt),
+        ];
+        fields.extend(terms.description.as_deref().map(|text| ("description", text)));
+        fields.extend(terms.receipt_email.as_deref().map(|text| ("receipt_email", text)));
+        let call = Call {
+            name: "create",
+            method: Method::POST,
+            path: "/v1/payment_intents".to_owned(),
+            write: Some(Write { key: correlation.create_key(), form: form(&fields) }),
+        };
+        let answer = self.call(&call, deadline).await?;
+        let mut created = answered(&answer, read(&answer)?);
+        // First answer or replay, it tells how the intent was made, not how it stands: as old as the intent.
+        created.seen.source = Source::Event;
+        created.seen.as_of = AsOf::second(created.seen.intent.created);
+        Ok(created)
+    }
+}
+
+impl<S: ReadSecret> ConfirmIntent for Stripe<S> {
+    async fn confirm_intent(
+        &self,
+        intent_id: &IntentId,
+        correlation: &Correlation,
+        payment_method: &PaymentMethodId,
+        deadline: Deadline,
+    ) -> Result<Answer, StripeError> {
+        // Nobody can answer a 3-D Secure challenge on the phone: a card that wants one is declined instead.
+        let mut fields = vec![("payment_method", payment_method.expose()), ("error_on_requires_action", "true")];
+        fields.extend(self.moto.then_some(("payment_method_options[card][moto]", "true")));
+        let call = Call {
+            name: "confirm",
+            method: Method::POST,
+            path: format!("/v1/payment_intents/{intent_id}/confirm"),
+            write: Some(Write { key: correlation.confirm_key(payment_method), form: form(&fields) }),
+        };
+        let answer = self.call(&call, deadline).await?;
+        let read = match answer.status {
+            402 => ApiError::parse(&answer.body).intent().ok_or_else(|| refusal(&answer))?,
+            _ => read(&answer)?,
+        };
+        Ok(answered(&answer, read))
+    }
+}
+
+impl<S: ReadSecret> FetchIntent for Stripe<S> {
+    async fn fetch_intent(&self, intent_id: &IntentId, deadline: Deadline) -> Result<Answer, StripeError> {
+        let path = format!("/v1/payment_intents/{intent_id}");
+        let call = Call { name: "fetch", method: Method::GET, path, write: None };
+        let answer = self.call(&call, deadline).await?;
+        Ok(answered(&answer, read(&answer)?))
+    }
+
+    async fn find_intent(&self, correlation: &Correlation, deadline: Deadline) -> Result<Option<Answer>, StripeError> {
+        let query = format!(
+            "metadata['{}']:'{}' AND metadata['{}']:'{}' AND metadata['{}']:'{}'",
+            metadata::CONVERSATION_ID,
+            correlation.conversation_id,
+            metadata::ORDER_ID,
+            correlation.order_id,
+            metadata::ATTEMPT,
+            correlation.attempt,
+        );
+        let path = format!("/v1/payment_intents/search?{}", form(&[("query", &query)]));
+        let call = Call { name: "search", method: Method::GET, path, write: None };
+        let answer = self.call(&call, deadline).await?;
+        if answer.status != 200 {
+            return Err(refusal(&answer));
+        }
+        let found = parse_intent_list(&answer.body).map_err(|error| {
+            tracing::error!(%error, "unreadable answer from Stripe");
+            StripeError::Unavailable
+        })?;
+        // The index lags, so what it holds only tells the intent's id; where that stands is fetched.
+        match found.into_iter().find(|found| found.intent.correlation.as_ref() == Some(correlation)) {
+            Some(found) => self.fetch_intent(&found.intent.id, deadline).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    fn with(status: u16, headers: &[(&'static str, &str)]) -> Answered {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, HeaderValue::from_str(value).unwrap());
+        }
+        Answered { status, headers: map, body: Vec::new(), took: Duration::from_millis(1200) }
+    }
+
+    #[test]
+    fn stripe_s_word_on_retrying_wins_over_the_status() {
+        let reason = |answer| retry_reason(&Ok(answer)).map(|(reason, _)| reason);
+        assert_eq!(reason(with(200, &[])), None);
+        assert_eq!(reason(with(402, &[])), None);
+        assert_eq!(reason(with(429, &[])), None);
+        assert_eq!(reason(with(429, &[("stripe-should-retry", "true")])), Some("stripe-should-retry"));
+        assert_eq!(reason(with(409, &[])), Some("409"));
+        assert_eq!(reason(with(503, &[])), Some("5xx"));
+        assert_eq!(reason(with(500, &[("stripe-should-retry", "false")])), None);
+        assert!(retry_reason(&Err(Unanswered::Connect)).is_some());
+        assert!(retry_reason(&Err(Unanswered::Timeout)).is_none());
+    }
+
+    #[test]
+    fn an_answer_s_time_spans_its_request_on_stripe_s_clock() {
+        let dated = with(200, &[("date", "Sun, 22 Nov 2026 19:37:42 GMT")]);
+        assert_eq!(as_of(&dated, 7), AsOf { from: 1_795_376_260, until: 1_795_376_262 });
+        assert_eq!(as_of(&with(200, &[]), 7), AsOf { from: 7, until: u64::MAX });
+    }
+}

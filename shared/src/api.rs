@@ -1,0 +1,489 @@
+//! What callers get: the reply every flow branches on, and problem details (RFC 9457) when the flow cannot go on.
+
+use lambda_http::http::{StatusCode, header};
+use lambda_http::{Body, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use crate::card_guard::{holds_card_number, quoted};
+use crate::ids::{ConversationId, OrderId};
+use crate::payment::{Payment, PaymentStatus};
+use crate::ports::StoreError;
+use crate::secrets::SecretError;
+
+/// Largest request body that is read, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// The reply of create-intent and status-query. Every field is always there, so that a flow's contract never misses
+/// one: an empty string, 0 or false where it has no value.
+#[derive(Debug, Serialize)]
+pub struct Reply {
+    payment_status: &'static str,
+    #[serde(rename = "final")]
+    is_final: bool,
+    payment_intent_id: String,
+    stripe_status: &'static str,
+    conversation_id: String,
+    order_id: String,
+    attempt: u32,
+    amount: String,
+    amount_minor: u64,
+    currency: &'static str,
+    payment_url: String,
+    #[serde(serialize_with = "expose")]
+    client_secret: SecretString,
+    reason_code: String,
+    caller_message: &'static str,
+    retryable: bool,
+}
+
+/// The one place a client secret is written: the reply to a caller who asked for it.
+fn expose<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
+impl Reply {
+    /// What a payment's record says.
+    #[must_use]
+    pub fn of(payment: &Payment, client_secret: Option<SecretString>) -> Self {
+        let reason_code = payment.reason_code.clone().unwrap_or_default();
+        Self {
+            payment_status: payment.status.as_str(),
+            is_final: payment.status.is_final(),
+            payment_intent_id: payment.intent_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            stripe_status: payment.stripe_status.map(|status| status.as_str()).unwrap_or_default(),
+            conversation_id: payment.correlation.conversation_id.to_string(),
+            order_id: payment.correlation.order_id.to_string(),
+            attempt: payment.correlation.attempt,
+            amount: payment.money.major(),
+            amount_minor: payment.money.amount_minor,
+            currency: payment.money.currency.code(),
+            payment_url: String::new(),
+            client_secret: client_secret.unwrap_or_default(),
+            caller_message: caller_message(payment.status, &reason_code),
+            retryable: is_retryable(payment.status, &reason_code),
+            reason_code,
+        }
+    }
+
+    /// An unknown payment: an answer, not a failure.
+    #[must_use]
+    pub fn not_found(conversation_id: &ConversationId, order_id: Option<&OrderId>) -> Self {
+        Self {
+            payment_status: "NOT_FOUND",
+            is_final: false,
+            payment_intent_id: String::new(),
+            stripe_status: "",
+            conversation_id: conversation_id.to_string(),
+            order_id: order_id.map(ToString::to_string).unwrap_or_default(),
+            attempt: 0,
+            amount: String::new(),
+            amount_minor: 0,
+            currency: "",
+            payment_url: String::new(),
+            client_secret: SecretString::default(),
+            reason_code: String::new(),
+            caller_message: "I could not find a payment for this call.",
+            retryable: false,
+        }
+    }
+
+    /// The HTTP response.
+    #[must_use]
+    pub fn into_response(self, status: StatusCode) -> Response<Body> {
+        json_response(status, "application/json", &self)
+    }
+}
+
+/// Decline codes after which the same payer should not simply try again.
+/// Source: Stripe, "Decline codes" (those whose next step is not another try or another card).
+const HOPELESS: [&str; 12] = [
+    "fraudulent",
+    "lost_card",
+    "merchant_blacklist",
+    "pickup_card",
+    "restricted_card",
+    "revocation_of_all_authorizations",
+    "revocation_of_authorization",
+    "security_violation",
+    "service_not_allowed",
+    "stolen_card",
+    "stop_payment_order",
+    "transaction_not_allowed",
+];
+
+fn is_retryable(status: PaymentStatus, reason_code: &str) -> bool {
+    match status {
+        PaymentStatus::Creating => true,
+        PaymentStatus::Declined => !HOPELESS.contains(&reason_code),
+        _ => false,
+    }
+}
+
+/// What may be said to the caller. Stripe asks merchants not to tell a payer that a card was reported lost or stolen,
+/// or that fraud is suspected: those sound like any other decline.
+fn caller_message(status: PaymentStatus, reason_code: &str) -> &'static str {
+    match status {
+        PaymentStatus::Creating => "Your payment is being prepared.",
+        PaymentStatus::Pending => "Your payment is ready and waiting for you.",
+        PaymentStatus::Processing => "Your payment is being processed.",
+        PaymentStatus::Authorized => "Your card was authorized. Thank you.",
+        PaymentStatus::Confirmed => "Your payment was received. Thank you.",
+        PaymentStatus::Canceled => "This payment was canceled.",
+        PaymentStatus::Declined => match reason_code {
+            "insufficient_funds" | "card_velocity_exceeded" | "withdrawal_count_limit_exceeded" => {
+                "The card has insufficient funds or has reached its limit. Please try another card."
+            }
+            "expired_card" | "invalid_expiry_month" | "invalid_expiry_year" => {
+                "The card has expired or its expiry date is wrong. Please check it or try another card."
+            }
+            "incorrect_cvc" | "invalid_cvc" => "The card's security code is wrong. Please check it and try again.",
+            "incorrect_number" | "invalid_number" => "The card number is wrong. Please check it and try again.",
+            "authentication_required" => {
+                "The bank asks for an extra confirmation that cannot be given by phone. Please try another card."
+            }
+            "processing_error" | "issuer_not_available" | "try_again_later" | "reenter_transaction" => {
+                "The bank could not be reached. Please try again in a moment."
+            }
+            _ => "The card was declined. Please try another card.",
+        },
+    }
+}
+
+/// Why a flow cannot go on by itself: the stable codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProblemCode {
+    /// Not JSON, wrong types, unknown field.
+    MalformedRequest,
+    /// A body larger than is read.
+    RequestTooLarge,
+    /// The order stands with another amount or currency.
+    OrderChanged,
+    /// A twin request is still at Stripe.
+    InProgress,
+    /// The attempt is too old to be repeated.
+    AttemptExpired,
+    /// An amount that is not exact in its currency.
+    InvalidAmount,
+    /// No currency Stripe charges in.
+    InvalidCurrency,
+    /// A currency this deployment does not allow.
+    CurrencyNotAllowed,
+    /// Currency and region disagree.
+    CurrencyMismatch,
+    /// Above the ceiling.
+    AmountAboveLimit,
+    /// Below Stripe's minimum.
+    AmountBelowMinimum,
+    /// Not a UUID.
+    InvalidConversationId,
+    /// Not an order id.
+    InvalidOrderId,
+    /// Not a token Stripe can use.
+    InvalidPaymentMethod,
+    /// A card number in a field.
+    CardDataRefused,
+    /// Stripe refuses the request.
+    StripeRejected,
+    /// Stripe refuses the key.
+    StripeAuth,
+    /// Stripe is unavailable.
+    StripeUnavailable,
+    /// Stripe limits the rate.
+    RateLimited,
+    /// The table or the secret store is unavailable.
+    StoreUnavailable,
+    /// The budget is spent.
+    StripeTimeout,
+}
+
+impl ProblemCode {
+    /// Every code, for documentation and contract tests.
+    pub const ALL: [Self; 21] = [
+        Self::MalformedRequest,
+        Self::RequestTooLarge,
+        Self::OrderChanged,
+        Self::InProgress,
+        Self::AttemptExpired,
+        Self::InvalidAmount,
+        Self::InvalidCurrency,
+        Self::CurrencyNotAllowed,
+        Self::CurrencyMismatch,
+        Self::AmountAboveLimit,
+        Self::AmountBelowMinimum,
+        Self::InvalidConversationId,
+        Self::InvalidOrderId,
+        Self::InvalidPaymentMethod,
+        Self::CardDataRefused,
+        Self::StripeRejected,
+        Self::StripeAuth,
+        Self::StripeUnavailable,
+        Self::RateLimited,
+        Self::StoreUnavailable,
+        Self::StripeTimeout,
+    ];
+
+    /// The code, its HTTP status, whether the same request may succeed later, and its title.
+    fn row(self) -> (&'static str, StatusCode, bool, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedRequest => {
+                ("malformed_request", S::BAD_REQUEST, false, "The request is not of the contract's shape")
+            }
+            Self::RequestTooLarge => ("request_too_large", S::PAYLOAD_TOO_LARGE, false, "The request is too large"),
+            Self::OrderChanged => {
+                ("order_changed", S::CONFLICT, false, "The order stands with another amount or currency")
+            }
+            Self::InProgress => ("in_progress", S::CONFLICT, true, "The same request is still at Stripe"),
+            Self::AttemptExpired => {
+                ("attempt_expired", S::CONFLICT, false, "The payment was begun too long ago to be finished")
+            }
+            Self::InvalidAmount => ("invalid_amount", S::UNPROCESSABLE_ENTITY, false, "The amount is not exact"),
+            Self::InvalidCurrency => ("invalid_currency", S::UNPROCESSABLE_ENTITY, false, "The currency is unknown"),
+            Self::CurrencyNotAllowed => {
+                ("currency_not_allowed", S::UNPROCESSABLE_ENTITY, false, "The currency is not allowed here")
+            }
+            Self::CurrencyMismatch => {
+                ("currency_mismatch", S::UNPROCESSABLE_ENTITY, false, "Currency and region disagree")
+            }
+            Self::AmountAboveLimit => {
+                ("amount_above_limit", S::UNPROCESSABLE_ENTITY, false, "The amount is above the limit")
+            }
+            Self::AmountBelowMinimum => {
+                ("amount_below_minimum", S::UNPROCESSABLE_ENTITY, false, "The amount is below the minimum")
+            }
+            Self::InvalidConversationId => {
+                ("invalid_conversation_id", S::UNPROCESSABLE_ENTITY, false, "The conversation id is not one")
+            }
+            Self::InvalidOrderId => ("invalid_order_id", S::UNPROCESSABLE_ENTITY, false, "The order id is not one"),
+            Self::InvalidPaymentMethod => {
+                ("invalid_payment_method", S::UNPROCESSABLE_ENTITY, false, "The payment method cannot be used")
+            }
+            Self::CardDataRefused => {
+                ("card_data_refused", S::UNPROCESSABLE_ENTITY, false, "Card numbers are not accepted")
+            }
+            Self::StripeRejected => ("stripe_rejected", S::BAD_GATEWAY, false, "Stripe refused the request"),
+            Self::StripeAuth => ("stripe_auth", S::BAD_GATEWAY, false, "Stripe refused the key"),
+            Self::StripeUnavailable => ("stripe_unavailable", S::SERVICE_UNAVAILABLE, true, "Stripe is unavailable"),
+            Self::RateLimited => ("rate_limited", S::SERVICE_UNAVAILABLE, true, "Stripe limits the rate"),
+            Self::StoreUnavailable => ("store_unavailable", S::SERVICE_UNAVAILABLE, true, "The store is unavailable"),
+            Self::StripeTimeout => ("stripe_timeout", S::GATEWAY_TIMEOUT, true, "Stripe did not answer in time"),
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn retryable(self) -> bool {
+        self.row().2
+    }
+}
+
+/// Problem details. `detail` names the field, what was given and what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The code.
+    pub code: ProblemCode,
+    /// The request field it is about, or empty.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem with one field of the request.
+    #[must_use]
+    pub fn with_field(code: ProblemCode, field: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, field, detail: detail.into() }
+    }
+
+    /// A problem with no field of the request.
+    #[must_use]
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self::with_field(code, "", detail)
+    }
+
+    /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an unknown field.
+    #[must_use]
+    pub fn card_data_refused() -> Self {
+        Self::new(
+            ProblemCode::CardDataRefused,
+            "a field holds what looks like a card number; card numbers must never be sent here: let the caller pay at \
+             payment_url, or send the pm_ token of a PCI-validated voice vault",
+        )
+    }
+
+    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help.
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            #[serde(rename = "type")]
+            kind: String,
+            title: &'a str,
+            status: u16,
+            code: &'a str,
+            detail: &'a str,
+            field: &'a str,
+            retryable: bool,
+        }
+        let (code, status, retryable, title) = self.code.row();
+        let wire = Wire {
+            kind: format!("urn:phone-payments:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail: &self.detail,
+            field: self.field,
+            retryable,
+        };
+        let mut response = json_response(status, "application/problem+json", &wire);
+        if retryable {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(_: &StoreError) -> Self {
+        Self::new(ProblemCode::StoreUnavailable, "the record store did not answer properly; ask again")
+    }
+}
+
+/// A secret that is there but of no use counts as a refused key: somebody has to put it right.
+impl From<&SecretError> for Problem {
+    fn from(error: &SecretError) -> Self {
+        let code = match error {
+            SecretError::Unavailable => ProblemCode::StoreUnavailable,
+            SecretError::Refused | SecretError::Unusable(_) => ProblemCode::StripeAuth,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+fn json_response(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response<Body> {
+    let mut response = Response::new(Body::Text(serde_json::to_string(body).unwrap_or_default()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The conversation a request names.
+///
+/// # Errors
+/// [`ProblemCode::InvalidConversationId`], or [`ProblemCode::CardDataRefused`].
+pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
+    if holds_card_number(text) {
+        return Err(Problem::card_data_refused());
+    }
+    ConversationId::parse(&text.to_ascii_lowercase()).map_err(|wants| {
+        Problem::with_field(
+            ProblemCode::InvalidConversationId,
+            "conversation_id",
+            format!("conversation_id is {} and wants {wants}", quoted(text)),
+        )
+    })
+}
+
+/// The order a request names.
+///
+/// # Errors
+/// [`ProblemCode::InvalidOrderId`], or [`ProblemCode::CardDataRefused`].
+pub fn order_id(text: &str) -> Result<OrderId, Problem> {
+    if holds_card_number(text) {
+        return Err(Problem::card_data_refused());
+    }
+    OrderId::parse(text).map_err(|wants| {
+        Problem::with_field(
+            ProblemCode::InvalidOrderId,
+            "order_id",
+            format!("order_id is {} and wants {wants}", quoted(text)),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(response: Response<Body>) -> serde_json::Value {
+        let Body::Text(text) = response.into_body() else { panic!("a text body") };
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn every_problem_has_its_status_code_and_retry_after() {
+        for code in ProblemCode::ALL {
+            let response = Problem::new(code, "why").into_response();
+            assert_eq!(response.status(), code.status());
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(response.headers().contains_key("retry-after"), code.retryable(), "{}", code.as_str());
+            let body = body(response);
+            assert_eq!(body["code"], code.as_str());
+            assert_eq!(body["status"], code.status().as_u16());
+            assert_eq!(body["retryable"], code.retryable());
+            assert_eq!(body["detail"], "why");
+        }
+    }
+
+    #[test]
+    fn not_found_has_every_field_of_a_reply() {
+        let conversation = ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap();
+        let response = Reply::not_found(&conversation, None).into_response(StatusCode::OK);
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let body = body(response);
+        let fields: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut wanted = [
+            "payment_status",
+            "final",
+            "payment_intent_id",
+            "stripe_status",
+            "conversation_id",
+            "order_id",
+            "attempt",
+            "amount",
+            "amount_minor",
+            "currency",
+            "payment_url",
+            "client_secret",
+            "reason_code",
+            "caller_message",
+            "retryable",
+        ];
+        wanted.sort_unstable();
+        assert_eq!(fields, wanted);
+        assert_eq!(body["payment_status"], "NOT_FOUND");
+    }
+
+    #[test]
+    fn a_lost_or_stolen_card_sounds_like_any_other_decline_but_is_not_tried_again() {
+        let plain = caller_message(PaymentStatus::Declined, "generic_decline");
+        for code in HOPELESS {
+            assert_eq!(caller_message(PaymentStatus::Declined, code), plain, "{code}");
+            assert!(!is_retryable(PaymentStatus::Declined, code), "{code}");
+        }
+        assert!(is_retryable(PaymentStatus::Declined, "insufficient_funds"));
+    }
+
+    #[test]
+    fn a_client_secret_hides_in_debug() {
+        let conversation = ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap();
+        let mut reply = Reply::not_found(&conversation, None);
+        reply.client_secret = "pi_1_secret_canary".into();
+        assert!(!format!("{reply:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,270 @@
+//! Makes a payment's intent, once, however often and however concurrently it is asked for.
+//!
+//! Write-ahead: the record is written before Stripe is asked, and everything the request to Stripe consists of is read
+//! from the record, under a key made from the record. So a crash after any step is repaired by the next try, which
+//! sends the very same bytes and gets the very same intent. A token is charged only once the intent is on record, in a
+//! request of its own: no token is ever part of what a retry would have to repeat.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::ids::{ConversationId, OrderId, PaymentMethodId};
+use crate::money::Money;
+use crate::payment::{Disagreement, Observation, Payment, PaymentStatus, Terms};
+use crate::ports::{
+    AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, NewIntent, PutPayment, Saved, StoreError,
+    StripeError, UpdatePayment,
+};
+use crate::settle::{SettleError, Settled, settle};
+use crate::time::{Clock, Deadline};
+
+/// How often a lost race is run again before the store counts as contended.
+const MAX_ROUNDS: usize = 8;
+
+/// How long to wait before looking again whether a twin request is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What is asked for, checked.
+#[derive(Debug)]
+pub struct Order {
+    /// The Genesys conversation.
+    pub conversation_id: ConversationId,
+    /// The order within it.
+    pub order_id: OrderId,
+    /// What is to be paid.
+    pub money: Money,
+    /// What else Stripe is told.
+    pub terms: Terms,
+    /// A token to charge now.
+    pub payment_method: Option<PaymentMethodId>,
+    /// Whether the reply shall carry the client secret.
+    pub include_client_secret: bool,
+}
+
+/// The payment asked for.
+#[derive(Debug)]
+pub struct Created {
+    /// The record.
+    pub payment: Payment,
+    /// Whether this request began the attempt, rather than finding it begun.
+    pub first: bool,
+    /// The client secret, where it was asked for and the payment can still be paid.
+    pub client_secret: Option<SecretString>,
+}
+
+/// Why there is no payment to answer with.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The order is open, or paid, with another amount or currency.
+    #[error("the order stands at {have}")]
+    OrderChanged {
+        /// What the record says.
+        have: Money,
+    },
+    /// A twin request is still at Stripe.
+    #[error("a twin request is still at Stripe")]
+    InProgress,
+    /// The attempt was begun too long ago to be sent to Stripe again, and Stripe knows no intent for it.
+    #[error("the attempt is too old to be repeated")]
+    AttemptExpired,
+    /// Stripe does not know the token.
+    #[error("Stripe cannot use the payment method: {code}")]
+    PaymentMethodRefused {
+        /// Stripe's error code.
+        code: String,
+    },
+    /// Stripe's answer contradicts the record.
+    #[error("Stripe's answer disagrees with the record on the {0}")]
+    Disagreement(Disagreement),
+    /// Stripe.
+    #[error(transparent)]
+    Stripe(StripeError),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<StripeError> for CreateError {
+    fn from(error: StripeError) -> Self {
+        match error {
+            StripeError::InUse => Self::InProgress,
+            error => Self::Stripe(error),
+        }
+    }
+}
+
+impl From<SettleError> for CreateError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Store(error) => error.into(),
+            SettleError::Stripe(error) => error.into(),
+        }
+    }
+}
+
+/// Gives the order's payment, with its intent made and, where a token came along, confirmed.
+///
+/// # Errors
+/// [`CreateError`]; whatever was done before it is found and finished by the next try.
+pub async fn create<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    order: &Order,
+    deadline: Deadline,
+) -> Result<Created, CreateError>
+where
+    S: PutPayment + GetPayment + UpdatePayment + AdoptIntent,
+    P: CreateIntent + ConfirmIntent + FetchIntent,
+{
+    let (mut payment, first) = begin(store, clock, order).await?;
+    let mut client_secret = None;
+    if payment.status == PaymentStatus::Creating {
+        (payment, client_secret) = open(store, stripe, clock, payment, deadline).await?;
+    }
+    let payable = |payment: &Payment| matches!(payment.status, PaymentStatus::Pending | PaymentStatus::Declined);
+    if let Some(payment_method) = order.payment_method.as_ref().filter(|_| payable(&payment)) {
+        payment = confirm(store, stripe, clock, payment, payment_method, deadline).await?;
+    }
+    let client_secret = match &payment.intent_id {
+        Some(intent_id) if order.include_client_secret && payable(&payment) => match client_secret {
+            None => stripe.fetch_intent(intent_id, deadline).await?.client_secret,
+            known => known,
+        },
+        _ => None,
+    };
+    Ok(Created { payment, first, client_secret })
+}
+
+/// The order's record: written now, found, or begun anew after a cancellation.
+async fn begin<S>(store: &S, clock: &impl Clock, order: &Order) -> Result<(Payment, bool), CreateError>
+where
+    S: PutPayment + GetPayment + UpdatePayment,
+{
+    let Order { conversation_id, order_id, money, terms, .. } = order;
+    let wanted = Payment::begin(conversation_id.clone(), order_id.clone(), *money, terms.clone(), clock.now());
+    let Some(mut payment) = store.put_payment(&wanted).await? else {
+        return Ok((wanted, true));
+    };
+    for _ in 0..MAX_ROUNDS {
+        let Some(next) = payment.next_attempt(*money, terms.clone(), clock.now()) else {
+            let same = payment.money == *money;
+            return if same { Ok((payment, false)) } else { Err(CreateError::OrderChanged { have: payment.money }) };
+        };
+        if store.save(&next).await? == Saved::Yes {
+            return Ok((next, true));
+        }
+        payment = reread(store, &payment).await?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Makes the intent of a `CREATING` record and puts it on record.
+async fn open<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    payment: Payment,
+    deadline: Deadline,
+) -> Result<(Payment, Option<SecretString>), CreateError>
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: CreateIntent + FetchIntent,
+{
+    let answer = if payment.create_window_is_over(clock.now()) {
+        stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::AttemptExpired)?
+    } else {
+        let terms = payment.terms.as_ref().ok_or_else(|| StoreError::Unreadable("terms".to_owned()))?;
+        let new = NewIntent { correlation: &payment.correlation, money: payment.money, terms };
+        match stripe.create_intent(new, deadline).await {
+            Ok(answer) => answer,
+            Err(StripeError::InUse) => return Ok((await_twin(store, payment, deadline).await?, None)),
+            // Another version of this software sent it with other parameters: its intent can only be looked up.
+            Err(StripeError::KeyMismatch) => {
+                stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::InProgress)?
+            }
+            Err(StripeError::Rejected { code, param }) => {
+                if let Some(next) = payment.rejected(&code, clock.now())
+                    && store.save(&next).await? == Saved::Conflict
+                {
+                    let current = reread(store, &payment).await?;
+                    if current.intent_id.is_some() {
+                        return Ok((current, None));
+                    }
+                }
+                return Err(StripeError::Rejected { code, param }.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let payment = record(store, stripe, clock, payment, answer.seen, deadline).await?;
+    Ok((payment, answer.client_secret))
+}
+
+/// Waits until the twin that holds the idempotency key has put the intent on record.
+async fn await_twin<S: GetPayment>(store: &S, payment: Payment, deadline: Deadline) -> Result<Payment, CreateError> {
+    loop {
+        let current = reread(store, &payment).await?;
+        if current.status != PaymentStatus::Creating {
+            return Ok(current);
+        }
+        if !deadline.allows(LOOK_AGAIN) {
+            return Err(CreateError::InProgress);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn confirm<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    payment: Payment,
+    payment_method: &PaymentMethodId,
+    deadline: Deadline,
+) -> Result<Payment, CreateError>
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: ConfirmIntent + FetchIntent,
+{
+    let Some(intent_id) = &payment.intent_id else {
+        return Ok(payment);
+    };
+    let seen = match stripe.confirm_intent(intent_id, &payment.correlation, payment_method, deadline).await {
+        Ok(answer) if !answer.replayed => answer.seen,
+        // An earlier answer, or none: where the intent stands now is what counts.
+        Ok(_) | Err(StripeError::UnexpectedState | StripeError::KeyMismatch) => {
+            stripe.fetch_intent(intent_id, deadline).await?.seen
+        }
+        Err(StripeError::Rejected { code, param }) if param == "payment_method" || code == "resource_missing" => {
+            return Err(CreateError::PaymentMethodRefused { code });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    record(store, stripe, clock, payment, seen, deadline).await
+}
+
+async fn record<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    payment: Payment,
+    seen: Observation,
+    deadline: Deadline,
+) -> Result<Payment, CreateError>
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: FetchIntent,
+{
+    match settle(store, stripe, clock, payment, seen, deadline).await? {
+        Settled::Moved(payment) | Settled::Kept(payment, _) => Ok(payment),
+        Settled::Disagreed(_, disagreement) => Err(CreateError::Disagreement(disagreement)),
+        Settled::Unknown => Err(StoreError::Contended.into()),
+    }
+}
+
+async fn reread<S: GetPayment>(store: &S, payment: &Payment) -> Result<Payment, StoreError> {
+    let correlation = &payment.correlation;
+    store.payment(&correlation.conversation_id, &correlation.order_id).await?.ok_or(StoreError::Contended)
+}

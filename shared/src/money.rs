@@ -1,0 +1,487 @@
+//! Money as Stripe counts it: an integer in the currency's smallest unit. No float touches an amount.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Largest amount Stripe takes without a special arrangement, in minor units (eight digits).
+pub const STRIPE_MAX_MINOR: u64 = 99_999_999;
+
+/// How Stripe wants a currency's amounts written in its smallest unit.
+/// Source: Stripe, "Supported currencies" (zero-decimal, three-decimal and special cases).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    /// The major unit is the smallest unit: ¥500 is 500.
+    Zero,
+    /// One hundredth: $5.00 is 500.
+    Two,
+    /// One thousandth, of which the last digit must be 0: KD 1.230 is 1230.
+    Three,
+    /// Has no decimals in use, yet is sent in hundredths that end in 00: kr 5 is 500.
+    WholeInHundredths,
+}
+
+/// Every currency Stripe charges cards in, with its scale and Stripe's minimum charge in minor units (0 where Stripe
+/// names none). The minimum is a courtesy: Stripe applies it after conversion to the settlement currency.
+const CURRENCIES: &[(&str, Scale, u64)] = {
+    use Scale::{Three, Two, WholeInHundredths, Zero};
+    &[
+        ("aed", Two, 200),
+        ("afn", Two, 0),
+        ("all", Two, 0),
+        ("amd", Two, 0),
+        ("ang", Two, 0),
+        ("aoa", Two, 0),
+        ("ars", Two, 50),
+        ("aud", Two, 50),
+        ("awg", Two, 0),
+        ("azn", Two, 0),
+        ("bam", Two, 0),
+        ("bbd", Two, 0),
+        ("bdt", Two, 0),
+        ("bgn", Two, 0),
+        ("bhd", Three, 0),
+        ("bif", Zero, 0),
+        ("bmd", Two, 0),
+        ("bnd", Two, 0),
+        ("bob", Two, 0),
+        ("brl", Two, 50),
+        ("bsd", Two, 0),
+        ("bwp", Two, 0),
+        ("byn", Two, 0),
+        ("bzd", Two, 0),
+        ("cad", Two, 50),
+        ("cdf", Two, 0),
+        ("chf", Two, 50),
+        ("clp", Zero, 0),
+        ("cny", Two, 0),
+        ("cop", Two, 50),
+        ("crc", Two, 0),
+        ("cve", Two, 0),
+        ("czk", Two, 1500),
+        ("djf", Zero, 0),
+        ("dkk", Two, 250),
+        ("dop", Two, 0),
+        ("dzd", Two, 0),
+        ("egp", Two, 0),
+        ("etb", Two, 0),
+        ("eur", Two, 50),
+        ("fjd", Two, 0),
+        ("fkp", Two, 0),
+        ("gbp", Two, 30),
+        ("gel", Two, 0),
+        ("gip", Two, 0),
+        ("gmd", Two, 0),
+        ("gnf", Zero, 0),
+        ("gtq", Two, 0),
+        ("gyd", Two, 0),
+        ("hkd", Two, 400),
+        ("hnl", Two, 0),
+        ("htg", Two, 0),
+        ("huf", Two, 17_500),
+        ("idr", Two, 50),
+        ("ils", Two, 50),
+        ("inr", Two, 50),
+        ("isk", WholeInHundredths, 0),
+        ("jmd", Two, 0),
+        ("jod", Three, 0),
+        ("jpy", Zero, 50),
+        ("kes", Two, 0),
+        ("kgs", Two, 0),
+        ("khr", Two, 0),
+        ("kmf", Zero, 0),
+        ("krw", Zero, 50),
+        ("kwd", Three, 0),
+        ("kyd", Two, 0),
+        ("kzt", Two, 0),
+        ("lak", Two, 0),
+        ("lbp", Two, 0),
+        ("lkr", Two, 0),
+        ("lrd", Two, 0),
+        ("lsl", Two, 0),
+        ("mad", Two, 0),
+        ("mdl", Two, 0),
+        ("mga", Zero, 0),
+        ("mkd", Two, 0),
+        ("mmk", Two, 0),
+        ("mnt", Two, 0),
+        ("mop", Two, 0),
+        ("mur", Two, 0),
+        ("mvr", Two, 0),
+        ("mwk", Two, 0),
+        ("mxn", Two, 1000),
+        ("myr", Two, 200),
+        ("mzn", Two, 0),
+        ("nad", Two, 0),
+        ("ngn", Two, 0),
+        ("nio", Two, 0),
+        ("nok", Two, 300),
+        ("npr", Two, 0),
+        ("nzd", Two, 50),
+        ("omr", Three, 0),
+        ("pab", Two, 0),
+        ("pen", Two, 0),
+        ("pgk", Two, 0),
+        ("php", Two, 50),
+        ("pkr", Two, 0),
+        ("pln", Two, 200),
+        ("pyg", Zero, 0),
+        ("qar", Two, 0),
+        ("ron", Two, 200),
+        ("rsd", Two, 0),
+        ("rub", Two, 50),
+        ("rwf", Zero, 0),
+        ("sar", Two, 0),
+        ("sbd", Two, 0),
+        ("scr", Two, 0),
+        ("sek", Two, 300),
+        ("sgd", Two, 50),
+        ("shp", Two, 0),
+        ("sle", Two, 0),
+        ("sos", Two, 0),
+        ("srd", Two, 0),
+        ("std", Two, 0),
+        ("szl", Two, 0),
+        ("thb", Two, 1000),
+        ("tjs", Two, 0),
+        ("tnd", Three, 0),
+        ("top", Two, 0),
+        ("try", Two, 0),
+        ("ttd", Two, 0),
+        ("twd", Two, 0),
+        ("tzs", Two, 0),
+        ("uah", Two, 0),
+        ("ugx", WholeInHundredths, 0),
+        ("usd", Two, 50),
+        ("uyu", Two, 0),
+        ("uzs", Two, 0),
+        ("vnd", Zero, 0),
+        ("vuv", Zero, 0),
+        ("wst", Two, 0),
+        ("xaf", Zero, 0),
+        ("xcd", Two, 0),
+        ("xcg", Two, 0),
+        ("xof", Zero, 0),
+        ("xpf", Zero, 0),
+        ("yer", Two, 0),
+        ("zar", Two, 50),
+        ("zmw", Two, 0),
+    ]
+};
+
+/// A currency Stripe charges in; its code is lowercase, as Stripe writes it.
+#[derive(Clone, Copy)]
+pub struct Currency(&'static (&'static str, Scale, u64));
+
+impl Currency {
+    /// The currency of an ISO 4217 code in any case, or `None` where Stripe charges no such currency.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        CURRENCIES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(code)).map(Self)
+    }
+
+    /// Lowercase ISO 4217 code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.0.0
+    }
+
+    /// Decimals an amount in major units may have.
+    #[must_use]
+    pub fn decimals(self) -> usize {
+        match self.0.1 {
+            Scale::Zero | Scale::WholeInHundredths => 0,
+            Scale::Two => 2,
+            Scale::Three => 3,
+        }
+    }
+
+    /// Stripe's minimum charge in minor units; 0 where Stripe names none.
+    #[must_use]
+    pub fn minimum_minor(self) -> u64 {
+        self.0.2
+    }
+
+    /// What Stripe wants the smallest-unit integer to be a multiple of.
+    fn step(self) -> u64 {
+        match self.0.1 {
+            Scale::Zero | Scale::Two => 1,
+            Scale::Three => 10,
+            Scale::WholeInHundredths => 100,
+        }
+    }
+
+    /// Smallest-unit integers per unit of the last written decimal.
+    fn minor_per_written_unit(self) -> u64 {
+        match self.0.1 {
+            Scale::WholeInHundredths => 100,
+            Scale::Zero | Scale::Two | Scale::Three => 1,
+        }
+    }
+}
+
+impl PartialEq for Currency {
+    fn eq(&self, other: &Self) -> bool {
+        self.code() == other.code()
+    }
+}
+
+impl Eq for Currency {}
+
+impl PartialOrd for Currency {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Currency {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.code().cmp(other.code())
+    }
+}
+
+impl std::hash::Hash for Currency {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.code().hash(state);
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        Self::parse(&code).ok_or_else(|| serde::de::Error::custom("a currency Stripe does not charge in"))
+    }
+}
+
+/// An exact amount of one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Money {
+    /// Stripe's smallest unit.
+    pub amount_minor: u64,
+    /// The currency.
+    pub currency: Currency,
+}
+
+/// Why an amount was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Nothing was given.
+    #[error("it is empty")]
+    Empty,
+    /// Another character than digits and one point: a sign, a space, a comma, an exponent, a word.
+    #[error("it has a character other than digits and one decimal point")]
+    NotDecimal,
+    /// A point without digits on both sides, or a leading zero as in `05`.
+    #[error("it is not written as a plain decimal such as 5 or 5.00")]
+    Malformed,
+    /// More decimals than the currency has. Never rounded.
+    #[error("{currency} has {allowed} decimals and it has {given}")]
+    TooManyDecimals {
+        /// The currency.
+        currency: Currency,
+        /// Decimals of the currency.
+        allowed: usize,
+        /// Decimals given.
+        given: usize,
+    },
+    /// Stripe takes only multiples of `step` minor units in this currency.
+    #[error("{currency} amounts must be multiples of {step} in Stripe's smallest unit")]
+    NotAMultiple {
+        /// The currency.
+        currency: Currency,
+        /// The step in minor units.
+        step: u64,
+    },
+    /// Zero.
+    #[error("it must be greater than zero")]
+    Zero,
+    /// More than 64 bits of minor units hold.
+    #[error("it is too large")]
+    TooLarge,
+}
+
+impl Money {
+    /// Reads a decimal in major units (`"50.00"`) digit by digit.
+    ///
+    /// # Errors
+    /// [`AmountError`] says what is wrong; nothing is ever rounded or guessed.
+    pub fn from_major(text: &str, currency: Currency) -> Result<Self, AmountError> {
+        if text.is_empty() {
+            return Err(AmountError::Empty);
+        }
+        if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return Err(AmountError::NotDecimal);
+        }
+        let (whole, fraction) = match text.split_once('.') {
+            None => (text, ""),
+            Some((_, "")) => return Err(AmountError::Malformed),
+            Some((_, fraction)) if fraction.contains('.') => return Err(AmountError::NotDecimal),
+            Some(parts) => parts,
+        };
+        if whole.is_empty() || (whole.len() > 1 && whole.starts_with('0')) {
+            return Err(AmountError::Malformed);
+        }
+        let allowed = currency.decimals();
+        if fraction.len() > allowed {
+            let given = fraction.len();
+            return Err(AmountError::TooManyDecimals { currency, allowed, given });
+        }
+        let padding = std::iter::repeat_n(b'0', allowed - fraction.len());
+        let mut written: u64 = 0;
+        for digit in whole.bytes().chain(fraction.bytes()).chain(padding) {
+            written = written
+                .checked_mul(10)
+                .and_then(|w| w.checked_add(u64::from(digit - b'0')))
+                .ok_or(AmountError::TooLarge)?;
+        }
+        let minor = written.checked_mul(currency.minor_per_written_unit()).ok_or(AmountError::TooLarge)?;
+        Self::from_minor(minor, currency)
+    }
+
+    /// Checks an integer in Stripe's smallest unit.
+    ///
+    /// # Errors
+    /// Zero, and integers Stripe refuses for the currency (KWD not ending in 0, ISK not ending in 00).
+    pub fn from_minor(amount_minor: u64, currency: Currency) -> Result<Self, AmountError> {
+        if amount_minor == 0 {
+            return Err(AmountError::Zero);
+        }
+        let step = currency.step();
+        if !amount_minor.is_multiple_of(step) {
+            return Err(AmountError::NotAMultiple { currency, step });
+        }
+        Ok(Self { amount_minor, currency })
+    }
+
+    /// The amount in major units with the currency's decimals: `50.00`, `500`, `1.230`.
+    #[must_use]
+    pub fn major(&self) -> String {
+        let written = self.amount_minor / self.currency.minor_per_written_unit();
+        match self.currency.decimals() {
+            0 => written.to_string(),
+            decimals => {
+                let unit = 10_u64.pow(u32::try_from(decimals).unwrap_or(0));
+                format!("{}.{:0decimals$}", written / unit, written % unit)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.major(), self.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn money(text: &str, code: &str) -> Result<u64, AmountError> {
+        Money::from_major(text, Currency::parse(code).expect("known currency")).map(|m| m.amount_minor)
+    }
+
+    #[test]
+    fn every_cent_from_one_to_a_thousand_dollars_is_exact() {
+        for cents in 1..=100_000_u64 {
+            let text = format!("{}.{:02}", cents / 100, cents % 100);
+            assert_eq!(money(&text, "usd"), Ok(cents), "{text}");
+        }
+    }
+
+    #[test]
+    fn shorter_fractions_mean_the_same() {
+        assert_eq!(money("50", "usd"), Ok(5000));
+        assert_eq!(money("50.5", "usd"), Ok(5050));
+        assert_eq!(money("0.5", "usd"), Ok(50));
+    }
+
+    #[test]
+    fn stripe_scales_with_their_exceptions() {
+        for (text, code, minor) in [
+            ("500", "jpy", 500),
+            ("500", "krw", 500),
+            ("500", "mga", 500),
+            ("5", "isk", 500),
+            ("5", "ugx", 500),
+            ("5", "huf", 500),
+            ("5.25", "huf", 525),
+            ("5.25", "twd", 525),
+            ("1.23", "kwd", 1230),
+            ("1.230", "bhd", 1230),
+        ] {
+            assert_eq!(money(text, code), Ok(minor), "{text} {code}");
+        }
+        assert_eq!(
+            money("1.234", "kwd"),
+            Err(AmountError::NotAMultiple { currency: Currency::parse("kwd").unwrap(), step: 10 })
+        );
+        for (text, code) in [("5.5", "jpy"), ("5.0", "krw"), ("5.50", "isk"), ("5.5", "ugx"), ("0.5", "mga")] {
+            assert!(matches!(money(text, code), Err(AmountError::TooManyDecimals { allowed: 0, .. })), "{text} {code}");
+        }
+        let isk = Currency::parse("ISK").unwrap();
+        assert!(Money::from_minor(550, isk).is_err());
+        assert_eq!(Money::from_minor(500, isk).unwrap().major(), "5");
+    }
+
+    #[test]
+    fn what_is_not_a_plain_decimal_is_refused_with_its_reason() {
+        let usd = Currency::parse("usd").unwrap();
+        for (text, why) in [
+            ("", AmountError::Empty),
+            ("1.005", AmountError::TooManyDecimals { currency: usd, allowed: 2, given: 3 }),
+            ("1e3", AmountError::NotDecimal),
+            ("NaN", AmountError::NotDecimal),
+            ("-1", AmountError::NotDecimal),
+            ("+1", AmountError::NotDecimal),
+            (" 5", AmountError::NotDecimal),
+            ("5 ", AmountError::NotDecimal),
+            ("5,00", AmountError::NotDecimal),
+            ("1.2.3", AmountError::NotDecimal),
+            ("٥", AmountError::NotDecimal),
+            ("5.", AmountError::Malformed),
+            (".5", AmountError::Malformed),
+            (".", AmountError::Malformed),
+            ("05", AmountError::Malformed),
+            ("0", AmountError::Zero),
+            ("0.00", AmountError::Zero),
+            ("99999999999999999999", AmountError::TooLarge),
+        ] {
+            assert_eq!(Money::from_major(text, usd), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn writing_and_reading_again_gives_the_same_amount_in_every_currency() {
+        for (code, scale, _) in CURRENCIES {
+            let currency = Currency::parse(&code.to_uppercase()).unwrap();
+            for minor in [100_u64, 1000, 12_300, 99_999_900] {
+                let money = Money::from_minor(minor, currency).unwrap();
+                assert_eq!(Money::from_major(&money.major(), currency), Ok(money), "{code} {scale:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_is_sorted_without_doubles() {
+        assert!(CURRENCIES.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}

@@ -1,0 +1,269 @@
+//! What the use cases ask of the outside, one trait per privilege: the bounds of a use case are its IAM statement.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::conversation::{Conversation, ParticipantId};
+use crate::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentMethodId};
+use crate::money::Money;
+use crate::payment::{Notice, Observation, Payment, Terms};
+use crate::secrets::SecretError;
+use crate::time::{Deadline, UnixMillis};
+
+/// Why the table could not serve.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Throttled, timed out, unreachable or refused; the text is DynamoDB's error code.
+    #[error("DynamoDB: {0}")]
+    Unavailable(String),
+    /// An item that this version cannot read; the text names the attribute.
+    #[error("unreadable item: {0}")]
+    Unreadable(String),
+    /// The record changed again under every try.
+    #[error("the record changed under every try")]
+    Contended,
+}
+
+/// The outcome of a conditional write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Saved {
+    /// Written.
+    Yes,
+    /// The condition did not hold; nothing was written.
+    Conflict,
+}
+
+/// `dynamodb:PutItem`
+pub trait PutPayment: Send + Sync {
+    /// Writes a new record, or gives the one that is there already.
+    fn put_payment(&self, payment: &Payment) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
+}
+
+/// `dynamodb:GetItem`
+pub trait GetPayment: Send + Sync {
+    /// One payment, consistently read.
+    fn payment(
+        &self,
+        conversation_id: &ConversationId,
+        order_id: &OrderId,
+    ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
+
+    /// Where an intent belongs, consistently read.
+    fn pointer(&self, intent_id: &IntentId) -> impl Future<Output = Result<Option<Correlation>, StoreError>> + Send;
+}
+
+/// `dynamodb:Query`
+pub trait QueryPayments: Send + Sync {
+    /// The conversation's payment that was begun last, consistently read.
+    fn newest_payment(
+        &self,
+        conversation_id: &ConversationId,
+    ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
+}
+
+/// `dynamodb:UpdateItem`
+pub trait UpdatePayment: Send + Sync {
+    /// Writes the record's next state where the stored version is `next.version - 1`.
+    fn save(&self, next: &Payment) -> impl Future<Output = Result<Saved, StoreError>> + Send;
+
+    /// Takes the turn to ask Stripe about a stale record, at most once per `every`.
+    fn claim_refresh(
+        &self,
+        payment: &Payment,
+        now: UnixMillis,
+        every: Duration,
+    ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
+
+    /// Takes the turn to tell Genesys what this version of the record says. One caller at a time has it, so that
+    /// Genesys never hears an older status after a newer one; it lapses after `lapse`, in case its holder died.
+    fn claim_notice(
+        &self,
+        payment: &Payment,
+        now: UnixMillis,
+        lapse: Duration,
+    ) -> impl Future<Output = Result<Option<NoticeTurn>, StoreError>> + Send;
+
+    /// Gives the turn back and, where Genesys accepted it, writes down what was told.
+    fn end_notice(
+        &self,
+        payment: &Payment,
+        turn: NoticeTurn,
+        accepted: Option<&Notice>,
+    ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
+}
+
+/// The number of a turn to tell Genesys: a later turn has a greater one, so a holder whose turn lapsed writes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoticeTurn(pub u64);
+
+/// `dynamodb:UpdateItem` and `dynamodb:PutItem`, in one transaction
+pub trait AdoptIntent: Send + Sync {
+    /// Writes the record's next state, which names its intent for the first time, together with the intent's pointer.
+    fn adopt(&self, next: &Payment) -> impl Future<Output = Result<Saved, StoreError>> + Send;
+}
+
+/// Why Stripe did not give what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StripeError {
+    /// 401 or 403, also with the key read afresh.
+    #[error("Stripe refused the key with {status}")]
+    Auth {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Stripe refuses the request and would refuse it again.
+    #[error("Stripe refused the request: {code} {param}")]
+    Rejected {
+        /// Stripe's error code or type.
+        code: String,
+        /// The parameter it is about, or empty.
+        param: String,
+    },
+    /// The intent is not in a state to be confirmed.
+    #[error("the intent's state does not allow it")]
+    UnexpectedState,
+    /// A twin with the same idempotency key is still at work, also after the one retry.
+    #[error("a request with the same idempotency key is still at work")]
+    InUse,
+    /// The idempotency key was used with other parameters.
+    #[error("the idempotency key was used with other parameters")]
+    KeyMismatch,
+    /// Too many requests.
+    #[error("Stripe limits the rate")]
+    RateLimited,
+    /// No answer, a broken answer or 5xx, also after the one retry.
+    #[error("Stripe is unavailable")]
+    Unavailable,
+    /// No answer within the time there was.
+    #[error("Stripe did not answer in time")]
+    Timeout,
+    /// The key could not be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// Stripe's answer about one intent.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it says.
+    pub seen: Observation,
+    /// What lets the payer's page pay it.
+    pub client_secret: Option<SecretString>,
+    /// Whether Stripe replayed an earlier answer (`Idempotent-Replayed`), which may since be out of date.
+    pub replayed: bool,
+}
+
+/// What a new intent is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct NewIntent<'a> {
+    /// Becomes the metadata and the idempotency key.
+    pub correlation: &'a Correlation,
+    /// What to ask for.
+    pub money: Money,
+    /// The rest.
+    pub terms: &'a Terms,
+}
+
+/// `POST /v1/payment_intents`
+pub trait CreateIntent: Send + Sync {
+    /// Makes the attempt's intent; the same one however often.
+    fn create_intent(
+        &self,
+        new: NewIntent<'_>,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
+}
+
+/// `POST /v1/payment_intents/{id}/confirm`
+pub trait ConfirmIntent: Send + Sync {
+    /// Charges a token on the intent. A decline is an answer.
+    fn confirm_intent(
+        &self,
+        intent_id: &IntentId,
+        correlation: &Correlation,
+        payment_method: &PaymentMethodId,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
+}
+
+/// `GET /v1/payment_intents/{id}` and `GET /v1/payment_intents/search`
+pub trait FetchIntent: Send + Sync {
+    /// The intent as it is.
+    fn fetch_intent(
+        &self,
+        intent_id: &IntentId,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
+
+    /// The attempt's intent, found by its metadata. Stripe's index lags by up to a minute.
+    fn find_intent(
+        &self,
+        correlation: &Correlation,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Option<Answer>, StripeError>> + Send;
+}
+
+/// Why Genesys did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GenesysError {
+    /// The OAuth client was refused, also with its secret read afresh.
+    #[error("Genesys refused the OAuth client with {status}")]
+    Auth {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Another answer than success.
+    #[error("Genesys answered {status}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Too many requests, and its `Retry-After` does not fit the time there is.
+    #[error("Genesys limits the rate")]
+    RateLimited,
+    /// No answer, or a broken one: it may or may not have acted.
+    #[error("Genesys did not answer")]
+    NoAnswer,
+    /// The secret could not be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+impl GenesysError {
+    /// Whether Genesys may have acted, or may yet act, on the request.
+    #[must_use]
+    pub fn may_have_acted(&self) -> bool {
+        matches!(self, Self::NoAnswer)
+    }
+}
+
+/// The Genesys Conversations API.
+pub trait Conversations: Send + Sync {
+    /// `GET /api/v2/conversations/{id}`; `None` when Genesys does not know it (any more).
+    fn conversation(
+        &self,
+        id: &ConversationId,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Option<Conversation>, GenesysError>> + Send;
+
+    /// `PATCH /api/v2/conversations/{id}/participants/{participant}/attributes`
+    fn set_attributes(
+        &self,
+        id: &ConversationId,
+        participant: &ParticipantId,
+        attributes: &BTreeMap<&'static str, String>,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<(), GenesysError>> + Send;
+
+    /// `POST /api/v2/flows/executions`: starts the workflow for payments confirmed after the call. `Ok(false)` when
+    /// none is configured.
+    fn start_late_payment_flow(
+        &self,
+        inputs: &BTreeMap<&'static str, String>,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<bool, GenesysError>> + Send;
+}

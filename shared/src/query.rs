@@ -1,0 +1,104 @@
+//! Answers where a payment stands, and asks Stripe when the record may have missed something.
+
+use std::time::Duration;
+
+use crate::ids::{ConversationId, OrderId};
+use crate::notify::notify;
+use crate::payment::Payment;
+use crate::ports::{
+    AdoptIntent, Conversations, FetchIntent, GetPayment, QueryPayments, Saved, StoreError, UpdatePayment,
+};
+use crate::settle::{SettleError, Settled, settle};
+use crate::time::{Clock, Deadline};
+
+/// How old a record may be before Stripe is asked, and how often Stripe is asked at the most.
+pub const STALE_AFTER: Duration = Duration::from_secs(10);
+
+/// The payment of an order or, without one, the conversation's newest; refreshed when it is stale.
+///
+/// A refresh that fails or takes too long costs nothing but itself: the record's own answer is given.
+///
+/// # Errors
+/// [`StoreError`] when the record cannot be read.
+pub async fn query<S, P, G>(
+    store: &S,
+    stripe: &P,
+    genesys: Option<&G>,
+    clock: &impl Clock,
+    conversation_id: &ConversationId,
+    order_id: Option<&OrderId>,
+    refresh_by: Deadline,
+) -> Result<Option<Payment>, StoreError>
+where
+    S: GetPayment + QueryPayments + UpdatePayment + AdoptIntent,
+    P: FetchIntent,
+    G: Conversations,
+{
+    let found = match order_id {
+        Some(order_id) => store.payment(conversation_id, order_id).await?,
+        None => store.newest_payment(conversation_id).await?,
+    };
+    let Some(payment) = found else { return Ok(None) };
+
+    let open = !payment.status.is_final();
+    let untold = genesys.is_some() && payment.due_notice().is_some();
+    let looked_at = payment.refreshed_at.map_or(payment.updated_at, |at| at.max(payment.updated_at));
+    let stale = clock.now().since(looked_at) >= STALE_AFTER;
+    if !(stale && (open || untold)) {
+        return Ok(Some(payment));
+    }
+    match store.claim_refresh(&payment, clock.now(), STALE_AFTER).await {
+        Ok(Saved::Yes) => {}
+        Ok(Saved::Conflict) => return Ok(Some(payment)),
+        Err(error) => {
+            tracing::warn!(%error, "refresh not claimed");
+            return Ok(Some(payment));
+        }
+    }
+    let mut payment = payment;
+    if open {
+        let refreshing = refresh(store, stripe, clock, payment.clone(), refresh_by);
+        match tokio::time::timeout_at(refresh_by.instant(), refreshing).await {
+            Ok(Ok(current)) => payment = current,
+            Ok(Err(error)) => tracing::warn!(%error, order_id = %payment.correlation.order_id, "refresh failed"),
+            Err(_) => tracing::warn!(order_id = %payment.correlation.order_id, "refresh took too long"),
+        }
+    }
+    if let Some(genesys) = genesys {
+        let telling = notify(store, genesys, clock, payment.clone(), refresh_by);
+        match tokio::time::timeout_at(refresh_by.instant(), telling).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "Genesys not told; the status stays due"),
+            Err(_) => tracing::warn!("telling Genesys took too long; the status stays due"),
+        }
+    }
+    Ok(Some(payment))
+}
+
+/// Moves the record by what Stripe says now. A record without an intent is looked up by its metadata: its creator may
+/// have died between asking Stripe and writing down the answer.
+async fn refresh<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    payment: Payment,
+    deadline: Deadline,
+) -> Result<Payment, SettleError>
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: FetchIntent,
+{
+    let answer = match &payment.intent_id {
+        Some(intent_id) => Some(stripe.fetch_intent(intent_id, deadline).await?),
+        None => stripe.find_intent(&payment.correlation, deadline).await?,
+    };
+    let Some(answer) = answer else { return Ok(payment) };
+    match settle(store, stripe, clock, payment.clone(), answer.seen, deadline).await? {
+        Settled::Moved(payment) | Settled::Kept(payment, _) => Ok(payment),
+        Settled::Disagreed(payment, disagreement) => {
+            crate::telemetry::disagreement(&payment, disagreement);
+            Ok(payment)
+        }
+        Settled::Unknown => Ok(payment),
+    }
+}

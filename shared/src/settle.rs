@@ -1,0 +1,104 @@
+//! Moves a payment by what was learnt of its intent. Webhook, refresh and confirmation all come through here.
+
+use crate::ids::Correlation;
+use crate::payment::{Disagreement, Keep, Observation, Payment, Source, Verdict};
+use crate::ports::{AdoptIntent, FetchIntent, GetPayment, Saved, StoreError, StripeError, UpdatePayment};
+use crate::time::{Clock, Deadline};
+
+/// How often a lost race is run again before the store counts as contended.
+const MAX_ROUNDS: usize = 8;
+
+/// Why a payment could not be settled; the same observation may be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stripe, asked to break a tie.
+    #[error(transparent)]
+    Stripe(#[from] StripeError),
+}
+
+/// What an observation did.
+#[derive(Debug)]
+pub enum Settled {
+    /// The record moved; this is its state now.
+    Moved(Payment),
+    /// The record stayed as it is.
+    Kept(Payment, Keep),
+    /// The observation contradicts the record and was not applied.
+    Disagreed(Payment, Disagreement),
+    /// There is no such record here.
+    Unknown,
+}
+
+/// Applies an observation to a payment that was read before the observation was made.
+///
+/// # Errors
+/// [`SettleError`]; nothing is half done.
+pub async fn settle<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    mut payment: Payment,
+    mut seen: Observation,
+    deadline: Deadline,
+) -> Result<Settled, SettleError>
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: FetchIntent,
+{
+    for _ in 0..MAX_ROUNDS {
+        match payment.observe(&seen, clock.now()) {
+            Verdict::Apply(next) => {
+                let saved =
+                    if payment.intent_id.is_none() { store.adopt(&next).await? } else { store.save(&next).await? };
+                if saved == Saved::Yes {
+                    return Ok(Settled::Moved(*next));
+                }
+                let correlation = &payment.correlation;
+                let Some(current) = store.payment(&correlation.conversation_id, &correlation.order_id).await? else {
+                    return Ok(Settled::Unknown);
+                };
+                payment = current;
+                // What was fetched is newer than the record that lost the race, not than the one that won it.
+                if seen.source == Source::Fetched && !payment.status.is_final() {
+                    seen = stripe.fetch_intent(&seen.intent.id, deadline).await?.seen;
+                }
+            }
+            Verdict::Keep(keep) => return Ok(Settled::Kept(payment, keep)),
+            Verdict::AskStripe => seen = stripe.fetch_intent(&seen.intent.id, deadline).await?.seen,
+            Verdict::Disagree(disagreement) => return Ok(Settled::Disagreed(payment, disagreement)),
+        }
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Finds the payment a webhook's observation is about, by the pointer or, when the webhook came before the pointer was
+/// written, by the intent's metadata; then settles it.
+///
+/// # Errors
+/// [`SettleError`].
+pub async fn settle_event<S, P>(
+    store: &S,
+    stripe: &P,
+    clock: &impl Clock,
+    mut seen: Observation,
+    deadline: Deadline,
+) -> Result<Settled, SettleError>
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: FetchIntent,
+{
+    let Some(Correlation { conversation_id, order_id, attempt }) =
+        store.pointer(&seen.intent.id).await?.or_else(|| seen.intent.correlation.clone())
+    else {
+        return Ok(Settled::Unknown);
+    };
+    let Some(payment) = store.payment(&conversation_id, &order_id).await? else {
+        return Ok(Settled::Unknown);
+    };
+    // Metadata can be edited in Stripe's dashboard; the pointer, where there is one, is what we wrote ourselves.
+    seen.intent.correlation = Some(Correlation { conversation_id, order_id, attempt });
+    settle(store, stripe, clock, payment, seen, deadline).await
+}

@@ -1,0 +1,305 @@
+//! Stripe's JSON, read: intents and webhook events. Only the fields that are used; whatever else Stripe sends, now or
+//! in a later version, is skipped, the client secret of an event's snapshot included.
+
+use std::collections::HashMap;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::ids::{ConversationId, Correlation, IntentId, OrderId};
+use crate::money::{Currency, Money};
+use crate::payment::{AsOf, Intent, Observation, Source, StripeStatus};
+
+/// Metadata keys under which an intent carries its correlation.
+pub mod metadata {
+    /// The Genesys conversation.
+    pub const CONVERSATION_ID: &str = "conversation_id";
+    /// The order.
+    pub const ORDER_ID: &str = "order_id";
+    /// The attempt.
+    pub const ATTEMPT: &str = "attempt";
+}
+
+/// Why a Stripe object could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// Not JSON, or a field missing or of another type than Stripe documents.
+    #[error("not a Stripe object of the expected shape")]
+    Shape,
+    /// A PaymentIntent status this version does not know.
+    #[error("a PaymentIntent status unknown to this version")]
+    UnknownStatus,
+    /// A currency this version does not know.
+    #[error("a currency unknown to this version")]
+    UnknownCurrency,
+    /// A thin event (`v2.core.event`), which carries no snapshot.
+    #[error("a thin event: set the Stripe event destination's payload style to \"Snapshot\" (v1 events), not \"Thin\"")]
+    ThinEvent,
+}
+
+#[derive(Deserialize)]
+struct WireIntent {
+    id: String,
+    amount: u64,
+    #[serde(default)]
+    amount_received: Option<u64>,
+    currency: String,
+    status: String,
+    #[serde(default)]
+    created: u64,
+    #[serde(default)]
+    metadata: Option<HashMap<String, String>>,
+    #[serde(default)]
+    last_payment_error: Option<WireLastError>,
+    #[serde(default)]
+    client_secret: Option<SecretString>,
+}
+
+#[derive(Deserialize)]
+struct WireLastError {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    decline_code: Option<String>,
+}
+
+/// An intent as the API answers it.
+#[derive(Debug)]
+pub struct ApiIntent {
+    /// What it says.
+    pub intent: Intent,
+    /// What lets the payer's page pay it.
+    pub client_secret: Option<SecretString>,
+}
+
+/// Reads a PaymentIntent.
+///
+/// # Errors
+/// [`ObjectError`].
+pub fn parse_intent(json: &[u8]) -> Result<ApiIntent, ObjectError> {
+    let wire: WireIntent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    let client_secret = wire.client_secret.clone();
+    Ok(ApiIntent { intent: wire.into_intent()?, client_secret })
+}
+
+impl WireIntent {
+    fn into_intent(self) -> Result<Intent, ObjectError> {
+        let status = match self.status.as_str() {
+            "requires_payment_method" => StripeStatus::RequiresPaymentMethod,
+            "requires_confirmation" => StripeStatus::RequiresConfirmation,
+            "requires_action" => StripeStatus::RequiresAction,
+            "processing" => StripeStatus::Processing,
+            "requires_capture" => StripeStatus::RequiresCapture,
+            "succeeded" => StripeStatus::Succeeded,
+            "canceled" => StripeStatus::Canceled,
+            _ => return Err(ObjectError::UnknownStatus),
+        };
+        let currency = Currency::parse(&self.currency).ok_or(ObjectError::UnknownCurrency)?;
+        Ok(Intent {
+            id: IntentId::parse(&self.id).map_err(|_| ObjectError::Shape)?,
+            money: Money { amount_minor: self.amount, currency },
+            amount_received: self.amount_received.unwrap_or(0),
+            status,
+            last_error: self.last_payment_error.map(|error| {
+                let code = error.decline_code.or(error.code).unwrap_or_default();
+                if is_code(&code) { code } else { "generic_decline".to_owned() }
+            }),
+            created: self.created,
+            correlation: self.metadata.as_ref().and_then(read_correlation),
+        })
+    }
+}
+
+/// Codes go into replies, logs and records, so they are held to the shape of Stripe's.
+#[must_use]
+pub fn is_code(code: &str) -> bool {
+    (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn read_correlation(metadata: &HashMap<String, String>) -> Option<Correlation> {
+    Some(Correlation {
+        conversation_id: ConversationId::parse(metadata.get(metadata::CONVERSATION_ID)?).ok()?,
+        order_id: OrderId::parse(metadata.get(metadata::ORDER_ID)?).ok()?,
+        attempt: metadata.get(metadata::ATTEMPT)?.parse().ok()?,
+    })
+}
+
+#[derive(Deserialize)]
+struct WireSearch<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+}
+
+/// Reads the intents of a search or list answer.
+///
+/// # Errors
+/// [`ObjectError`].
+pub fn parse_intent_list(json: &[u8]) -> Result<Vec<ApiIntent>, ObjectError> {
+    let search: WireSearch = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    search.data.iter().map(|raw| parse_intent(raw.get().as_bytes())).collect()
+}
+
+/// What an API error says that may be repeated: no message, for Stripe's messages quote what was sent.
+#[derive(Debug, Default, Deserialize)]
+pub struct ApiError {
+    /// `card_error`, `invalid_request_error`, `idempotency_error`, `api_error`.
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+    /// Stripe's error code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// The issuer's reason.
+    #[serde(default)]
+    pub decline_code: Option<String>,
+    /// The parameter it is about.
+    #[serde(default)]
+    pub param: Option<String>,
+    /// The intent as the error left it.
+    #[serde(default)]
+    payment_intent: Option<Box<RawValue>>,
+}
+
+impl ApiError {
+    /// Reads an error answer; one of another shape reads as an error that says nothing.
+    #[must_use]
+    pub fn parse(json: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Envelope {
+            error: ApiError,
+        }
+        let mut error = serde_json::from_slice::<Envelope>(json).map(|e| e.error).unwrap_or_default();
+        for text in [&mut error.kind, &mut error.code, &mut error.decline_code] {
+            *text = text.take().filter(|code| is_code(code));
+        }
+        error.param = error.param.take().filter(|param| {
+            param.len() <= 64 && param.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'[' | b']'))
+        });
+        error
+    }
+
+    /// The intent as the error left it, where Stripe sent it along.
+    #[must_use]
+    pub fn intent(&self) -> Option<ApiIntent> {
+        parse_intent(self.payment_intent.as_ref()?.get().as_bytes()).ok()
+    }
+
+    /// Whether the error is one of these codes.
+    #[must_use]
+    pub fn is(&self, codes: &[&str]) -> bool {
+        self.code.as_deref().is_some_and(|code| codes.contains(&code))
+    }
+}
+
+/// A webhook event.
+#[derive(Debug)]
+pub struct Event {
+    /// `evt_…`, for the log.
+    pub id: String,
+    /// `payment_intent.succeeded` and so on.
+    pub kind: String,
+    /// Whether it is about real money.
+    pub livemode: bool,
+    /// What it says of an intent; `None` for an event about anything else.
+    pub seen: Option<Observation>,
+}
+
+/// Reads a webhook event, after its signature was verified.
+///
+/// # Errors
+/// [`ObjectError`]; an intent event whose status or currency this version does not know is an error too, so that it
+/// is never taken for one that carries no news.
+pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(default)]
+        object: String,
+    }
+    #[derive(Deserialize)]
+    struct WireEvent<'a> {
+        id: String,
+        #[serde(rename = "type")]
+        kind: String,
+        created: u64,
+        #[serde(default)]
+        livemode: bool,
+        #[serde(borrow)]
+        data: WireData<'a>,
+    }
+    #[derive(Deserialize)]
+    struct WireData<'a> {
+        #[serde(borrow)]
+        object: &'a RawValue,
+    }
+    let kind: Kind = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    if kind.object == "v2.core.event" {
+        return Err(ObjectError::ThinEvent);
+    }
+    let event: WireEvent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    let seen = if event.kind.starts_with("payment_intent.") {
+        let intent = parse_intent(event.data.object.get().as_bytes())?.intent;
+        Some(Observation { intent, as_of: AsOf::second(event.created), source: Source::Event })
+    } else {
+        None
+    };
+    Ok(Event { id: event.id, kind: event.kind, livemode: event.livemode, seen })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTENT: &str = r#"{"id":"pi_1","object":"payment_intent","amount":5000,"amount_received":0,"currency":"usd",
+        "status":"requires_payment_method","created":7,"client_secret":"pi_1_secret_x","new_field":{"a":[1]},
+        "metadata":{"conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1","attempt":"2"},
+        "last_payment_error":{"code":"card_declined","decline_code":"insufficient_funds","message":"…"}}"#;
+
+    #[test]
+    fn an_intent_is_read_with_its_correlation_and_decline_code() {
+        let read = parse_intent(INTENT.as_bytes()).unwrap();
+        assert_eq!(read.intent.last_error.as_deref(), Some("insufficient_funds"));
+        assert_eq!(read.intent.correlation.as_ref().unwrap().attempt, 2);
+        assert!(!format!("{read:?}").contains("secret_x"), "Debug must hide the client secret");
+    }
+
+    #[test]
+    fn metadata_of_others_is_no_correlation() {
+        let foreign = INTENT.replace("\"attempt\":\"2\"", "\"attempt\":\"two\"");
+        assert_eq!(parse_intent(foreign.as_bytes()).unwrap().intent.correlation, None);
+    }
+
+    #[test]
+    fn an_unknown_status_or_currency_is_an_error_not_a_guess() {
+        let status = INTENT.replace("requires_payment_method", "requires_magic");
+        assert_eq!(parse_intent(status.as_bytes()).unwrap_err(), ObjectError::UnknownStatus);
+        let currency = INTENT.replace("usd", "xyz");
+        assert_eq!(parse_intent(currency.as_bytes()).unwrap_err(), ObjectError::UnknownCurrency);
+        for wrong in ["", "[]", "null", "{\"id\":1}", &INTENT.replace("5000", "-1"), &INTENT.replace("5000", "1.5")] {
+            assert_eq!(parse_intent(wrong.as_bytes()).unwrap_err(), ObjectError::Shape, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn thin_events_are_told_apart_and_name_the_setting() {
+        let thin = br#"{"id":"evt_1","object":"v2.core.event","type":"v1.payment_intent.succeeded"}"#;
+        let error = parse_event(thin).unwrap_err();
+        assert_eq!(error, ObjectError::ThinEvent);
+        assert!(error.to_string().contains("Snapshot"));
+    }
+
+    #[test]
+    fn events_about_anything_else_carry_nothing_for_us() {
+        let event = br#"{"id":"evt_1","object":"event","type":"charge.refunded","created":5,"data":{"object":{}}}"#;
+        assert!(parse_event(event).unwrap().seen.is_none());
+    }
+
+    #[test]
+    fn an_api_error_repeats_only_what_has_the_shape_of_a_code() {
+        let json =
+            br#"{"error":{"type":"invalid_request_error","code":"No such pm_123!","param":"a b","message":"m"}}"#;
+        let error = ApiError::parse(json);
+        assert_eq!((error.code, error.param), (None, None));
+        assert_eq!(error.kind.as_deref(), Some("invalid_request_error"));
+        assert!(ApiError::parse(b"<html>").kind.is_none());
+    }
+}

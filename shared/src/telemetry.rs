@@ -1,0 +1,158 @@
+//! JSON log lines and CloudWatch metrics, both on standard output, where Lambda collects them.
+//!
+//! Only this software's own lines are let through below `WARN`: the SDK and the HTTP client would log requests, and so
+//! secrets, at `DEBUG` and `TRACE`.
+
+use std::io::Write;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::payment::{Disagreement, Payment};
+use crate::time::{Clock, SystemClock};
+
+/// The CloudWatch namespace of every metric.
+pub const NAMESPACE: &str = "PhonePayments";
+
+type WriteLine = Box<dyn Fn(&str) + Send + Sync>;
+
+static METRICS: OnceLock<(&'static str, WriteLine)> = OnceLock::new();
+
+/// Starts logging and metrics for one function, whose name becomes the metric dimension `Function`.
+pub fn start(function: &'static str) {
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+    start_with(function, level, std::io::stdout);
+}
+
+/// The same with a level and a writer of choice. A second start in one process changes nothing.
+pub fn start_with<W>(function: &'static str, level: Level, writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
+{
+    let ours = ["shared", "create_intent", "stripe_webhook", "status_query"].map(|target| (target, level));
+    let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(writer.clone());
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = METRICS.set((
+        function,
+        Box::new(move |line| {
+            let _ = writeln!(writer.make_writer(), "{line}");
+        }),
+    ));
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Answers that are problem details; the outcome is their code.
+    Problem,
+    /// Webhook deliveries; the outcome is what became of them.
+    Webhook,
+    /// Notices to Genesys; the outcome is how they were told, or `refused`.
+    Notice,
+    /// Observations that contradict the record. Anything above zero wants a person to look.
+    Disagreement,
+}
+
+impl Metric {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Problem => "Problems",
+            Self::Webhook => "Webhooks",
+            Self::Notice => "Notices",
+            Self::Disagreement => "Disagreements",
+        }
+    }
+}
+
+/// Counts one, with the dimensions `Function` and `Outcome`.
+pub fn count(metric: Metric, outcome: &str) {
+    emit(outcome, &[(metric.name(), "Count", 1)]);
+}
+
+/// Counts an answer and how long it took; the outcome is its HTTP status.
+pub fn answered(status: u16, took: Duration) {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    emit(&status.to_string(), &[("Answers", "Count", 1), ("AnswerTime", "Milliseconds", took_ms)]);
+}
+
+fn emit(outcome: &str, metrics: &[(&str, &str, u64)]) {
+    let Some((function, write_line)) = METRICS.get() else { return };
+    write_line(&embedded_metrics(function, outcome, metrics, SystemClock.now().0).to_string());
+}
+
+/// One line of CloudWatch's embedded metric format.
+fn embedded_metrics(function: &str, outcome: &str, metrics: &[(&str, &str, u64)], now_ms: u64) -> Value {
+    let defined: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [["Function"], ["Function", "Outcome"]],
+                "Metrics": defined,
+            }],
+        },
+        "Function": function,
+        "Outcome": outcome,
+    });
+    if let Some(fields) = line.as_object_mut() {
+        fields.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), Value::from(*value))));
+    }
+    line
+}
+
+/// Logs and counts an observation that contradicts the record.
+pub fn disagreement(payment: &Payment, disagreement: Disagreement) {
+    let what = disagreement.to_string();
+    tracing::error!(
+        conversation_id = %payment.correlation.conversation_id,
+        order_id = %payment.correlation.order_id,
+        attempt = payment.correlation.attempt,
+        intent_id = payment.intent_id.as_ref().map(|id| id.as_str()),
+        disagreement = what,
+        "Stripe's word contradicts the record and was not applied"
+    );
+    count(Metric::Disagreement, &what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_one_line_of_embedded_metric_format() {
+        let metrics = [("Answers", "Count", 1), ("AnswerTime", "Milliseconds", 42)];
+        assert_eq!(
+            embedded_metrics("create-intent", "201", &metrics, 1_795_000_000_000),
+            json!({
+                "_aws": {
+                    "Timestamp": 1_795_000_000_000_u64,
+                    "CloudWatchMetrics": [{
+                        "Namespace": "PhonePayments",
+                        "Dimensions": [["Function"], ["Function", "Outcome"]],
+                        "Metrics": [
+                            { "Name": "Answers", "Unit": "Count" },
+                            { "Name": "AnswerTime", "Unit": "Milliseconds" },
+                        ],
+                    }],
+                },
+                "Function": "create-intent",
+                "Outcome": "201",
+                "Answers": 1,
+                "AnswerTime": 42,
+            })
+        );
+    }
+}

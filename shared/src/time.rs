@@ -1,0 +1,89 @@
+//! Moments and deadlines. The domain takes the time as an argument; only [`SystemClock`] asks the machine.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// Whole seconds since the Unix epoch.
+    #[must_use]
+    pub fn secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Time since `earlier`; zero where that lies ahead, as after a clock was set back.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This moment less a duration.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Where the time of day comes from.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> UnixMillis;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixMillis {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// When an answer is due, on the monotonic clock, so that a clock that is set changes no budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// A deadline that far from now.
+    #[must_use]
+    pub fn after(budget: Duration) -> Self {
+        Self(Instant::now() + budget)
+    }
+
+    /// This deadline or one that far from now, whichever is earlier.
+    #[must_use]
+    pub fn or_after(self, limit: Duration) -> Self {
+        self.min(Self::after(limit))
+    }
+
+    /// The same deadline, earlier by `reserve`, which is kept for what must still follow.
+    #[must_use]
+    pub fn less(self, reserve: Duration) -> Self {
+        self.0.checked_sub(reserve).map_or(self, Self)
+    }
+
+    /// Time left; zero when it has passed.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether a wait of that length still fits.
+    #[must_use]
+    pub fn allows(self, wait: Duration) -> bool {
+        self.remaining() > wait
+    }
+
+    /// The instant itself, for [`tokio::time::timeout_at`].
+    #[must_use]
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+}
