@@ -1,0 +1,336 @@
+//! From an HTTP request to an operation whose parameters are all valid. Nothing here looks at stored objects:
+//! what this refuses never began to execute.
+
+use std::collections::BTreeMap;
+
+use super::currencies;
+use super::error::StripeError;
+use super::form::{Form, boolean, positive};
+use super::search::{self, Clause};
+use crate::server::Call;
+
+/// From this API version on, `payment_method_types` has another name.
+const TYPES_RENAMED: &str = "2026-09-30";
+
+const CAPTURE_METHODS: [&str; 3] = ["automatic", "automatic_async", "manual"];
+const CANCELLATION_REASONS: [&str; 4] = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
+
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Create(Box<Creation>),
+    Confirm { intent: String, confirmation: Confirmation },
+    Capture { intent: String, amount: Option<i64> },
+    Cancel { intent: String, reason: Option<String> },
+    Retrieve { intent: String },
+    Search { clauses: Vec<Clause>, page: Page },
+    ListEvents(EventQuery),
+    RetrieveEvent { event: String },
+}
+
+#[derive(Debug)]
+pub(crate) struct Creation {
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) capture_method: String,
+    pub(crate) payment_method_types: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) description: Option<String>,
+    pub(crate) receipt_email: Option<String>,
+    pub(crate) statement_descriptor_suffix: Option<String>,
+    pub(crate) payment_method: Option<String>,
+    /// Present with `confirm=true`.
+    pub(crate) confirmation: Option<Confirmation>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Confirmation {
+    pub(crate) payment_method: Option<String>,
+    /// Nobody is there to authenticate: `error_on_requires_action` or `off_session`.
+    pub(crate) without_action: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) limit: usize,
+    pub(crate) offset: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct EventQuery {
+    pub(crate) limit: usize,
+    /// Empty for all.
+    pub(crate) types: Vec<String>,
+    pub(crate) starting_after: Option<String>,
+    pub(crate) created_from: i64,
+    pub(crate) created_to: i64,
+}
+
+/// What the account allows, as far as it decides which parameters are valid.
+pub(crate) trait Account {
+    fn moto_allowed(&self) -> bool;
+    fn minimum(&self, currency: &str) -> i64;
+}
+
+impl Operation {
+    pub(crate) fn parse(call: &Call, account: &impl Account) -> Result<Self, StripeError> {
+        let request = &call.request;
+        let encoded = if request.method == "POST" { &request.body } else { request.query.as_bytes() };
+        check_content_type(call)?;
+        check_version(request.header("stripe-version"))?;
+        let form = Form::parse(encoded);
+        match (request.method.as_str(), call.segments().as_slice()) {
+            ("POST", ["v1", "payment_intents"]) => create(form, call, account),
+            ("GET", ["v1", "payment_intents", "search"]) => search(form),
+            ("GET", ["v1", "payment_intents", intent]) => {
+                form.finish()?;
+                Ok(Self::Retrieve { intent: (*intent).to_owned() })
+            }
+            ("POST", ["v1", "payment_intents", intent, "confirm"]) => confirm(form, intent, account),
+            ("POST", ["v1", "payment_intents", intent, "capture"]) => capture(form, intent),
+            ("POST", ["v1", "payment_intents", intent, "cancel"]) => cancel(form, intent),
+            ("GET", ["v1", "events"]) => list_events(form),
+            ("GET", ["v1", "events", event]) => {
+                form.finish()?;
+                Ok(Self::RetrieveEvent { event: (*event).to_owned() })
+            }
+            (method, _) => {
+                let message = format!("Unrecognized request URL ({method}: {})", request.path);
+                Err(StripeError::new(404, "invalid_request_error", message))
+            }
+        }
+    }
+}
+
+fn check_content_type(call: &Call) -> Result<(), StripeError> {
+    let request = &call.request;
+    let content_type = request.header("content-type").unwrap_or_default();
+    if request.method != "POST"
+        || request.body.is_empty()
+        || content_type.starts_with("application/x-www-form-urlencoded")
+    {
+        return Ok(());
+    }
+    Err(StripeError::invalid(format!(
+        "Invalid request content type {content_type:?}: want application/x-www-form-urlencoded"
+    )))
+}
+
+fn check_version(version: Option<&str>) -> Result<(), StripeError> {
+    let Some(version) = version else {
+        return Ok(());
+    };
+    let date = version.split('.').next().unwrap_or_default();
+    let shape = date.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    if shape.eq(*b"0000-00-00") {
+        return Ok(());
+    }
+    Err(StripeError::invalid(format!("Invalid Stripe API version: {version}")))
+}
+
+fn create(mut form: Form, call: &Call, account: &impl Account) -> Result<Operation, StripeError> {
+    let amount = form.take("amount");
+    let currency = form.take("currency");
+    let capture_method = form.take("capture_method");
+    let old_types = form.take_list("payment_method_types");
+    let automatic = form.take("automatic_payment_methods[enabled]");
+    let redirects = form.take("automatic_payment_methods[allow_redirects]");
+    let metadata = form.take_map("metadata");
+    let description = form.take("description");
+    let receipt_email = form.take("receipt_email");
+    let statement_descriptor_suffix = form.take("statement_descriptor_suffix");
+    let confirm = form.take("confirm");
+    // The new name is unknown to the versions before it.
+    let types_renamed = types_renamed(call);
+    let new_types = if types_renamed { form.take_list("allowed_payment_method_types") } else { Vec::new() };
+    let confirmation = take_confirmation(&mut form);
+    form.finish()?;
+
+    if types_renamed && !old_types.is_empty() {
+        let message =
+            format!("payment_method_types is called allowed_payment_method_types since API version {TYPES_RENAMED}");
+        return Err(StripeError::invalid(message)
+            .code("payment_method_types_no_longer_supported")
+            .param("payment_method_types"));
+    }
+    let currency = currency.ok_or_else(|| missing("currency"))?;
+    currencies::check_currency(&currency)?;
+    let amount = positive("amount", &amount.ok_or_else(|| missing("amount"))?)?;
+    currencies::check_amount(amount, &currency, account.minimum(&currency))?;
+    check_metadata(&metadata)?;
+    let capture_method = capture_method.unwrap_or_else(|| "automatic_async".to_owned());
+    one_of("capture_method", &capture_method, &CAPTURE_METHODS)?;
+    if let Some(redirects) = redirects {
+        one_of("automatic_payment_methods[allow_redirects]", &redirects, &["always", "never"])?;
+    }
+    let types = if old_types.is_empty() { new_types } else { old_types };
+    if boolean("automatic_payment_methods[enabled]", automatic)? == Some(true) && !types.is_empty() {
+        let message = "automatic_payment_methods[enabled] and a list of payment method types exclude each other";
+        return Err(StripeError::invalid(message).param("automatic_payment_methods"));
+    }
+    for kind in &types {
+        one_of("payment_method_types", kind, &["card"])?;
+    }
+    let confirm = boolean("confirm", confirm)?.unwrap_or(false);
+    let payment_method = confirmation.payment_method.clone();
+    let confirmation = confirmation.check(confirm, account)?;
+    Ok(Operation::Create(Box::new(Creation {
+        amount,
+        currency,
+        capture_method,
+        payment_method_types: vec!["card".to_owned()],
+        metadata,
+        description: text("description", description)?,
+        receipt_email: text("receipt_email", receipt_email)?,
+        statement_descriptor_suffix: text("statement_descriptor_suffix", statement_descriptor_suffix)?,
+        payment_method,
+        confirmation: confirm.then_some(confirmation),
+    })))
+}
+
+fn confirm(mut form: Form, intent: &str, account: &impl Account) -> Result<Operation, StripeError> {
+    let raw = take_confirmation(&mut form);
+    form.finish()?;
+    Ok(Operation::Confirm { intent: intent.to_owned(), confirmation: raw.check(true, account)? })
+}
+
+fn capture(mut form: Form, intent: &str) -> Result<Operation, StripeError> {
+    let amount = form.take("amount_to_capture");
+    form.finish()?;
+    let amount = amount.map(|amount| positive("amount_to_capture", &amount)).transpose()?;
+    Ok(Operation::Capture { intent: intent.to_owned(), amount })
+}
+
+fn cancel(mut form: Form, intent: &str) -> Result<Operation, StripeError> {
+    let reason = form.take("cancellation_reason");
+    form.finish()?;
+    if let Some(reason) = &reason {
+        one_of("cancellation_reason", reason, &CANCELLATION_REASONS)?;
+    }
+    Ok(Operation::Cancel { intent: intent.to_owned(), reason })
+}
+
+fn search(mut form: Form) -> Result<Operation, StripeError> {
+    let query = form.take("query");
+    let limit = form.take("limit");
+    let page = form.take("page");
+    form.finish()?;
+    let clauses = search::parse(&query.ok_or_else(|| missing("query"))?)?;
+    let offset = match page {
+        None => 0,
+        Some(page) => page.parse().map_err(|_| StripeError::invalid(format!("Invalid page: {page}")).param("page"))?,
+    };
+    Ok(Operation::Search { clauses, page: Page { limit: check_limit(limit)?, offset } })
+}
+
+fn list_events(mut form: Form) -> Result<Operation, StripeError> {
+    let limit = form.take("limit");
+    let mut types = form.take_list("types");
+    types.extend(form.take("type"));
+    let starting_after = form.take("starting_after");
+    let from = form.take("created[gte]");
+    let to = form.take("created[lte]");
+    form.finish()?;
+    let second =
+        |name: &str, value: Option<String>, otherwise: i64| value.map_or(Ok(otherwise), |value| positive(name, &value));
+    Ok(Operation::ListEvents(EventQuery {
+        limit: check_limit(limit)?,
+        types,
+        starting_after,
+        created_from: second("created[gte]", from, i64::MIN)?,
+        created_to: second("created[lte]", to, i64::MAX)?,
+    }))
+}
+
+/// Confirmation parameters as they came.
+struct RawConfirmation {
+    payment_method: Option<String>,
+    error_on_requires_action: Option<String>,
+    off_session: Option<String>,
+    moto: Option<String>,
+}
+
+/// `return_url` is taken and dropped: no test card redirects.
+fn take_confirmation(form: &mut Form) -> RawConfirmation {
+    let _ = form.take("return_url");
+    RawConfirmation {
+        payment_method: form.take("payment_method"),
+        error_on_requires_action: form.take("error_on_requires_action"),
+        off_session: form.take("off_session"),
+        moto: form.take("payment_method_options[card][moto]"),
+    }
+}
+
+impl RawConfirmation {
+    fn check(self, confirming: bool, account: &impl Account) -> Result<Confirmation, StripeError> {
+        const MOTO: &str = "payment_method_options[card][moto]";
+        if self.moto.is_some() && !(confirming && account.moto_allowed()) {
+            return Err(StripeError::unknown_parameter(MOTO));
+        }
+        boolean(MOTO, self.moto)?;
+        let on_action = boolean("error_on_requires_action", self.error_on_requires_action)?;
+        let off_session = boolean("off_session", self.off_session)?;
+        for (param, given) in [("error_on_requires_action", on_action), ("off_session", off_session)] {
+            if given == Some(true) && !confirming {
+                let message = format!("{param} can only be true when confirm is true");
+                return Err(StripeError::invalid(message).param(param));
+            }
+        }
+        Ok(Confirmation {
+            payment_method: text("payment_method", self.payment_method)?,
+            without_action: on_action == Some(true) || off_session == Some(true),
+        })
+    }
+}
+
+fn types_renamed(call: &Call) -> bool {
+    // Without a version the account's own counts, taken to be the newest.
+    let version = call.request.header("stripe-version").and_then(|version| version.split('.').next());
+    version.is_none_or(|date| date >= TYPES_RENAMED)
+}
+
+fn missing(param: &str) -> StripeError {
+    StripeError::invalid(format!("Missing required param: {param}.")).code("parameter_missing").param(param)
+}
+
+fn text(param: &str, value: Option<String>) -> Result<Option<String>, StripeError> {
+    if value.as_deref() == Some("") {
+        let message = format!("{param} must not be empty; leave it out instead");
+        return Err(StripeError::invalid(message).code("parameter_invalid_empty").param(param));
+    }
+    Ok(value)
+}
+
+fn one_of(param: &str, value: &str, allowed: &[&str]) -> Result<(), StripeError> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    let message = format!("Invalid {param}: must be one of {}, got {value:?}", allowed.join(", "));
+    Err(StripeError::invalid(message).param(param))
+}
+
+fn check_limit(limit: Option<String>) -> Result<usize, StripeError> {
+    let Some(limit) = limit else { return Ok(10) };
+    match limit.parse() {
+        Ok(number @ 1..=100) => Ok(number),
+        _ => {
+            let message = format!("limit must be between 1 and 100, got {limit}");
+            Err(StripeError::invalid(message).code("parameter_invalid_integer").param("limit"))
+        }
+    }
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), StripeError> {
+    let refused = |message: String| Err(StripeError::invalid(message).param("metadata"));
+    if metadata.len() > 50 {
+        return refused(format!("Metadata may have 50 keys, got {}", metadata.len()));
+    }
+    for (key, value) in metadata {
+        if key.is_empty() || key.chars().count() > 40 || key.contains(['[', ']']) {
+            return refused(format!("Metadata key {key:?} must have 1 to 40 characters and no brackets"));
+        }
+        if value.chars().count() > 500 {
+            return refused(format!("Metadata value of {key:?} has more than 500 characters"));
+        }
+    }
+    Ok(())
+}
