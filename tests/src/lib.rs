@@ -1,1 +1,401 @@
-//! tests
+//! A world to try the three functions in: the real handlers and adapters over a DynamoDB engine in process, a Secrets
+//! Manager stand-in, and the Stripe and Genesys stand-ins, all on loopback sockets and one clock.
+//!
+//! Dropping a world looks for its secrets in everything that was logged so far, so every test is a test of redaction.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test support: what breaks here should stop the test at once"
+)]
+
+mod dynamodb;
+mod logs;
+mod secrets_manager;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use create_intent::CreateIntentFunction;
+use lambda_http::{Body, Request, Response};
+use serde_json::{Value, json};
+use shared::adapters::dynamodb::Table;
+use shared::adapters::genesys::Genesys as GenesysClient;
+use shared::adapters::http::Http;
+use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::stripe::Stripe as StripeClient;
+use shared::config::{CreateIntentConfig, GenesysConfig};
+use shared::secrets::{CachedSecret, StripeSecret};
+use shared::time::{Clock, UnixMillis};
+use stand_ins::{Genesys, Scene, Stripe};
+use status_query::StatusQueryFunction;
+use stripe_webhook::StripeWebhookFunction;
+
+pub use dynamodb::Dynamo;
+pub use logs::logged;
+pub use secrets_manager::SecretsManagerStandIn;
+
+/// When every world begins, in Unix seconds.
+pub const START: u64 = 1_795_000_000;
+
+/// The conversation most tests are about.
+pub const CONVERSATION: &str = "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a";
+
+/// The Stripe key every world begins with.
+pub const SECRET_KEY: &str = "sk_test_canary0key0of0stripe";
+
+/// The webhook secret every world begins with.
+pub const WEBHOOK_SECRET: &str = "whsec_canary0webhook0secret";
+
+/// The Genesys client secret every world begins with.
+pub const GENESYS_SECRET: &str = "canary0client0secret0of0genesys";
+
+const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
+
+/// A clock that moves only when told.
+#[derive(Clone, Debug)]
+pub struct TestClock(Arc<AtomicU64>);
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+type StripeAdapter = StripeClient<SecretsManager>;
+type GenesysAdapter = GenesysClient<SecretsManager>;
+type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, TestClock>;
+
+/// What a world is made with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// `BUDGET_MS`
+    pub budget: Duration,
+    /// `CAPTURE_METHOD`
+    pub capture_method: &'static str,
+    /// `MOTO`
+    pub moto: bool,
+    /// `GENESYS_LATE_PAYMENT_FLOW_ID`
+    pub late_payment_flow_id: Option<&'static str>,
+    /// Whether there is a Genesys to tell.
+    pub genesys: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            budget: Duration::from_millis(4500),
+            capture_method: "automatic",
+            moto: false,
+            late_payment_flow_id: None,
+            genesys: true,
+        }
+    }
+}
+
+/// The whole system on one machine.
+pub struct World {
+    /// Stripe.
+    pub stripe: Stripe,
+    /// Genesys Cloud.
+    pub genesys: Genesys,
+    /// The table's engine.
+    pub dynamo: Dynamo,
+    /// Secrets Manager.
+    pub secrets_manager: SecretsManagerStandIn,
+    /// The clock of the functions; Stripe and Genesys have the same.
+    pub clock: TestClock,
+    /// The table, as the functions use it.
+    pub table: Table,
+    /// The function behind `POST /payments`.
+    pub create_intent: CreateIntentFunction<Table, StripeAdapter, TestClock>,
+    /// The function behind the webhook's URL.
+    pub stripe_webhook: Webhook,
+    /// The function behind `GET /payments/{conversation_id}`.
+    pub status_query: StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, TestClock>,
+}
+
+impl World {
+    /// A world with an open conversation, [`CONVERSATION`].
+    pub async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    /// A world made to measure.
+    pub async fn with(setup: Setup) -> Self {
+        logs::start();
+        let stripe = Stripe::start(SECRET_KEY, WEBHOOK_SECRET).await;
+        let genesys = Genesys::start(GENESYS_CLIENT, GENESYS_SECRET).await;
+        genesys.open_conversation(CONVERSATION, Scene::inbound());
+        let dynamo = Dynamo::start().await;
+        let secrets_manager = SecretsManagerStandIn::start().await;
+        let clock = TestClock(Arc::new(AtomicU64::new(START * 1000)));
+        stripe.set_now(i64::try_from(START).unwrap());
+        genesys.set_now(i64::try_from(START).unwrap());
+
+        let vars = [
+            ("TABLE_NAME", "payments".to_owned()),
+            ("STRIPE_SECRET_ID", "stripe".to_owned()),
+            ("ALLOWED_CURRENCIES", "usd,eur,gbp,jpy".to_owned()),
+            ("REGION_CURRENCIES", "US=usd,JP=jpy".to_owned()),
+            ("MAX_AMOUNTS", "usd=1000000,jpy=1500000".to_owned()),
+            ("CAPTURE_METHOD", setup.capture_method.to_owned()),
+            ("MOTO", setup.moto.to_string()),
+            ("BUDGET_MS", setup.budget.as_millis().to_string()),
+            ("STRIPE_API_BASE", stripe.base().to_owned()),
+        ];
+        let lookup = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
+        let config = CreateIntentConfig::read(lookup).expect("configuration");
+        let genesys_config = GenesysConfig {
+            secret_id: "genesys".to_owned(),
+            api_base: genesys.base().to_owned(),
+            login_base: genesys.base().to_owned(),
+            late_payment_flow_id: setup.late_payment_flow_id.map(str::to_owned),
+        };
+
+        let table = Table::new(dynamo.client(), config.table.name, config.table.record_days);
+        let secret = |id: &str| SecretsManager::new(secrets_manager.client(), id.to_owned());
+        let stripe_client = |http: Http, moto| {
+            let cached: Arc<CachedSecret<_, StripeSecret>> = Arc::new(CachedSecret::new(secret("stripe")));
+            (StripeClient::new(http, config.stripe.api_base.clone(), Arc::clone(&cached), moto), cached)
+        };
+        let genesys_client = |http: Http| {
+            let cached = Arc::new(CachedSecret::new(secret("genesys")));
+            setup.genesys.then(|| GenesysClient::new(http, genesys_config.clone(), cached))
+        };
+        let create_intent = CreateIntentFunction {
+            store: table.clone(),
+            stripe: stripe_client(Http::new().expect("TLS"), config.moto).0,
+            clock: clock.clone(),
+            policy: config.policy,
+            budget: config.budget,
+        };
+        let http = Http::new().expect("TLS");
+        let (webhook_stripe, webhook_secret) = stripe_client(http.clone(), false);
+        let stripe_webhook = StripeWebhookFunction {
+            store: table.clone(),
+            stripe: webhook_stripe,
+            genesys: genesys_client(http),
+            secret: webhook_secret,
+            clock: clock.clone(),
+        };
+        let http = Http::new().expect("TLS");
+        let status_query = StatusQueryFunction {
+            store: table.clone(),
+            stripe: stripe_client(http.clone(), false).0,
+            genesys: genesys_client(http),
+            clock: clock.clone(),
+        };
+        let world = Self {
+            stripe,
+            genesys,
+            dynamo,
+            secrets_manager,
+            clock,
+            table,
+            create_intent,
+            stripe_webhook,
+            status_query,
+        };
+        world.put_stripe_secret(SECRET_KEY, &[WEBHOOK_SECRET]);
+        world.put_genesys_secret(GENESYS_SECRET);
+        world
+    }
+
+    /// Writes the Stripe secret, as an operator does.
+    pub fn put_stripe_secret(&self, secret_key: &str, webhook_secrets: &[&str]) {
+        let secret = json!({
+            "secret_key": secret_key,
+            "publishable_key": "pk_test_1",
+            "webhook_secrets": webhook_secrets,
+        });
+        self.secrets_manager.put("stripe", &secret.to_string());
+    }
+
+    /// Writes the Genesys secret, as an operator does.
+    pub fn put_genesys_secret(&self, client_secret: &str) {
+        let secret = json!({ "client_id": GENESYS_CLIENT, "client_secret": client_secret });
+        self.secrets_manager.put("genesys", &secret.to_string());
+    }
+
+    /// Lets time pass, for the functions, Stripe and Genesys alike.
+    pub fn advance(&self, secs: u64) {
+        self.clock.0.fetch_add(secs * 1000, Ordering::SeqCst);
+        self.stripe.advance(i64::try_from(secs).unwrap());
+        self.genesys.advance(i64::try_from(secs).unwrap());
+    }
+
+    /// Calls create-intent through an API Gateway event.
+    pub async fn post(&self, body: &Value) -> Answer {
+        self.post_text(&body.to_string()).await
+    }
+
+    /// The same with a body of any text.
+    pub async fn post_text(&self, body: &str) -> Answer {
+        let event = rest_event("POST", "/payments", &json!({}), &json!({}), body);
+        Answer::read(self.create_intent.handle(request(&event)).await)
+    }
+
+    /// Calls status-query through an API Gateway event.
+    pub async fn status(&self, conversation_id: &str, order_id: Option<&str>) -> Answer {
+        let path = format!("/payments/{conversation_id}");
+        let query = order_id.map_or(json!({}), |order_id| json!({ "order_id": order_id }));
+        let event = rest_event("GET", &path, &json!({ "conversation_id": conversation_id }), &query, "");
+        Answer::read(self.status_query.handle(request(&event)).await)
+    }
+
+    /// Delivers an event of Stripe's, freshly signed.
+    pub async fn deliver(&self, event: &Value) -> Answer {
+        let webhook = self.stripe.webhook(event);
+        self.deliver_raw(&webhook.body, Some(&webhook.signature), false).await
+    }
+
+    /// Delivers bytes with a signature header of choice, plain or in base64.
+    pub async fn deliver_raw(&self, body: &[u8], signature: Option<&str>, base64: bool) -> Answer {
+        Answer::read(self.stripe_webhook.handle(request(&url_event(body, signature, base64))).await)
+    }
+
+    /// Delivers every event Stripe has, in order, and expects each to be taken.
+    pub async fn deliver_all(&self) {
+        for event in self.stripe.events() {
+            let answer = self.deliver(&event).await;
+            assert_eq!(answer.status, 200, "{event:#} {:#}", answer.body);
+        }
+    }
+
+    /// The last event Stripe has.
+    pub fn last_event(&self) -> Value {
+        self.stripe.events().pop().expect("an event")
+    }
+
+    /// Makes a payment of $50.00 for an order of [`CONVERSATION`]; gives its intent's id.
+    pub async fn begin(&self, order_id: &str) -> String {
+        let answer = self.post(&order(order_id)).await;
+        assert_eq!(answer.status, 201, "{:#}", answer.body);
+        answer.text("payment_intent_id").to_owned()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let mut secrets: Vec<String> =
+            ["canary0", "sk_test_", "rk_test_", "whsec_", "_secret_", "pm_card", "pm_new", "v1="]
+                .map(str::to_owned)
+                .into();
+        let recorded = self.genesys.requests().into_iter().chain(self.stripe.requests());
+        for request in recorded {
+            secrets.extend(request.header("authorization").and_then(|h| h.split(' ').nth(1)).map(str::to_owned));
+        }
+        secrets
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let logged = logged();
+        for secret in self.secrets() {
+            let leak = logged.lines().find(|line| line.contains(&secret));
+            assert!(leak.is_none(), "a secret is in the log: {}", leak.unwrap_or_default());
+        }
+    }
+}
+
+/// A request body for $50.00.
+#[must_use]
+pub fn order(order_id: &str) -> Value {
+    json!({ "conversation_id": CONVERSATION, "order_id": order_id, "amount": "50.00", "currency": "usd" })
+}
+
+/// An API Gateway REST event, of the shape AWS sends.
+#[must_use]
+pub fn rest_event(method: &str, path: &str, path_parameters: &Value, query: &Value, body: &str) -> Value {
+    json!({
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": { "content-type": "application/json", "host": "api.example.com" },
+        "multiValueHeaders": { "content-type": ["application/json"], "host": ["api.example.com"] },
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": {},
+        "pathParameters": path_parameters,
+        "stageVariables": null,
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "api", "stage": "v1", "httpMethod": method,
+            "path": path, "resourcePath": path, "resourceId": "r", "requestId": "q",
+            "identity": { "sourceIp": "127.0.0.1" },
+        },
+        "body": body,
+        "isBase64Encoded": false,
+    })
+}
+
+/// A Function URL event, of the shape AWS sends.
+#[must_use]
+pub fn url_event(body: &[u8], signature: Option<&str>, base64: bool) -> Value {
+    let encoded = if base64 {
+        base64::engine::general_purpose::STANDARD.encode(body)
+    } else {
+        String::from_utf8(body.to_vec()).expect("a plain body is text")
+    };
+    let mut headers = json!({ "content-type": "application/json", "host": "url.example.com" });
+    if let Some(signature) = signature {
+        headers["stripe-signature"] = signature.into();
+    }
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/",
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "accountId": "anonymous", "apiId": "url", "domainName": "url.example.com", "domainPrefix": "url",
+            "http": { "method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "Stripe" },
+            "requestId": "q", "routeKey": "$default", "stage": "$default",
+            "time": "22/Nov/2026:19:37:42 +0000", "timeEpoch": START * 1000,
+        },
+        "body": encoded,
+        "isBase64Encoded": base64,
+    })
+}
+
+/// The request the handler gets for an event.
+#[must_use]
+pub fn request(event: &Value) -> Request {
+    lambda_http::request::from_str(&event.to_string()).expect("an event")
+}
+
+/// A handler's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Content type.
+    pub content_type: String,
+    /// `Retry-After`, where there is one.
+    pub retry_after: Option<String>,
+    /// JSON body.
+    pub body: Value,
+}
+
+impl Answer {
+    /// Reads a response.
+    #[must_use]
+    pub fn read(response: Response<Body>) -> Self {
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (content_type, retry_after) = (header("content-type").unwrap_or_default(), header("retry-after"));
+        let status = response.status().as_u16();
+        let Body::Text(text) = response.into_body() else { panic!("a text body") };
+        Self { status, content_type, retry_after, body: serde_json::from_str(&text).expect("JSON") }
+    }
+
+    /// A text field of the body.
+    #[must_use]
+    pub fn text(&self, field: &str) -> &str {
+        self.body[field].as_str().unwrap_or_else(|| panic!("no text {field} in {:#}", self.body))
+    }
+}

@@ -1,0 +1,85 @@
+//! A DynamoDB engine in process, behind its real wire protocol.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The table's name.
+const TABLE: &str = "payments";
+
+/// An engine with the table in it; stops on drop.
+#[derive(Debug)]
+pub struct Dynamo {
+    client: Client,
+    server: JoinHandle<()>,
+}
+
+impl Dynamo {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let database = dynoxide::Database::memory().expect("a database");
+        let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("AKID", "SECRET", None, None, "tests"))
+            .endpoint_url(endpoint)
+            .build();
+        let client = Client::from_conf(config);
+        let key = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
+        };
+        let attribute = |name: &str| {
+            let text = ScalarAttributeType::S;
+            AttributeDefinition::builder().attribute_name(name).attribute_type(text).build().expect("an attribute")
+        };
+        client
+            .create_table()
+            .table_name(TABLE)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(key("pk", KeyType::Hash))
+            .key_schema(key("sk", KeyType::Range))
+            .attribute_definitions(attribute("pk"))
+            .attribute_definitions(attribute("sk"))
+            .send()
+            .await
+            .expect("a table");
+        Self { client, server }
+    }
+
+    /// A client of the engine.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Stops the engine, as in an outage.
+    pub fn stop(&self) {
+        self.server.abort();
+    }
+
+    /// Every item, by key.
+    pub async fn items(&self) -> HashMap<(String, String), HashMap<String, AttributeValue>> {
+        let scanned = self.client.scan().table_name(TABLE).consistent_read(true).send().await.expect("a scan");
+        let text = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_s().expect("text").clone();
+        scanned
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| ((text(&item, "pk"), text(&item, "sk")), item))
+            .collect()
+    }
+}
+
+impl Drop for Dynamo {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
