@@ -277,7 +277,7 @@ fn is_host_byte(byte: u8) -> bool {
 
 /// `https://host[:port]`, or `http://` to a host that no public resolver knows.
 fn is_allowed_base(base: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let Ok(url) = url::Url::parse(base) else { return false };
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let Some(host) = url.host_str() else { return false };
     bare && match url.scheme() {

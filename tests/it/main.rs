@@ -1,8 +1,17 @@
 //! What the three functions promise, over real parts.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops where it is wrong"
+)]
 
+mod architecture;
 mod create;
+mod events;
 mod status;
 mod store;
+mod template;
 mod webhook;
