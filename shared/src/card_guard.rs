@@ -1,14 +1,15 @@
 //! Finds card numbers where none may be, so that they are refused before anything logs, echoes or stores them.
 //!
 //! A card number is a run of digits, perhaps in groups, with a brand's prefix and length and a valid check digit
-//! (ISO/IEC 7812-1, Luhn). Groups count as one number across spaces, dashes, dots and underscores, for people and
-//! speech recognition write them in all those ways.
+//! (ISO/IEC 7812-1, Luhn). Groups count as one number across spaces, dashes and the punctuation that people, speech
+//! recognition and JSON lists put between them.
 
 /// Longest card number, and so the longest run of groups worth joining.
 const MAX_DIGITS: usize = 19;
 
-/// Longest E.164 telephone number, country code included (ITU-T E.164).
-const MAX_PHONE_DIGITS: usize = 15;
+/// The longest number after a `+` that is taken for a telephone number. E.164 allows 15 digits, but no numbering plan
+/// in use has 14 or 15 behind the country codes that begin like a card of that length (30, 34 and 36 to 39).
+const MAX_PHONE_DIGITS: usize = 13;
 
 /// Whether the text holds a card number.
 #[must_use]
@@ -109,7 +110,11 @@ fn digit(c: char) -> Option<u8> {
 }
 
 fn is_separator(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '-' | '.' | '_' | '\u{00AD}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    c.is_whitespace()
+        || matches!(
+            c,
+            '-' | '.' | '_' | ':' | ',' | ';' | '/' | '\\' | '\u{00AD}' | '\u{2010}'..='\u{2015}' | '\u{2212}'
+        )
 }
 
 /// A 15- or 16-digit card number at the head of a longer run.
@@ -220,6 +225,9 @@ mod tests {
             "4242-4242-4242-4242",
             "4242.4242.4242.4242",
             "4242_4242_4242_4242",
+            "4242:4242:4242:4242",
+            "4242/4242/4242/4242",
+            "[4242, 4242, 4242, 4242]",
             "4242\u{2013}4242\u{00A0}4242 4242",
             "4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2",
             "order 4242424242424242 12/27 cvc 123",
@@ -231,6 +239,7 @@ mod tests {
             "４２４２４２４２４２４２４２４２",
             "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢",
             "+4242424242424242",
+            "+378282246310005",
             "ref 12 4242424242424242",
         ] {
             assert!(holds_card_number(text), "{text}");
@@ -254,6 +263,9 @@ mod tests {
             "1Z999AA10123456784",
             "1795376262000",
             "2026-11-22T19:37:42",
+            "2026-11-22 19:37:42,318",
+            "/payments/12/2026/1",
+            "usd=1000000,jpy=1500000",
             "4242424242424241",
             "",
             "50.00",

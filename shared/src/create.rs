@@ -259,7 +259,10 @@ where
 {
     match settle(store, stripe, clock, payment, seen, deadline).await? {
         Settled::Moved(payment) | Settled::Kept(payment, _) => Ok(payment),
-        Settled::Disagreed(_, disagreement) => Err(CreateError::Disagreement(disagreement)),
+        Settled::Disagreed(payment, disagreement) => {
+            crate::telemetry::disagreement(&payment, disagreement);
+            Err(CreateError::Disagreement(disagreement))
+        }
         Settled::Unknown => Err(StoreError::Contended.into()),
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::payment::{Notice, Payment, PaymentStatus};
 use crate::ports::{Conversations, GenesysError, GetPayment, Saved, StoreError, UpdatePayment};
+use crate::telemetry::{self, Metric};
 use crate::time::{Clock, Deadline};
 
 /// When a turn lapses whose holder died: longer than any function runs, so that no living holder loses it.
@@ -60,11 +61,27 @@ impl Told {
     }
 }
 
-/// Tells Genesys until nothing is due. Gives how the last status was told.
+/// Tells Genesys until nothing is due. Gives how the last status was told, and counts it.
 ///
 /// # Errors
 /// [`NotifyError`]; the status stays due.
 pub async fn notify<S, G>(
+    store: &S,
+    genesys: &G,
+    clock: &impl Clock,
+    payment: Payment,
+    deadline: Deadline,
+) -> Result<Told, NotifyError>
+where
+    S: GetPayment + UpdatePayment,
+    G: Conversations,
+{
+    let told = tell_what_is_due(store, genesys, clock, payment, deadline).await;
+    telemetry::count(Metric::Notice, told.as_ref().map_or("refused", |told| told.as_str()));
+    told
+}
+
+async fn tell_what_is_due<S, G>(
     store: &S,
     genesys: &G,
     clock: &impl Clock,

@@ -36,7 +36,9 @@ where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
     let ours = ["shared", "create_intent", "stripe_webhook", "status_query"].map(|target| (target, level));
-    let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours);
+    // The runtime's span around each request, which carries the request id; that module logs nothing itself.
+    let request_span = ("lambda_runtime::layers::trace", Level::INFO);
+    let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours).with_targets([request_span]);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

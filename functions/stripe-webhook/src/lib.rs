@@ -9,7 +9,6 @@ use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
 use serde_json::json;
 use shared::notify::{NotifyError, notify};
-use shared::payment::Payment;
 use shared::ports::{AdoptIntent, Conversations, FetchIntent, GetPayment, UpdatePayment};
 use shared::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
 use shared::settle::{SettleError, Settled, settle_event};
@@ -173,7 +172,9 @@ where
             outcome = ?outcome,
             "event settled"
         );
-        self.tell(payment, deadline).await?;
+        if let Some(genesys) = &self.genesys {
+            let _ = notify(&self.store, genesys, &self.clock, payment, deadline).await?;
+        }
         Ok(outcome)
     }
 
@@ -191,13 +192,6 @@ where
         let renewed = self.secret.other_than(&secret, REREAD_EVERY).await?.ok_or(SignatureError::NoMatch)?;
         verified(&renewed.webhook_secrets)?;
         Ok(renewed)
-    }
-
-    async fn tell(&self, payment: Payment, deadline: Deadline) -> Result<(), NotifyError> {
-        let Some(genesys) = &self.genesys else { return Ok(()) };
-        let told = notify(&self.store, genesys, &self.clock, payment, deadline).await;
-        telemetry::count(Metric::Notice, told.as_ref().map_or("refused", |told| told.as_str()));
-        told.map(|_| ())
     }
 }
 

@@ -456,7 +456,9 @@ fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError
     StoreError::Unavailable(error.code().unwrap_or(kind).to_owned())
 }
 
-/// The error may repeat what the item holds, which is nothing secret.
+/// Names a missing attribute, but repeats nothing an item holds: its terms may be personal data.
 fn unreadable(error: serde_dynamo::Error) -> StoreError {
-    StoreError::Unreadable(error.to_string())
+    let text = error.to_string();
+    let missing = text.starts_with("missing field");
+    StoreError::Unreadable(if missing { text } else { "an attribute of another type".to_owned() })
 }
