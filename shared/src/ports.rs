@@ -78,11 +78,13 @@ pub trait UpdatePayment: Send + Sync {
         every: Duration,
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
-    /// Takes the turn to tell Genesys what this version of the record says. One caller at a time has it, so that
-    /// Genesys never hears an older status after a newer one; it lapses after `lapse`, in case its holder died.
+    /// Takes the turn to tell Genesys what this version of the record says, if that is still due. One caller at a time
+    /// has it, so that Genesys never hears an older status after a newer one, nor one status twice; it lapses after
+    /// `lapse`, in case its holder died.
     fn claim_notice(
         &self,
         payment: &Payment,
+        notice: &Notice,
         now: UnixMillis,
         lapse: Duration,
     ) -> impl Future<Output = Result<Option<NoticeTurn>, StoreError>> + Send;

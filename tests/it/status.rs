@@ -149,14 +149,7 @@ async fn genesys_slow_keeps_the_fresh_answer_and_the_notice_due() {
 #[tokio::test]
 async fn a_creator_that_died_is_found_by_its_metadata() {
     let world = Arc::new(World::new().await);
-    let gate = world.stripe.gate(Match::post("/v1/payment_intents").exactly(), Stage::Answer);
-    let dying = {
-        let world = Arc::clone(&world);
-        tokio::spawn(async move { world.post(&order("A-1")).await })
-    };
-    gate.arrived(1).await;
-    dying.abort();
-    gate.open();
+    world.crash_while_creating(Stage::Answer, order("A-1")).await;
     world.stripe.set_search_lag(true);
     world.advance(10);
     assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CREATING");

@@ -147,15 +147,15 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let adopted = seen(&first, "pi_1", StripeStatus::RequiresPaymentMethod, AsOf::second(START));
     assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
     let lapse = Duration::from_secs(15);
+    let notice = adopted.due_notice().unwrap();
     let claim = |payment: &Payment, at: u64| {
-        let (table, payment) = (world.table.clone(), payment.clone());
-        async move { table.claim_notice(&payment, UnixMillis(NOW.0 + at), lapse).await.unwrap() }
+        let (table, payment, notice) = (world.table.clone(), payment.clone(), notice.clone());
+        async move { table.claim_notice(&payment, &notice, UnixMillis(NOW.0 + at), lapse).await.unwrap() }
     };
     assert_eq!(claim(&first, 0).await, None, "the record moved on since it was read");
     let turn = claim(&adopted, 0).await.unwrap();
     assert_eq!(claim(&adopted, 14_999).await, None);
     let later = claim(&adopted, 15_001).await.unwrap();
-    let notice = adopted.due_notice().unwrap();
     let ended = world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap();
     assert_eq!(ended, Saved::Conflict, "a turn that lapsed writes nothing");
     assert_eq!(world.table.end_notice(&adopted, later, None).await.unwrap(), Saved::Yes);
@@ -163,6 +163,7 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let turn = claim(&adopted, 15_002).await.unwrap();
     assert_eq!(world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap(), Saved::Yes);
     let told = stored(&world, &first).await;
+    assert_eq!(claim(&adopted, 15_003).await, None, "it was told since this copy was read");
     assert_eq!(told.notified, Some(notice));
     assert_eq!((told.version, told.status), (adopted.version, PaymentStatus::Pending));
 }

@@ -152,14 +152,7 @@ async fn a_webhook_before_the_pointer_is_written_is_not_lost() {
 #[tokio::test]
 async fn a_webhook_repairs_a_creator_that_died() {
     let world = Arc::new(World::new().await);
-    let gate = world.stripe.gate(Match::post("/v1/payment_intents").exactly(), Stage::Answer);
-    let dying = {
-        let world = Arc::clone(&world);
-        tokio::spawn(async move { world.post(&order("A-1")).await })
-    };
-    gate.arrived(1).await;
-    dying.abort();
-    gate.open();
+    world.crash_while_creating(Stage::Answer, order("A-1")).await;
     world.deliver_all().await;
     assert_eq!(record(&world).await["payment_status"], "PENDING");
 }

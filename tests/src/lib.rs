@@ -31,7 +31,7 @@ use shared::adapters::stripe::Stripe as StripeClient;
 use shared::config::{CreateIntentConfig, GenesysConfig};
 use shared::secrets::{CachedSecret, StripeSecret};
 use shared::time::{Clock, UnixMillis};
-use stand_ins::{Genesys, Scene, Stripe};
+use stand_ins::{Genesys, Match, Scene, Stage, Stripe};
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
 
@@ -277,6 +277,18 @@ impl World {
         let answer = self.post(&order(order_id)).await;
         assert_eq!(answer.status, 201, "{:#}", answer.body);
         answer.text("payment_intent_id").to_owned()
+    }
+
+    /// Asks for a payment, and lets the function die when its request to create the intent has come as far as `stage`.
+    /// Stripe goes on from there.
+    pub async fn crash_while_creating(self: &Arc<Self>, stage: Stage, body: Value) {
+        let gate = self.stripe.gate(Match::post("/v1/payment_intents").exactly(), stage);
+        let world = Arc::clone(self);
+        let dying = tokio::spawn(async move { world.post(&body).await });
+        gate.arrived(1).await;
+        dying.abort();
+        assert!(dying.await.is_err_and(|error| error.is_cancelled()), "it died");
+        gate.open();
     }
 
     fn secrets(&self) -> Vec<String> {

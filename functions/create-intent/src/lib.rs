@@ -9,6 +9,7 @@ use lambda_http::{Body, Request, Response};
 use shared::api::{Problem, ProblemCode, Reply};
 use shared::config::PaymentPolicy;
 use shared::create::{CreateError, Created, Order, create};
+use shared::payment::PaymentStatus;
 use shared::ports::{
     AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutPayment, StripeError, UpdatePayment,
 };
@@ -61,7 +62,8 @@ where
                     first = created.first,
                     "payment answered"
                 );
-                let status = if created.first { StatusCode::CREATED } else { StatusCode::OK };
+                let declined = created.payment.status == PaymentStatus::Declined;
+                let status = if created.first && !declined { StatusCode::CREATED } else { StatusCode::OK };
                 Reply::of(&created.payment, created.client_secret).into_response(status)
             }
             Err(problem) => {

@@ -293,6 +293,7 @@ impl UpdatePayment for Table {
     async fn claim_notice(
         &self,
         payment: &Payment,
+        notice: &Notice,
         now: UnixMillis,
         lapse: Duration,
     ) -> Result<Option<NoticeTurn>, StoreError> {
@@ -302,7 +303,14 @@ impl UpdatePayment for Table {
         claim.update = format!("SET {since} = {now_value} ADD {turn} {one}");
         let lapsed = claim.value("lapsed", number(now.minus(lapse).0));
         let read = claim.value("read", number(payment.version));
-        claim.condition = format!("{version} = {read} AND (attribute_not_exists({since}) OR {since} < {lapsed})");
+        // Telling is no new version, so what was told since the record was read is looked at by itself.
+        let (told, told_of) = (claim.name("notified_status"), claim.name("notified_intent_id"));
+        let status = claim.value("status", text(notice.status.as_str().to_owned()));
+        let intent = claim.value("intent", text(notice.intent_id.to_string()));
+        claim.condition = format!(
+            "{version} = {read} AND (attribute_not_exists({since}) OR {since} < {lapsed}) \
+             AND (attribute_not_exists({told}) OR {told} <> {status} OR {told_of} <> {intent})"
+        );
         match self.update(payment, claim).return_values(ReturnValue::UpdatedNew).send().await {
             Ok(output) => {
                 let turn = output.attributes.as_ref().and_then(|a| a.get("notice_turn")?.as_n().ok()?.parse().ok());
