@@ -1,0 +1,365 @@
+"""Plays phone payments on the local stack and tells them line by line. Exits with 1 when a step is not as it must be.
+
+The caller's part is played with Stripe's test cards at localstripe, just as Stripe's own fields in the caller's browser
+would do it; nothing else of a payment is played: it goes through API Gateway, the three functions, DynamoDB, Secrets
+Manager, Stripe's signed webhooks and the Genesys conversation.
+"""
+
+import base64
+import json
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sign import signature
+from stack import FUNCTIONS, Reply, Stack, StackError, http, stop_on_signals
+
+GOOD_CARD = "4242424242424242"
+DECLINED_CARD = "4000000000000002"
+#: Seconds from a payment to the end of its webhook; localstripe sends it after one.
+WEBHOOK = 15
+
+
+class Wrong(Exception):
+    """A step went otherwise than it must."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a caller pays for in one conversation."""
+
+    conversation_id: str
+    order_id: str
+
+
+class Demo:
+    """The actors of a call, each of their steps told and checked."""
+
+    def __init__(self, stack: Stack, tell: Callable[[str], None]) -> None:
+        self.stack = stack
+        self.tell = tell
+        self.checks = 0
+        self.wrong: list[str] = []
+        #: Everything that must be in no log and no record, with what it is.
+        self.secrets = {
+            stack.secrets.stripe_key: "Stripe's secret key",
+            stack.secrets.webhook_secret: "the webhook secret",
+            stack.secrets.genesys_client_secret: "the Genesys client secret",
+            stack.api_key: "the API key",
+        }
+
+    # ---- telling and checking ----
+
+    @contextmanager
+    def scene(self, title: str) -> Iterator[None]:
+        print(f"\n{title}", flush=True)
+        try:
+            yield
+        except (Wrong, StackError) as error:
+            self.wrong.append(f"{title}: {error}")
+            self.tell(f"WRONG: {error}")
+
+    def expect(self, what: str, got: object, wanted: object) -> None:
+        self.checks += 1
+        if got != wanted:
+            raise Wrong(f"{what} is {got!r}, and must be {wanted!r}")
+
+    def expect_fields(self, got: dict[str, Any], **wanted: object) -> None:
+        for name, value in wanted.items():
+            self.expect(name, got.get(name), value)
+
+    def step(self, actor: str, what: str, request: Callable[[], Reply], status: int) -> Reply:
+        """Makes a request, tells it with the time it took, and wants its status."""
+        began = time.monotonic()
+        reply = request()
+        took = (time.monotonic() - began) * 1000
+        self.tell(f"{took:5.0f} ms  {actor:<10} {what}  ->  {reply.status}{self.gist(reply)}")
+        self.expect(f"status ({reply.body[:300]!r})", reply.status, status)
+        return reply
+
+    @staticmethod
+    def gist(reply: Reply) -> str:
+        """The one or two fields of a reply that say what it means."""
+        try:
+            fields = json.loads(reply.body)
+        except ValueError:
+            return ""
+        error = fields.get("error")
+        names = ("payment_status", "payment_intent_id", "amount", "currency", "code", "reason_code", "status")
+        found = [fields.get(name) for name in names] if not error else [error.get("code")]
+        # The HTTP status of a problem is told already.
+        return "".join(f" {value}" for value in found if value and value != reply.status)
+
+    # ---- actors ----
+
+    def conversation(self) -> str:
+        """A call arrives at Genesys."""
+        conversation_id = str(uuid.uuid4())
+        body = json.dumps({"conversation_id": conversation_id, "purpose": "customer"}).encode()
+        opened = http("POST", f"{self.stack.genesys}/_control/conversations", body)
+        self.expect("conversation opened", opened.status, 201)
+        return conversation_id
+
+    def heard(self, conversation_id: str) -> dict[str, Any]:
+        """What Genesys was told about a conversation."""
+        told: dict[str, Any] = http("GET", f"{self.stack.genesys}/_control/conversations/{conversation_id}").json()
+        return told
+
+    def ask(
+        self, order: Order, amount: str, status: int = 201, key: str | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """The flow's first Data Action. `amount` is JSON as it is sent: a string or a number."""
+        texts = {"conversation_id": order.conversation_id, "order_id": order.order_id, **fields}
+        body = json.dumps(texts)[:-1] + f', "amount": {amount}}}'
+        headers = {"Content-Type": "application/json", "x-api-key": key or self.stack.api_key}
+        what = f"POST /payments {amount} {fields.get('currency', '')}".rstrip()
+        reply = self.step(
+            "flow", what, lambda: http("POST", f"{self.stack.api}/payments", body.encode(), headers), status
+        )
+        answer: dict[str, Any] = reply.json()
+        if secret := answer.get("client_secret"):
+            self.secrets[secret] = "a client secret"
+        return answer
+
+    def query(self, order: Order) -> dict[str, Any]:
+        """The flow's second Data Action."""
+        path = f"/payments/{order.conversation_id}?order_id={order.order_id}"
+        headers = {"x-api-key": self.stack.api_key}
+        reply = self.step(
+            "flow", "GET /payments/{conversation_id}", lambda: http("GET", self.stack.api + path, None, headers), 200
+        )
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    def pay(self, payment: dict[str, Any], card: str, accepted: bool) -> None:
+        """The caller types a card into Stripe's fields; then Stripe's webhook arrives and is answered."""
+        fields = {
+            "key": self.stack.secrets.publishable_key,
+            "client_secret": payment["client_secret"],
+            "payment_method_data": {
+                "type": "card",
+                "card": {"number": card, "exp_month": 12, "exp_year": 2034, "cvc": "123"},
+            },
+        }
+        intent_id = payment["payment_intent_id"]
+        url = f"{self.stack.stripe}/v1/payment_intents/{intent_id}/confirm"
+        written = len(self.stack.localstripe.lines)
+        self.step(
+            "caller",
+            f"pays at Stripe with test card ...{card[-4:]}",
+            lambda: http("POST", url, json.dumps(fields).encode()),
+            200 if accepted else 402,
+        )
+        event = "payment_intent.succeeded" if accepted else "payment_intent.payment_failed"
+        began = time.monotonic()
+        wanted = rf'webhook "{event}" (.*) \({intent_id}\)'
+        sent = self.stack.localstripe.wait_for(wanted, WEBHOOK, after=written)
+        took = (time.monotonic() - began) * 1000
+        self.tell(f"{took:5.0f} ms  {'Stripe':<10} webhook {event} {sent[1]}")
+        self.expect("webhook", sent[1], "successfully delivered")
+
+    def record(self, order: Order) -> dict[str, Any] | None:
+        """The payment's item in DynamoDB."""
+        key = {
+            "pk": {"S": f"CONVERSATION#{order.conversation_id}"},
+            "sk": {"S": f"ORDER#{order.order_id}"},
+        }
+        table = self.stack.outputs["TableName"]
+        item: dict[str, Any] | None = (
+            self.stack.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+        )
+        return item
+
+    def expect_record(self, order: Order, status: str) -> None:
+        item = self.record(order) or {}
+        self.tell(f"{'':8}  {'DynamoDB':<10} {status}")
+        self.expect("record", item.get("status"), {"S": status})
+
+    def expect_attributes(self, payment: dict[str, Any], status: str) -> None:
+        attributes = self.heard(payment["conversation_id"])["attributes"]
+        self.tell(f"{'':8}  {'Genesys':<10} shows {json.dumps(attributes)}")
+        self.expect("attribute payment_status", attributes.get("payment_status"), status)
+        self.expect("attribute stripe_intent_id", attributes.get("stripe_intent_id"), payment["payment_intent_id"])
+
+    def deliver(self, what: str, body: bytes, secret: str, status: int) -> None:
+        """Somebody posts an event to the Function URL."""
+        header = signature(secret, body, int(time.time()))
+        self.secrets[header.partition("v1=")[2]] = "a webhook signature"
+        headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": header}
+        self.step("internet", what, lambda: http("POST", self.stack.webhook, body, headers), status)
+
+    def at_stripe(self, path: str) -> bytes:
+        """What localstripe says, byte for byte."""
+        authorization = base64.b64encode(f"{self.stack.secrets.stripe_key}:".encode()).decode()
+        return http("GET", self.stack.stripe + path, None, {"Authorization": f"Basic {authorization}"}).body
+
+    def event(self, intent_id: str, kind: str) -> bytes:
+        """The bytes of an event that localstripe has sent."""
+        events = json.loads(self.at_stripe(f"/v1/events?type={kind}"))["data"]
+        event_id = next(event["id"] for event in events if event["data"]["object"]["id"] == intent_id)
+        return self.at_stripe(f"/v1/events/{event_id}").removesuffix(b"\n")
+
+    def success_of(self, payment: dict[str, Any]) -> bytes:
+        """An event that says a payment has succeeded which has not; right in everything but that."""
+        intent = json.loads(self.at_stripe(f"/v1/payment_intents/{payment['payment_intent_id']}"))
+        intent.update(status="succeeded", amount_received=intent["amount"])
+        event = {
+            "id": "evt_forged", "object": "event", "type": "payment_intent.succeeded", "livemode": False,
+            "created": int(time.time()), "data": {"object": intent},
+        }  # fmt: skip
+        return json.dumps(event).encode()
+
+    # ---- the play ----
+
+    def play(self) -> None:
+        with self.scene("A caller pays"):
+            order = Order(self.conversation(), "A-1001")
+            payment = self.ask(order, '"50.00"', currency="usd", include_client_secret=True)
+            self.expect_fields(
+                payment, payment_status="PENDING", final=False, amount="50.00", amount_minor=5000, currency="usd"
+            )
+            again = self.ask(order, '"50.00"', status=200, currency="usd")
+            self.expect_fields(again, payment_intent_id=payment["payment_intent_id"], attempt=1)
+            self.expect_fields(self.query(order), payment_status="PENDING", final=False)
+            self.pay(payment, GOOD_CARD, accepted=True)
+            self.expect_record(order, "CONFIRMED")
+            self.expect_attributes(payment, "CONFIRMED")
+            answer = self.query(order)
+            self.expect_fields(
+                answer, payment_status="CONFIRMED", final=True, payment_intent_id=payment["payment_intent_id"]
+            )
+
+        with self.scene("A declined card, then another one"):
+            order = Order(self.conversation(), "A-1002")
+            payment = self.ask(order, '"12.50"', region="EU", include_client_secret=True)
+            self.expect_fields(payment, payment_status="PENDING", amount_minor=1250, currency="eur")
+            self.pay(payment, DECLINED_CARD, accepted=False)
+            self.expect_attributes(payment, "DECLINED")
+            self.expect_fields(self.query(order), payment_status="DECLINED", final=False)
+            self.pay(payment, GOOD_CARD, accepted=True)
+            self.expect_record(order, "CONFIRMED")
+            self.expect_attributes(payment, "CONFIRMED")
+            self.expect_fields(
+                self.query(order), payment_status="CONFIRMED", payment_intent_id=payment["payment_intent_id"], attempt=1
+            )
+
+        with self.scene("A token from a voice vault, declined, then another one"):
+            order = Order(self.conversation(), "A-1009")
+            declined = self.ask(
+                order, '"7.00"', status=200, currency="usd", payment_method="pm_card_visa_chargeDeclined"
+            )
+            self.expect_fields(declined, payment_status="DECLINED", final=False, amount_minor=700)
+            answer = self.ask(order, '"7.00"', status=200, currency="usd", payment_method="pm_card_visa")
+            self.expect_fields(
+                answer, payment_status="CONFIRMED", payment_intent_id=declined["payment_intent_id"], attempt=1
+            )
+
+        with self.scene("The same webhook once more"):
+            order = Order(self.conversation(), "A-1003")
+            payment = self.ask(order, '"20.00"', currency="usd", include_client_secret=True)
+            self.pay(payment, GOOD_CARD, accepted=True)
+            before = self.record(order), self.heard(order.conversation_id)
+            body = self.event(payment["payment_intent_id"], "payment_intent.succeeded")
+            self.deliver("same bytes, freshly signed", body, self.stack.secrets.webhook_secret, 200)
+            self.expect("record and conversation", (self.record(order), self.heard(order.conversation_id)), before)
+
+        with self.scene("A forged webhook"):
+            order = Order(self.conversation(), "A-1004")
+            payment = self.ask(order, '"80.00"', currency="gbp")
+            before = self.record(order), self.heard(order.conversation_id)
+            body = self.success_of(payment)
+            self.deliver("success, signed with another secret", body, "whsec_" + "0" * 48, 400)
+            self.expect("record and conversation", (self.record(order), self.heard(order.conversation_id)), before)
+
+        with self.scene("A wrong API key"):
+            order = Order(self.conversation(), "A-1005")
+            self.ask(order, '"50.00"', status=403, key="not-the-key-of-this-api", currency="usd")
+            self.expect("record", self.record(order), None)
+
+        with self.scene("A card number where none belongs"):
+            order = Order(self.conversation(), "A-1006")
+            spaced = " ".join(re.findall("....", GOOD_CARD))
+            refused = self.ask(order, '"50.00"', status=422, currency="usd", description=f"card {spaced}")
+            self.expect("code", refused.get("code"), "card_data_refused")
+            self.expect("digits in the reply", GOOD_CARD in re.sub(r"\D", "", json.dumps(refused)), False)
+            self.expect("record", self.record(order), None)
+
+        with self.scene("19.99, as a string and as a number"):
+            for number, amount in enumerate(('"19.99"', "19.99")):
+                answer = self.ask(Order(self.conversation(), f"A-1007-{number}"), amount, currency="usd")
+                self.expect_fields(answer, amount_minor=1999, amount="19.99")
+
+        with self.scene("Yen, which have no cents"):
+            answer = self.ask(Order(self.conversation(), "A-1008"), '"500"', currency="JPY")
+            self.expect_fields(answer, amount_minor=500, amount="500", currency="jpy")
+
+        with self.scene("Nothing secret is written down"):
+            self.search_for_secrets()
+
+    def search_for_secrets(self) -> None:
+        secrets = self.stack.secrets
+        pair = f"{secrets.genesys_client_id}:{secrets.genesys_client_secret}"
+        self.secrets[base64.b64encode(pair.encode()).decode()] = "the Genesys credentials"
+        for intent in json.loads(self.at_stripe("/v1/payment_intents?limit=100"))["data"]:
+            self.secrets[intent["client_secret"]] = "a client secret"
+        for event in json.loads(self.at_stripe("/v1/events?limit=100"))["data"]:
+            body = self.at_stripe(f"/v1/events/{event['id']}").removesuffix(b"\n")
+            header = signature(secrets.webhook_secret, body, event["created"])
+            self.secrets[header.partition("v1=")[2]] = "a webhook signature"
+        cards = {GOOD_CARD: "a card number", DECLINED_CARD: "a card number"}
+
+        places = {f"the log of {function}": self.stack.function_logs(function) for function in FUNCTIONS}
+        for place, lines in places.items():
+            # A search that finds nothing means something only where something was written.
+            written = [line for line in lines if not re.match(r"(START|END|REPORT) RequestId", line)]
+            self.expect(f"{place} has lines", bool(written), True)
+        places["the output of the emulated Lambda"] = self.stack.ministack.lines
+        places["the table"] = [json.dumps(item) for item in self.stack.items()]
+        for place, lines in places.items():
+            found = {
+                what
+                for line in lines
+                for what in (
+                    *(what for secret, what in self.secrets.items() if secret in line),
+                    *(what for card, what in cards.items() if card in re.sub(r"[ -]", "", line)),
+                    *(["a token"] if re.search(r"bearer\s+[\w.-]{8}", line, re.IGNORECASE) else []),
+                )
+            }
+            self.expect(f"found in {place}", found, set())
+        count = sum(len(lines) for lines in places.values())
+        self.tell(f"{'':8}  searched {count} lines for {len(self.secrets) + len(cards)} secrets, found none")
+
+
+def main() -> int:
+    stop_on_signals()
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
+
+    try:
+        with Stack("demo", tell) as stack:
+            tell(f"deployed: {stack.api}")
+            demo = Demo(stack, tell)
+            demo.play()
+    except StackError as error:
+        tell(str(error))
+        return 1
+    except KeyboardInterrupt:
+        tell("stopped")
+        return 130
+    print()
+    if demo.wrong:
+        print(f"{len(demo.wrong)} scenes went wrong:", *demo.wrong, sep="\n  ")
+        return 1
+    tell(f"all {demo.checks} checks passed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
