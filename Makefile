@@ -63,9 +63,15 @@ validate: $(TOOLS) ## check template.yaml
 	@sam validate --lint
 
 # The questions of the first time leave a stack's name in samconfig.toml, besides that of the local stack.
+# SAM keeps the answers of the first, guided run in samconfig.toml; later runs use them as they are.
+SAVED := $(shell sed -n '/^\[default\.deploy/,/^\[local/{/^parameter_overrides/p}' samconfig.toml)
 deploy: build ## deploy to AWS; asks for everything the first time
-	sam deploy $(if $(filter 1,$(shell grep -c '^stack_name' samconfig.toml)),--guided) \
-		--parameter-overrides Architecture=$(ARCH)
+ifeq ($(SAVED),)
+	sam deploy --guided --parameter-overrides Architecture=$(ARCH)
+else
+	@[[ '$(SAVED)' == *Architecture=*$(ARCH)* ]] || { echo "samconfig.toml names another architecture than $(ARCH)"; exit 1; }
+	sam deploy
+endif
 
 clean: ## remove everything that was built, installed or written here
 	rm -rf target .venv .local

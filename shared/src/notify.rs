@@ -94,7 +94,7 @@ where
 {
     let mut told = Told::Nothing;
     while let Some(notice) = payment.due_notice() {
-        match store.claim_notice(&payment, &notice, clock.now(), TURN_LAPSES_AFTER).await? {
+        match store.claim_notice(&payment, clock.now(), TURN_LAPSES_AFTER).await? {
             Some(turn) => match tell(genesys, &payment, &notice, deadline).await {
                 Ok(how) => {
                     if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {

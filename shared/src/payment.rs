@@ -135,7 +135,7 @@ impl CaptureMethod {
 
 /// What the create call says besides amount and correlation. Kept on the record while `CREATING`, so that a retry on
 /// another machine sends Stripe the very same bytes; dropped once the intent is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// When the money is taken.
     pub capture_method: CaptureMethod,
@@ -148,7 +148,7 @@ pub struct Terms {
 }
 
 /// What Stripe says of an intent at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// `pi_…`
     pub id: IntentId,
@@ -218,7 +218,7 @@ pub enum Source {
 }
 
 /// Something learnt of an intent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
     /// What Stripe said.
     pub intent: Intent,
@@ -226,6 +226,8 @@ pub struct Observation {
     pub as_of: AsOf,
     /// How it came.
     pub source: Source,
+    /// `evt_…` of the event it came with.
+    pub event_id: Option<String>,
 }
 
 /// What was told to Genesys, and accepted.
@@ -238,11 +240,12 @@ pub struct Notice {
 }
 
 /// The record: one order in one conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Payment {
     /// Conversation, order and the number of the current attempt.
     pub correlation: Correlation,
-    /// Counts the writes of the record's state; every write names the version it replaces.
+    /// Counts the writes of the record's state and of what Genesys accepted; every write of the state names the version it
+    /// replaces.
     pub version: u64,
     /// What is being paid.
     pub money: Money,
@@ -258,6 +261,8 @@ pub struct Payment {
     pub reason_code: Option<String>,
     /// When the status was true at Stripe.
     pub as_of: Option<AsOf>,
+    /// The event that was applied last, to tell a repeated delivery from another event that says the same.
+    pub last_event_id: Option<String>,
     /// What Genesys has accepted (`notified_status` and its intent).
     pub notified: Option<Notice>,
     /// When the order was first seen.
@@ -346,6 +351,7 @@ impl Payment {
             stripe_status: None,
             reason_code: None,
             as_of: None,
+            last_event_id: None,
             notified: None,
             created_at: now,
             attempt_started_at: now,
@@ -371,6 +377,7 @@ impl Payment {
             stripe_status: None,
             reason_code: None,
             as_of: None,
+            last_event_id: None,
             attempt_started_at: now,
             updated_at: now,
             ..self.clone()
@@ -421,6 +428,7 @@ impl Payment {
         }
         match self.order(seen) {
             Order::Newer => Verdict::Apply(Box::new(self.moved(seen, now))),
+            Order::Confirming => Verdict::Apply(Box::new(self.confirmed_by(seen))),
             Order::Same => Verdict::Keep(Keep::Repeated),
             Order::Older => Verdict::Keep(Keep::Older),
             Order::Unknown => Verdict::AskStripe,
@@ -440,7 +448,8 @@ impl Payment {
             Source::Fetched => Order::Newer,
             Source::Event if seen.as_of.from > known.until => Order::Newer,
             Source::Event if seen.as_of.until < known.from => Order::Older,
-            Source::Event if same => Order::Same,
+            Source::Event if same && (seen.event_id.is_none() || seen.event_id == self.last_event_id) => Order::Same,
+            Source::Event if same => Order::Confirming,
             Source::Event => Order::Unknown,
         }
     }
@@ -454,9 +463,16 @@ impl Payment {
             stripe_status: Some(seen.intent.status),
             reason_code: seen.intent.reason_code(),
             as_of: Some(seen.as_of),
+            last_event_id: seen.event_id.clone(),
             updated_at: now,
             ..self.clone()
         }
+    }
+
+    /// The same state, as a new version. Another event of the same second says it too, so Stripe may have left it and
+    /// come back meanwhile; whoever still holds what lay between must not write it over this.
+    fn confirmed_by(&self, seen: &Observation) -> Self {
+        Self { version: self.version + 1, last_event_id: seen.event_id.clone(), ..self.clone() }
     }
 
     /// What Genesys is to hear and has not accepted yet.
@@ -475,6 +491,7 @@ impl Payment {
 
 enum Order {
     Newer,
+    Confirming,
     Same,
     Older,
     Unknown,
@@ -513,7 +530,9 @@ mod tests {
     }
 
     fn event(status: StripeStatus, last_error: Option<&str>, second: u64) -> Observation {
-        Observation { intent: intent(status, last_error), as_of: AsOf::second(second), source: Source::Event }
+        let intent = intent(status, last_error);
+        let event_id = Some(format!("evt_{second}_{status}_{last_error:?}"));
+        Observation { intent, as_of: AsOf::second(second), source: Source::Event, event_id }
     }
 
     fn apply(payment: &Payment, seen: &Observation) -> Payment {
@@ -564,6 +583,17 @@ mod tests {
         assert_eq!(declined.observe(&again, NOW), Verdict::Keep(Keep::Repeated));
         let other_reason = event(StripeStatus::RequiresPaymentMethod, Some("lost_card"), 110);
         assert_eq!(declined.observe(&other_reason, NOW), Verdict::AskStripe);
+    }
+
+    /// Found by the model: a refresh that had fetched what lay between wrote it over the later event's state.
+    #[test]
+    fn another_event_of_the_same_second_that_says_the_same_is_a_new_version() {
+        let declined = declined_at(110);
+        let mut once_more = event(StripeStatus::RequiresPaymentMethod, Some("generic_decline"), 110);
+        once_more.event_id = Some("evt_another".to_owned());
+        let confirmed = apply(&declined, &once_more);
+        assert_eq!((confirmed.version, confirmed.as_of), (declined.version + 1, declined.as_of));
+        assert_eq!(confirmed.observe(&once_more, NOW), Verdict::Keep(Keep::Repeated));
     }
 
     #[test]

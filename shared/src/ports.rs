@@ -78,18 +78,17 @@ pub trait UpdatePayment: Send + Sync {
         every: Duration,
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
-    /// Takes the turn to tell Genesys what this version of the record says, if that is still due. One caller at a time
-    /// has it, so that Genesys never hears an older status after a newer one, nor one status twice; it lapses after
-    /// `lapse`, in case its holder died.
+    /// Takes the turn to tell Genesys what this version of the record says. One caller at a time has it, so that
+    /// Genesys never hears an older status after a newer one; it lapses after `lapse`, in case its holder died.
     fn claim_notice(
         &self,
         payment: &Payment,
-        notice: &Notice,
         now: UnixMillis,
         lapse: Duration,
     ) -> impl Future<Output = Result<Option<NoticeTurn>, StoreError>> + Send;
 
-    /// Gives the turn back and, where Genesys accepted it, writes down what was told.
+    /// Gives the turn back and, where Genesys accepted it, writes down what was told. That is a new version: who read the
+    /// record before must not take what it said then for what is still due, or no longer.
     fn end_notice(
         &self,
         payment: &Payment,

@@ -238,7 +238,8 @@ pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
     let event: WireEvent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
     let seen = if event.kind.starts_with("payment_intent.") {
         let intent = parse_intent(event.data.object.get().as_bytes())?.intent;
-        Some(Observation { intent, as_of: AsOf::second(event.created), source: Source::Event })
+        let as_of = AsOf::second(event.created);
+        Some(Observation { intent, as_of, source: Source::Event, event_id: Some(event.id.clone()) })
     } else {
         None
     };

@@ -32,7 +32,7 @@ fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -
         created: START,
         correlation: Some(payment.correlation.clone()),
     };
-    match payment.observe(&Observation { intent, as_of, source: Source::Fetched }, NOW) {
+    match payment.observe(&Observation { intent, as_of, source: Source::Fetched, event_id: None }, NOW) {
         Verdict::Apply(next) => *next,
         other => panic!("{other:?}"),
     }
@@ -149,8 +149,8 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let lapse = Duration::from_secs(15);
     let notice = adopted.due_notice().unwrap();
     let claim = |payment: &Payment, at: u64| {
-        let (table, payment, notice) = (world.table.clone(), payment.clone(), notice.clone());
-        async move { table.claim_notice(&payment, &notice, UnixMillis(NOW.0 + at), lapse).await.unwrap() }
+        let (table, payment) = (world.table.clone(), payment.clone());
+        async move { table.claim_notice(&payment, UnixMillis(NOW.0 + at), lapse).await.unwrap() }
     };
     assert_eq!(claim(&first, 0).await, None, "the record moved on since it was read");
     let turn = claim(&adopted, 0).await.unwrap();
@@ -163,9 +163,11 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let turn = claim(&adopted, 15_002).await.unwrap();
     assert_eq!(world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap(), Saved::Yes);
     let told = stored(&world, &first).await;
+    assert_eq!((told.notified.as_ref(), told.status), (Some(&notice), PaymentStatus::Pending));
     assert_eq!(claim(&adopted, 15_003).await, None, "it was told since this copy was read");
-    assert_eq!(told.notified, Some(notice));
-    assert_eq!((told.version, told.status), (adopted.version, PaymentStatus::Pending));
+    let stale = seen(&adopted, "pi_1", StripeStatus::Processing, AsOf::second(START + 1));
+    assert_eq!(world.table.save(&stale).await.unwrap(), Saved::Conflict, "nor is its state replaced by this copy's");
+    assert_eq!(told.version, adopted.version + 1);
 }
 
 #[tokio::test]

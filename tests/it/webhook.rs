@@ -370,6 +370,38 @@ async fn a_status_that_arrives_while_an_older_one_is_told_is_told_after_it() {
     assert_eq!(statuses, ["PENDING", "DECLINED", "CONFIRMED"]);
 }
 
+/// Found by the model: the second delivery had read the record before the first one told Genesys, and took the older
+/// notice it had read for the latest.
+#[tokio::test]
+async fn a_status_that_comes_back_is_told_again_though_another_was_told_while_it_was_settled() {
+    let (world, intent) = begun(Setup::default()).await;
+    let world = Arc::new(world);
+    world.advance(5);
+    let _ = world.stripe.pay(&intent, "pm_card_visa_chargeDeclined");
+    world.deliver(&world.last_event()).await;
+    world.advance(5);
+    world.stripe.pay(&intent, "pm_card_processing").unwrap();
+    let processing = world.last_event();
+    let _ = world.stripe.finish_processing(&intent, false);
+    let declined_again = world.last_event();
+    let deliver = |event: Value| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.deliver(&event).await.status })
+    };
+    let telling = world.genesys.gate(patch(), Stage::Arrival);
+    let first = deliver(processing);
+    telling.arrived(1).await;
+    let asking = world.stripe.gate(Match::get("/v1/payment_intents"), Stage::Answer);
+    let second = deliver(declined_again);
+    asking.arrived(1).await;
+    telling.open();
+    assert_eq!(first.await.unwrap(), 200);
+    asking.open();
+    assert_eq!(second.await.unwrap(), 200);
+    assert_eq!(record(&world).await["payment_status"], "DECLINED");
+    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "DECLINED");
+}
+
 #[tokio::test]
 async fn a_429_is_waited_for_inside_the_budget() {
     let (world, _) = paid().await;

@@ -6,7 +6,7 @@
 //! | pointer | `INTENT#<pi_…>` | `INTENT` |
 //!
 //! A payment's state is replaced as a whole, on condition of its version. The turns to refresh and to tell Genesys are
-//! attributes of their own, on conditions of their own, and do not count as a new version.
+//! attributes of their own, on conditions of their own; taking one is no new version, having told Genesys is.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -56,6 +56,8 @@ struct State {
     as_of_from: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     as_of_until: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_event_id: Option<String>,
     attempt_started_at: UnixMillis,
     updated_at: UnixMillis,
     /// Unix seconds, for DynamoDB's TTL.
@@ -63,8 +65,8 @@ struct State {
 }
 
 /// The attributes of [`State`] that may be absent.
-const REMOVABLE: [&str; 6] =
-    ["terms", "payment_intent_id", "stripe_status", "reason_code", "as_of_from", "as_of_until"];
+const REMOVABLE: [&str; 7] =
+    ["terms", "payment_intent_id", "stripe_status", "reason_code", "as_of_from", "as_of_until", "last_event_id"];
 
 /// What a payment item holds besides its state and keys.
 #[derive(Serialize, Deserialize)]
@@ -117,6 +119,7 @@ impl Table {
             reason_code: payment.reason_code.clone(),
             as_of_from: payment.as_of.map(|as_of| as_of.from),
             as_of_until: payment.as_of.map(|as_of| as_of.until),
+            last_event_id: payment.last_event_id.clone(),
             attempt_started_at: payment.attempt_started_at,
             updated_at: payment.updated_at,
             expires_at: self.expires_at(payment),
@@ -293,7 +296,6 @@ impl UpdatePayment for Table {
     async fn claim_notice(
         &self,
         payment: &Payment,
-        notice: &Notice,
         now: UnixMillis,
         lapse: Duration,
     ) -> Result<Option<NoticeTurn>, StoreError> {
@@ -303,14 +305,7 @@ impl UpdatePayment for Table {
         claim.update = format!("SET {since} = {now_value} ADD {turn} {one}");
         let lapsed = claim.value("lapsed", number(now.minus(lapse).0));
         let read = claim.value("read", number(payment.version));
-        // Telling is no new version, so what was told since the record was read is looked at by itself.
-        let (told, told_of) = (claim.name("notified_status"), claim.name("notified_intent_id"));
-        let status = claim.value("status", text(notice.status.as_str().to_owned()));
-        let intent = claim.value("intent", text(notice.intent_id.to_string()));
-        claim.condition = format!(
-            "{version} = {read} AND (attribute_not_exists({since}) OR {since} < {lapsed}) \
-             AND (attribute_not_exists({told}) OR {told} <> {status} OR {told_of} <> {intent})"
-        );
+        claim.condition = format!("{version} = {read} AND (attribute_not_exists({since}) OR {since} < {lapsed})");
         match self.update(payment, claim).return_values(ReturnValue::UpdatedNew).send().await {
             Ok(output) => {
                 let turn = output.attributes.as_ref().and_then(|a| a.get("notice_turn")?.as_n().ok()?.parse().ok());
@@ -333,7 +328,8 @@ impl UpdatePayment for Table {
             let (told, of) = (end.name("notified_status"), end.name("notified_intent_id"));
             let status = end.value("status", text(status.as_str().to_owned()));
             let intent = end.value("intent", text(intent_id.to_string()));
-            end.update.push_str(&format!(" SET {told} = {status}, {of} = {intent}"));
+            let (version, one) = (end.name("version"), end.value("one", number(1)));
+            end.update.push_str(&format!(" SET {told} = {status}, {of} = {intent} ADD {version} {one}"));
         }
         let (number_name, mine) = (end.name("notice_turn"), end.value("turn", number(turn.0)));
         end.condition = format!("{number_name} = {mine}");
@@ -404,6 +400,7 @@ fn read_payment(item: Item) -> Result<Payment, StoreError> {
         intent_id: state.payment_intent_id,
         stripe_status: state.stripe_status,
         reason_code: state.reason_code,
+        last_event_id: state.last_event_id,
         as_of: state.as_of_from.zip(state.as_of_until).map(|(from, until)| AsOf { from, until }),
         notified: rest
             .notified_intent_id

@@ -181,7 +181,7 @@ fn answered(answer: &Answered, read: ApiIntent) -> Answer {
     let ApiIntent { intent, client_secret } = read;
     let as_of = as_of(answer, intent.created);
     let replayed = answer.header("idempotent-replayed").is_some_and(|value| value == "true");
-    Answer { seen: Observation { intent, as_of, source: Source::Fetched }, client_secret, replayed }
+    Answer { seen: Observation { intent, as_of, source: Source::Fetched, event_id: None }, client_secret, replayed }
 }
 
 fn read(answer: &Answered) -> Result<ApiIntent, StripeError> {
