@@ -489,11 +489,17 @@ impl Payment {
     }
 }
 
+/// How an observation lies to what the record knows.
 enum Order {
+    /// It came after.
     Newer,
+    /// Another event of the known span that says the same.
     Confirming,
+    /// The very same.
     Same,
+    /// It came before.
     Older,
+    /// Within the known span, and it says something else.
     Unknown,
 }
 

@@ -99,7 +99,7 @@ def own_daemon(say: Say) -> Iterator[None]:
     with folder as state, ExitStack() as ends:
         os.environ["DOCKER_HOST"] = f"unix://{state}/docker.sock"
         ends.callback(os.environ.pop, "DOCKER_HOST")
-        if not Path("/sys/class/net/docker0").exists():
+        if not Path("/sys/class/net/docker0").exists() and shutil.which("ip"):
             ends.callback(run, "ip", "link", "delete", "docker0", check=False)
         # Layers on top of each other need a kernel and a file system that can; plain copies work anywhere.
         try:
