@@ -207,8 +207,8 @@ pub struct Event {
 /// Reads a webhook event, after its signature was verified.
 ///
 /// # Errors
-/// [`ObjectError`]; an intent event whose status or currency this version does not know is an error too, so that it
-/// is never taken for one that carries no news.
+/// [`ObjectError`]; an intent event whose status or currency this version does not know is an error of its own, so that
+/// it is never taken for one that carries no news.
 pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
     #[derive(Deserialize)]
     struct Kind {

@@ -254,10 +254,19 @@ async fn events_that_are_not_ours_are_taken_and_ignored() {
     live["livemode"] = true.into();
     let charge = json!({ "id": "evt_c", "object": "event", "type": "charge.refunded", "created": START, "livemode": false,
         "data": { "object": { "id": "ch_1" } } });
+    let mut of_another_currency = foreign.clone();
+    of_another_currency["data"]["object"]["currency"] = "xyz".into();
+    let mut of_a_later_version = event.clone();
+    of_a_later_version["data"]["object"]["status"] = "requires_magic".into();
     let before = world.dynamo.items().await;
-    for (event, outcome) in
-        [(foreign, "not_ours"), (of_another_table, "not_ours"), (live, "other_livemode"), (charge, "other_event")]
-    {
+    for (event, outcome) in [
+        (foreign, "not_ours"),
+        (of_another_table, "not_ours"),
+        (live, "other_livemode"),
+        (charge, "other_event"),
+        (of_another_currency, "unknown_value"),
+        (of_a_later_version, "unknown_value"),
+    ] {
         let answer = world.deliver(&event).await;
         assert_eq!((answer.status, answer.text("outcome")), (200, outcome));
     }

@@ -141,7 +141,14 @@ where
             return Err(Refusal::TooLarge);
         }
         let secret = self.verify(request, body).await?;
-        let Event { id, kind, livemode, seen } = parse_event(body)?;
+        let Event { id, kind, livemode, seen } = match parse_event(body) {
+            // No intent of ours has such a currency, and no delivery of this event will have a status that is known.
+            Err(error @ (ObjectError::UnknownStatus | ObjectError::UnknownCurrency)) => {
+                tracing::error!(%error, "event ignored");
+                return Ok(Outcome::Ignored("unknown_value"));
+            }
+            event => event?,
+        };
         if secret.livemode().is_some_and(|live| live != livemode) {
             tracing::warn!(event_id = id, livemode, "event of the other mode ignored");
             return Ok(Outcome::Ignored("other_livemode"));
