@@ -15,8 +15,10 @@ use crate::time::{Clock, Deadline};
 /// When a turn lapses whose holder died: longer than any function runs, so that no living holder loses it.
 pub const TURN_LAPSES_AFTER: Duration = Duration::from_secs(15);
 
-/// How long to wait before looking again whether another holder is done.
+/// How long to wait before looking again whether another holder is done. Twice as long each time, up to a second: most
+/// are done at once, and one that died holds the turn for seconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Why Genesys was not told; what is due stays due on the record.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,7 @@ where
     G: Conversations,
 {
     let mut told = Told::Nothing;
+    let mut wait = LOOK_AGAIN;
     while let Some(notice) = payment.due_notice() {
         match store.claim_notice(&payment, clock.now(), TURN_LAPSES_AFTER).await? {
             Some(turn) => match tell(genesys, &payment, &notice, deadline).await {
@@ -109,7 +112,10 @@ where
                     return Err(error.into());
                 }
             },
-            None if deadline.allows(LOOK_AGAIN) => tokio::time::sleep(LOOK_AGAIN).await,
+            None if deadline.allows(wait) => {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LOOK_AGAIN_AT_MOST);
+            }
             None => return Err(NotifyError::Busy),
         }
         let correlation = &payment.correlation;

@@ -244,8 +244,8 @@ pub struct Notice {
 pub struct Payment {
     /// Conversation, order and the number of the current attempt.
     pub correlation: Correlation,
-    /// Counts the writes of the record's state and of what Genesys accepted; every write of the state names the version it
-    /// replaces.
+    /// Counts the writes of the record's state, and of what Genesys accepts before and after it is told; every write of the
+    /// state names the version it replaces.
     pub version: u64,
     /// What is being paid.
     pub money: Money,
@@ -263,7 +263,7 @@ pub struct Payment {
     pub as_of: Option<AsOf>,
     /// The event that was applied last, to tell a repeated delivery from another event that says the same.
     pub last_event_id: Option<String>,
-    /// What Genesys has accepted (`notified_status` and its intent).
+    /// What Genesys has accepted (`notified_status` and its intent); nothing while it is being told.
     pub notified: Option<Notice>,
     /// When the order was first seen.
     pub created_at: UnixMillis,

@@ -70,7 +70,8 @@ pub trait UpdatePayment: Send + Sync {
     /// Writes the record's next state where the stored version is `next.version - 1`.
     fn save(&self, next: &Payment) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
-    /// Takes the turn to ask Stripe about a stale record, at most once per `every`.
+    /// Takes the turn to ask Stripe about a stale record, at most once per `every`. A turn that was taken further ahead
+    /// than that counts as past.
     fn claim_refresh(
         &self,
         payment: &Payment,
@@ -79,7 +80,9 @@ pub trait UpdatePayment: Send + Sync {
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
     /// Takes the turn to tell Genesys what this version of the record says. One caller at a time has it, so that
-    /// Genesys never hears an older status after a newer one; it lapses after `lapse`, in case its holder died.
+    /// Genesys never hears an older status after a newer one; it lapses after `lapse`, in case its holder died, and where
+    /// it was taken further ahead than that. From here on nobody knows what Genesys holds, so what it accepted before is
+    /// forgotten, in a new version: should the status return to that while this telling is lost on the way, it is due.
     fn claim_notice(
         &self,
         payment: &Payment,

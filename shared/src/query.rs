@@ -43,15 +43,21 @@ where
     let open = !payment.status.is_final();
     let untold = genesys.is_some() && payment.due_notice().is_some();
     let looked_at = payment.refreshed_at.map_or(payment.updated_at, |at| at.max(payment.updated_at));
-    let stale = clock.now().since(looked_at) >= STALE_AFTER;
+    // A time that lies ahead is one that a clock, set forward, has left behind.
+    let stale = clock.now().apart(looked_at) >= STALE_AFTER;
     if !(stale && (open || untold)) {
         return Ok(Some(payment));
     }
-    match store.claim_refresh(&payment, clock.now(), STALE_AFTER).await {
-        Ok(Saved::Yes) => {}
-        Ok(Saved::Conflict) => return Ok(Some(payment)),
-        Err(error) => {
+    let claiming = store.claim_refresh(&payment, clock.now(), STALE_AFTER);
+    match tokio::time::timeout_at(refresh_by.instant(), claiming).await {
+        Ok(Ok(Saved::Yes)) => {}
+        Ok(Ok(Saved::Conflict)) => return Ok(Some(payment)),
+        Ok(Err(error)) => {
             tracing::warn!(%error, "refresh not claimed");
+            return Ok(Some(payment));
+        }
+        Err(_) => {
+            tracing::warn!("claiming the refresh took too long");
             return Ok(Some(payment));
         }
     }

@@ -22,6 +22,18 @@ impl UnixMillis {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// Time between two moments, whichever is earlier.
+    #[must_use]
+    pub fn apart(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
+
+    /// This moment and a duration.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// This moment less a duration.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {

@@ -134,6 +134,7 @@ async fn the_turn_to_refresh_comes_once_in_its_interval_and_is_no_new_version() 
     assert_eq!(claim(0).await, Saved::Yes);
     assert_eq!(claim(9_999).await, Saved::Conflict);
     assert_eq!(claim(10_000).await, Saved::Yes);
+    assert_eq!(claim(10_001).await, Saved::Conflict);
     assert_eq!(stored(&world, &first).await.version, first.version);
     let unknown = payment("A-9", NOW);
     assert_eq!(world.table.claim_refresh(&unknown, NOW, every).await.unwrap(), Saved::Conflict);
@@ -154,20 +155,47 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     };
     assert_eq!(claim(&first, 0).await, None, "the record moved on since it was read");
     let turn = claim(&adopted, 0).await.unwrap();
-    assert_eq!(claim(&adopted, 14_999).await, None);
-    let later = claim(&adopted, 15_001).await.unwrap();
+    assert_eq!(claim(&adopted, 15_001).await, None, "a turn was taken since this copy was read");
+    let held = stored(&world, &first).await;
+    assert_eq!(claim(&held, 14_999).await, None);
+    let later = claim(&held, 15_001).await.unwrap();
     let ended = world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap();
     assert_eq!(ended, Saved::Conflict, "a turn that lapsed writes nothing");
-    assert_eq!(world.table.end_notice(&adopted, later, None).await.unwrap(), Saved::Yes);
+    assert_eq!(world.table.end_notice(&held, later, None).await.unwrap(), Saved::Yes);
     assert_eq!(stored(&world, &first).await.notified, None);
-    let turn = claim(&adopted, 15_002).await.unwrap();
+    let turn = claim(&stored(&world, &first).await, 15_002).await.unwrap();
     assert_eq!(world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap(), Saved::Yes);
     let told = stored(&world, &first).await;
     assert_eq!((told.notified.as_ref(), told.status), (Some(&notice), PaymentStatus::Pending));
     assert_eq!(claim(&adopted, 15_003).await, None, "it was told since this copy was read");
+    assert!(claim(&told, 15_003).await.is_some());
+    assert_eq!(stored(&world, &first).await.notified, None, "while it is told, nobody knows what Genesys holds");
     let stale = seen(&adopted, "pi_1", StripeStatus::Processing, AsOf::second(START + 1));
     assert_eq!(world.table.save(&stale).await.unwrap(), Saved::Conflict, "nor is its state replaced by this copy's");
-    assert_eq!(told.version, adopted.version + 1);
+}
+
+#[tokio::test]
+async fn a_turn_taken_by_a_clock_set_forward_holds_nobody_up_once_it_is_right_again() {
+    let world = World::new().await;
+    let first = payment("A-1", NOW);
+    world.table.put_payment(&first).await.unwrap();
+    let ahead = UnixMillis(NOW.0 + 3_600_000);
+    let lapse = Duration::from_secs(15);
+    let tell = async |at: UnixMillis| {
+        let current = stored(&world, &first).await;
+        world.table.claim_notice(&current, at, lapse).await.unwrap().is_some()
+    };
+    assert!(tell(ahead).await);
+    assert!(!tell(ahead.minus(lapse)).await, "a holder whose clock is a little ahead is alive");
+    assert!(tell(NOW).await);
+    let every = Duration::from_secs(10);
+    let refresh = |at: UnixMillis| {
+        let (table, first) = (world.table.clone(), first.clone());
+        async move { table.claim_refresh(&first, at, every).await.unwrap() }
+    };
+    assert_eq!(refresh(ahead).await, Saved::Yes);
+    assert_eq!(refresh(ahead.minus(every)).await, Saved::Conflict);
+    assert_eq!(refresh(NOW).await, Saved::Yes);
 }
 
 #[tokio::test]

@@ -411,6 +411,26 @@ async fn a_status_that_comes_back_is_told_again_though_another_was_told_while_it
     assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "DECLINED");
 }
 
+/// Found by the model: what Genesys had accepted before stayed on record while another status was told, and when that was
+/// lost on the way and the status came back, nothing seemed due.
+#[tokio::test]
+async fn a_status_that_comes_back_is_told_again_though_the_other_s_telling_was_lost() {
+    let (world, intent) = begun(Setup::default()).await;
+    world.advance(5);
+    let _ = world.stripe.pay(&intent, "pm_card_visa_chargeDeclined");
+    assert_eq!(world.deliver(&world.last_event()).await.status, 200);
+    world.advance(5);
+    world.stripe.pay(&intent, "pm_card_processing").unwrap();
+    world.genesys.fault(patch(), Fault::Drop { executed: true });
+    assert_eq!(world.deliver(&world.last_event()).await.status, 503);
+    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "PROCESSING");
+    world.advance(16);
+    let _ = world.stripe.finish_processing(&intent, false);
+    assert_eq!(world.deliver(&world.last_event()).await.status, 200);
+    assert_eq!(record(&world).await["payment_status"], "DECLINED");
+    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "DECLINED");
+}
+
 #[tokio::test]
 async fn a_429_is_waited_for_inside_the_budget() {
     let (world, _) = paid().await;

@@ -6,7 +6,7 @@
 //! | pointer | `INTENT#<pi_…>` | `INTENT` |
 //!
 //! A payment's state is replaced as a whole, on condition of its version. The turns to refresh and to tell Genesys are
-//! attributes of their own, on conditions of their own; taking one is no new version, having told Genesys is.
+//! attributes of their own, on conditions of their own; taking the turn to tell, and having told, are new versions.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -188,6 +188,13 @@ impl Expression {
         self.values.insert(placeholder.clone(), value);
         placeholder
     }
+
+    /// Whether a time lies in a span. What lies further ahead was left behind by a clock that was set forward for a
+    /// while, and must hold nobody up until then.
+    fn between(&mut self, name: &str, from: UnixMillis, until: UnixMillis) -> String {
+        let (from, until) = (self.value("from", number(from.0)), self.value("until", number(until.0)));
+        format!("({name} BETWEEN {from} AND {until})")
+    }
 }
 
 impl PutPayment for Table {
@@ -287,9 +294,8 @@ impl UpdatePayment for Table {
         let mut claim = Expression::default();
         let refreshed_at = claim.name("refreshed_at");
         claim.update = format!("SET {refreshed_at} = {}", claim.value("now", number(now.0)));
-        let before = claim.value("before", number(now.minus(every).0));
-        claim.condition =
-            format!("attribute_exists(pk) AND (attribute_not_exists({refreshed_at}) OR {refreshed_at} <= {before})");
+        let recent = claim.between(&refreshed_at, UnixMillis(now.minus(every).0 + 1), now.plus(every));
+        claim.condition = format!("attribute_exists(pk) AND (attribute_not_exists({refreshed_at}) OR NOT {recent})");
         saved(self.update(payment, claim).send().await)
     }
 
@@ -301,11 +307,12 @@ impl UpdatePayment for Table {
     ) -> Result<Option<NoticeTurn>, StoreError> {
         let mut claim = Expression::default();
         let (since, turn, version) = (claim.name("notice_since"), claim.name("notice_turn"), claim.name("version"));
+        let (told, of) = (claim.name("notified_status"), claim.name("notified_intent_id"));
         let (now_value, one) = (claim.value("now", number(now.0)), claim.value("one", number(1)));
-        claim.update = format!("SET {since} = {now_value} ADD {turn} {one}");
-        let lapsed = claim.value("lapsed", number(now.minus(lapse).0));
+        claim.update = format!("SET {since} = {now_value} ADD {turn} {one}, {version} {one} REMOVE {told}, {of}");
+        let held = claim.between(&since, now.minus(lapse), now.plus(lapse));
         let read = claim.value("read", number(payment.version));
-        claim.condition = format!("{version} = {read} AND (attribute_not_exists({since}) OR {since} < {lapsed})");
+        claim.condition = format!("{version} = {read} AND (attribute_not_exists({since}) OR NOT {held})");
         match self.update(payment, claim).return_values(ReturnValue::UpdatedNew).send().await {
             Ok(output) => {
                 let turn = output.attributes.as_ref().and_then(|a| a.get("notice_turn")?.as_n().ok()?.parse().ok());

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::http::{Answered, Http, Unanswered};
+use super::http::{Answered, Http, Transport, Unanswered};
 use crate::config::GenesysConfig;
 use crate::conversation::{Conversation, ParticipantId};
 use crate::ids::ConversationId;
@@ -29,8 +29,8 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
 /// The client.
-pub struct Genesys<S> {
-    http: Http,
+pub struct Genesys<S, T = Client> {
+    http: Http<T>,
     config: GenesysConfig,
     secret: Arc<CachedSecret<S, GenesysSecret>>,
     token: Mutex<Option<Token>>,
@@ -42,10 +42,10 @@ struct Token {
     renew_at: Instant,
 }
 
-impl<S: ReadSecret> Genesys<S> {
+impl<S: ReadSecret, T: Transport> Genesys<S, T> {
     /// A client of one organisation.
     #[must_use]
-    pub fn new(http: Http, config: GenesysConfig, secret: Arc<CachedSecret<S, GenesysSecret>>) -> Self {
+    pub fn new(http: Http<T>, config: GenesysConfig, secret: Arc<CachedSecret<S, GenesysSecret>>) -> Self {
         Self { http, config, secret, token: Mutex::new(None) }
     }
 
@@ -163,7 +163,7 @@ fn success(answer: &Answered) -> Result<(), GenesysError> {
     Err(GenesysError::Status { status: answer.status })
 }
 
-impl<S: ReadSecret> Conversations for Genesys<S> {
+impl<S: ReadSecret, T: Transport> Conversations for Genesys<S, T> {
     async fn conversation(
         &self,
         id: &ConversationId,

@@ -1,11 +1,12 @@
 //! The HTTP client that Stripe and Genesys share: every request has a deadline, follows no redirect and reads a
 //! bounded answer. Nothing it fails with repeats a URL, a header or a body.
 
+use std::future::Future;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, Request, RequestBuilder};
 use tokio::time::Instant;
 
 use crate::time::Deadline;
@@ -60,9 +61,34 @@ pub enum Unanswered {
     Broken,
 }
 
+/// What carries a request to the far side and its answer back: the network, or something that behaves like it.
+pub trait Transport: Send + Sync {
+    /// Sends a request and reads the whole answer, however long it takes.
+    fn exchange(&self, request: Request) -> impl Future<Output = Result<Answered, Unanswered>> + Send;
+}
+
+impl Transport for Client {
+    async fn exchange(&self, request: Request) -> Result<Answered, Unanswered> {
+        let started = Instant::now();
+        let mut response = self.execute(request).await.map_err(|error| classify(&error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(Unanswered::Broken);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answered { status, headers, body, took: started.elapsed() })
+    }
+}
+
 /// The client. Clones share its connections.
 #[derive(Clone, Debug)]
-pub struct Http(Client);
+pub struct Http<T = Client> {
+    client: Client,
+    transport: T,
+}
 
 impl Http {
     /// Makes the client.
@@ -77,13 +103,21 @@ impl Http {
             .no_proxy()
             .user_agent(concat!("phone-payments/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self(client))
+        Ok(Self { transport: client.clone(), client })
     }
 
+    /// The same client over another transport.
+    #[must_use]
+    pub fn over<T: Transport>(&self, transport: T) -> Http<T> {
+        Http { client: self.client.clone(), transport }
+    }
+}
+
+impl<T: Transport> Http<T> {
     /// The underlying client, to build a request with.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.0
+        &self.client
     }
 
     /// Sends a request and reads the whole answer by the deadline.
@@ -91,19 +125,8 @@ impl Http {
     /// # Errors
     /// [`Unanswered`].
     pub async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answered, Unanswered> {
-        let started = Instant::now();
-        let exchange = async {
-            let mut response = request.send().await.map_err(|error| classify(&error))?;
-            let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-                if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                    return Err(Unanswered::Broken);
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(Answered { status, headers, body, took: started.elapsed() })
-        };
+        let request = request.build().map_err(|error| classify(&error))?;
+        let exchange = self.transport.exchange(request);
         tokio::time::timeout_at(deadline.instant(), exchange).await.unwrap_or(Err(Unanswered::Timeout))
     }
 }

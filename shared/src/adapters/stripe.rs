@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use form_urlencoded::Serializer;
-use reqwest::Method;
+use reqwest::{Client, Method};
 use secrecy::ExposeSecret;
 
-use super::http::{Answered, Http, Unanswered};
+use super::http::{Answered, Http, Transport, Unanswered};
 use crate::ids::{Correlation, IntentId, PaymentMethodId};
 use crate::payment::{AsOf, Observation, Source};
 use crate::ports::{Answer, ConfirmIntent, CreateIntent, FetchIntent, NewIntent, StripeError};
@@ -29,18 +29,18 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 const RETRY_NEEDS: Duration = Duration::from_millis(200);
 
 /// The client.
-pub struct Stripe<S> {
-    http: Http,
+pub struct Stripe<S, T = Client> {
+    http: Http<T>,
     base: String,
     secret: Arc<CachedSecret<S, StripeSecret>>,
     moto: bool,
 }
 
-impl<S: ReadSecret> Stripe<S> {
+impl<S: ReadSecret, T: Transport> Stripe<S, T> {
     /// A client of the API at `base`. With `moto`, tokens are charged as mail and telephone orders, which Stripe must
     /// have enabled for the account.
     #[must_use]
-    pub fn new(http: Http, base: String, secret: Arc<CachedSecret<S, StripeSecret>>, moto: bool) -> Self {
+    pub fn new(http: Http<T>, base: String, secret: Arc<CachedSecret<S, StripeSecret>>, moto: bool) -> Self {
         Self { http, base, secret, moto }
     }
 
@@ -194,7 +194,7 @@ fn read(answer: &Answered) -> Result<ApiIntent, StripeError> {
     })
 }
 
-impl<S: ReadSecret> CreateIntent for Stripe<S> {
+impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
     async fn create_intent(&self, new: NewIntent<'_>, deadline: Deadline) -> Result<Answer, StripeError> {
         let NewIntent { correlation, money, terms } = new;
         let amount = money.amount_minor.to_string();
@@ -227,7 +227,7 @@ impl<S: ReadSecret> CreateIntent for Stripe<S> {
     }
 }
 
-impl<S: ReadSecret> ConfirmIntent for Stripe<S> {
+impl<S: ReadSecret, T: Transport> ConfirmIntent for Stripe<S, T> {
     async fn confirm_intent(
         &self,
         intent_id: &IntentId,
@@ -253,7 +253,7 @@ impl<S: ReadSecret> ConfirmIntent for Stripe<S> {
     }
 }
 
-impl<S: ReadSecret> FetchIntent for Stripe<S> {
+impl<S: ReadSecret, T: Transport> FetchIntent for Stripe<S, T> {
     async fn fetch_intent(&self, intent_id: &IntentId, deadline: Deadline) -> Result<Answer, StripeError> {
         let path = format!("/v1/payment_intents/{intent_id}");
         let call = Call { name: "fetch", method: Method::GET, path, write: None };
