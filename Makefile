@@ -4,14 +4,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build test demo sam-local stack validate deploy clean
+.PHONY: help tools build test fuzz chaos mutants demo soak sam-local stack validate deploy clean
 
 PYTHON ?= python3
 # What the functions are built for: x86_64 or arm64. Local runs build for this machine.
 ARCH ?= x86_64
-demo sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
+demo soak sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 # Where `make stack` listens. `sam local invoke` needs an address that containers reach, such as Docker's bridge.
 HOST ?= 127.0.0.1
+# How many calls `make soak` plays. It makes up a SEED of its own when none is given.
+CALLS ?= 300
 
 export ARCH
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -20,7 +22,11 @@ export SAM_CLI_TELEMETRY := 0
 FUNCTIONS := create-intent stripe-webhook status-query
 STEP := @$(PYTHON) tests/local/step.py
 TOOLS := .venv/installed
-LOCAL_PARTS := cargo build --quiet --package stand-ins --bin genesys-stand-in
+CARGO_FUZZ := .local/cargo-fuzz/bin/cargo-fuzz
+# What `make fuzz` runs, and for how many seconds each.
+TARGET ?= $(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
+SECONDS ?= 60
+LOCAL_PARTS := cargo build --quiet --package stand-ins --bins
 
 help: ## list the verbs
 	@while IFS=: read -r verb text; do printf 'make %-10s %s\n' "$$verb" "$${text#*## }"; done \
@@ -47,16 +53,37 @@ test: ## format, lints, unit and integration tests; no network, no account
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
 
+chaos: ## random schedules full of faults and kills (SEEDS=20000; SEED=17 replays one)
+	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --quiet --workspace --test chaos the_invariants_hold -- --nocapture
+
+mutants: ## break one rule of the source at a time; the schedules must find each out
+	@$(PYTHON) tests/mutants.py
+
+fuzz: $(CARGO_FUZZ) ## any bytes into every way in, 60 s each (TARGET=request SECONDS=600); needs a C++ compiler
+	@cp Cargo.lock fuzz/
+	@for target in $(TARGET); do \
+		mkdir -p .local/fuzz/$$target; \
+		$(CARGO_FUZZ) fuzz run --sanitizer none --codegen-units 16 $$target .local/fuzz/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -dict=fuzz/json.dict -print_final_stats=1; \
+	done
+
+$(CARGO_FUZZ):
+	cargo install --quiet cargo-fuzz --version 0.13.2 --locked --root .local/cargo-fuzz
+
 demo: build ## deploy to an emulated AWS on this machine and play phone payments
-	$(STEP) .local/logs/stand-in.log "building the Genesys stand-in" $(LOCAL_PARTS)
+	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/demo.py
 
+soak: build ## hundreds of calls at once on the demo's stack while it breaks (CALLS=300 SEED=7)
+	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+	@.venv/bin/python tests/local/soak.py $(CALLS) $(SEED)
+
 sam-local: build ## every file in events/ through sam local invoke in Docker
-	$(STEP) .local/logs/stand-in.log "building the Genesys stand-in" $(LOCAL_PARTS)
+	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/sam_local.py
 
 stack: build ## run the demo's stack until Ctrl-C (HOST=172.17.0.1 for containers)
-	$(STEP) .local/logs/stand-in.log "building the Genesys stand-in" $(LOCAL_PARTS)
+	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/stack.py $(HOST)
 
 validate: $(TOOLS) ## check template.yaml
@@ -74,4 +101,4 @@ else
 endif
 
 clean: ## remove everything that was built, installed or written here
-	rm -rf target .venv .local
+	rm -rf target .venv .local fuzz/target fuzz/artifacts fuzz/Cargo.lock

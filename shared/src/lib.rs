@@ -1,9 +1,10 @@
 //! Phone payments: take a Stripe payment inside a Genesys Cloud phone call without a card digit ever entering Genesys
 //! or this software.
 //!
-//! Read upwards: the domain ([`money`], [`ids`], [`payment`], [`conversation`], [`card_guard`]) knows nothing of AWS, HTTP or
-//! the time of day; the use cases ([`create`], [`settle`], [`notify`], [`query`]) speak to the traits of [`ports`]; the
-//! [`adapters`] speak to one outside system each; [`config`], [`api`] and [`telemetry`] are the functions' own edges.
+//! Read upwards: the domain ([`money`], [`ids`], [`link`], [`payment`], [`conversation`], [`card_guard`]) knows nothing of AWS,
+//! HTTP or the time of day; the use cases ([`create`], [`settle`], [`notify`], [`query`]) speak to the traits of [`ports`]; the
+//! [`adapters`] speak to one outside system each; [`entry`], [`config`], [`api`] and [`telemetry`] are the functions' own
+//! edges.
 
 pub mod adapters;
 pub mod api;
@@ -11,7 +12,9 @@ pub mod card_guard;
 pub mod config;
 pub mod conversation;
 pub mod create;
+pub mod entry;
 pub mod ids;
+pub mod link;
 pub mod money;
 pub mod notify;
 pub mod payment;

@@ -80,7 +80,7 @@ async fn every_event_gets_its_expected_reply() {
         }
         world.advance(1);
         let text = fs::read_to_string(root().join("events").join(&name)).unwrap();
-        let request = lambda_http::request::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let request = shared::entry::request(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let response = match name.split('.').next().unwrap() {
             "create-intent" => world.create_intent.handle(request).await,
             "stripe-webhook" => world.stripe_webhook.handle(request).await,

@@ -11,6 +11,9 @@
 mod architecture;
 mod create;
 mod events;
+mod hostile;
+mod leaks;
+mod rotation;
 mod status;
 mod store;
 mod template;

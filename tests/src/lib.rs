@@ -36,7 +36,7 @@ use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
 
 pub use dynamodb::Dynamo;
-pub use logs::logged;
+pub use logs::{forget_thread_log, logged, thread_log};
 pub use secrets_manager::SecretsManagerStandIn;
 
 /// When every world begins, in Unix seconds.
@@ -378,7 +378,7 @@ pub fn url_event(body: &[u8], signature: Option<&str>, base64: bool) -> Value {
 /// The request the handler gets for an event.
 #[must_use]
 pub fn request(event: &Value) -> Request {
-    lambda_http::request::from_str(&event.to_string()).expect("an event")
+    shared::entry::request(&event.to_string()).expect("an event")
 }
 
 /// A handler's answer.

@@ -1,7 +1,8 @@
-//! Everything the functions log in this process, at the most talkative level they have.
+//! Everything the functions log, at the most talkative level they have: of the whole process, or thread by thread.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -41,4 +42,36 @@ pub(crate) fn start() {
 #[must_use]
 pub fn logged() -> String {
     MEMORY.get().map(|memory| String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned()).unwrap_or_default()
+}
+
+thread_local! {
+    static OF_THREAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Clone, Copy)]
+struct OfThread;
+
+impl Write for OfThread {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        OF_THREAD.with_borrow_mut(|log| log.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps what each thread logs apart from here on, and forgets what this one has logged. For processes without a
+/// [`World`](crate::World).
+pub fn forget_thread_log() {
+    static START: Once = Once::new();
+    START.call_once(|| shared::telemetry::start_with("tests", tracing::Level::TRACE, || OfThread));
+    OF_THREAD.with_borrow_mut(Vec::clear);
+}
+
+/// Everything this thread has logged since [`forget_thread_log`].
+#[must_use]
+pub fn thread_log() -> String {
+    OF_THREAD.with_borrow(|log| String::from_utf8_lossy(log).into_owned())
 }

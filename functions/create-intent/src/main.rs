@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use create_intent::CreateIntentFunction;
-use lambda_runtime::{Error, service_fn};
+use lambda_runtime::Error;
 use shared::adapters::{aws, dynamodb::Table, http::Http, secrets_manager::SecretsManager, stripe::Stripe};
 use shared::config::{CreateIntentConfig, environment};
 use shared::secrets::CachedSecret;
@@ -24,6 +24,5 @@ async fn main() -> Result<(), Error> {
     };
     // Connections and the secret are made ready before the first call is waiting; what fails here fails there.
     let _ = tokio::join!(function.store.warm(), secret.get());
-    lambda_http::run(service_fn(async |request| Ok::<_, std::convert::Infallible>(function.handle(request).await)))
-        .await
+    shared::entry::run(|request| function.handle(request)).await
 }

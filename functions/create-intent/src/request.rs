@@ -46,7 +46,11 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     }
     let tree: Value = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        malformed("", format!("the body is not JSON at line {line}, column {column}, and wants a JSON object"))
+        let wrong = match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => "has a number too large, a nesting too deep or half a surrogate pair",
+            Err(_) => "is not JSON",
+        };
+        malformed("", format!("the body {wrong} at line {line}, column {column}, and wants a JSON object"))
     })?;
     // Once more as the strings read: escapes can hide digits.
     if tree_holds_card_number(&tree) {
@@ -63,6 +67,9 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     if let Some(long) = description.as_ref().map(|d| d.chars().count()).filter(|n| *n > MAX_DESCRIPTION) {
         let detail = format!("description has {long} characters and wants at most {MAX_DESCRIPTION}");
         return Err(malformed("description", detail));
+    }
+    if description.as_ref().is_some_and(|d| d.chars().any(|c| c.is_control() && !c.is_whitespace())) {
+        return Err(malformed("description", "description has control characters and wants none but line breaks"));
     }
     let receipt_email = fields.given("receipt_email")?;
     if receipt_email.as_deref().is_some_and(|email| !is_email(email)) {
@@ -293,6 +300,10 @@ mod tests {
         with(rest).map(|order| order.money.amount_minor).unwrap()
     }
 
+    fn deep(times: usize) -> String {
+        format!("\"a\":{}{}", "[".repeat(times), "]".repeat(times))
+    }
+
     fn code(rest: &str) -> (ProblemCode, &'static str, String) {
         let problem = with(rest).unwrap_err();
         (problem.code, problem.field, problem.detail)
@@ -412,10 +423,33 @@ mod tests {
             assert_eq!(problem.code, ProblemCode::MalformedRequest, "{body:?}");
         }
         assert_eq!(read(&[0xFF, 0xFE], &policy()).unwrap_err().code, ProblemCode::MalformedRequest);
-        let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
-        assert_eq!(read(deep.as_bytes(), &policy()).unwrap_err().code, ProblemCode::MalformedRequest);
+        assert_eq!(
+            read(format!("{{{}}}", deep(5000)).as_bytes(), &policy()).unwrap_err().code,
+            ProblemCode::MalformedRequest
+        );
         let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_REQUEST_BYTES));
         assert_eq!(read(large.as_bytes(), &policy()).unwrap_err().code, ProblemCode::RequestTooLarge);
+    }
+
+    #[test]
+    fn json_beyond_what_is_read_is_not_called_other_than_json() {
+        let digits = "9".repeat(400);
+        for rest in [r#""amount":1e999"#, &format!("\"amount\":{digits}"), &deep(5000), r#""order_id":"\ud800""#] {
+            let (code, _, detail) = code(rest);
+            assert_eq!(code, ProblemCode::MalformedRequest, "{rest}");
+            assert!(detail.starts_with("the body has a number too large, a nesting too deep"), "{detail}");
+        }
+        assert!(code("\"amount\":").2.starts_with("the body is not JSON"));
+    }
+
+    #[test]
+    fn a_description_has_lines_but_no_other_control_characters() {
+        let ok = r#""amount":"5.00","currency":"usd""#;
+        assert!(with(&format!(r#"{ok},"description":"one\r\n\ttwo""#)).is_ok());
+        for escape in ["\\u0000", "\\u001b", "\\u007f", "\\u009f"] {
+            let (code, field, _) = code(&format!(r#"{ok},"description":"{escape}""#));
+            assert_eq!((code, field), (ProblemCode::MalformedRequest, "description"), "{escape}");
+        }
     }
 
     #[test]

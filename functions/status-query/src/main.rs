@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lambda_runtime::{Error, service_fn};
+use lambda_runtime::Error;
 use shared::adapters::aws;
 use shared::adapters::{
     dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe,
@@ -30,6 +30,5 @@ async fn main() -> Result<(), Error> {
         clock: SystemClock,
     };
     let _ = tokio::join!(function.store.warm(), secret.get());
-    lambda_http::run(service_fn(async |request| Ok::<_, std::convert::Infallible>(function.handle(request).await)))
-        .await
+    shared::entry::run(|request| function.handle(request)).await
 }

@@ -100,6 +100,12 @@ macro_rules! shared_interface {
                 self.shared.conditions.faults.pending()
             }
 
+            /// Carries a request out in process, with this fault or none, whatever is scripted. A client that gives
+            /// up on it is played by spawning it, so that work begun goes on.
+            pub async fn carry(&self, request: $crate::Recorded, fault: Option<$crate::Fault>) -> $crate::Carried {
+                $crate::server::carry(std::sync::Arc::clone(&self.shared), request, fault).await
+            }
+
             /// Holds matching requests at the given stage until the gate is opened.
             pub fn gate(&self, on: $crate::Match, stage: $crate::Stage) -> $crate::Gate {
                 self.shared.conditions.gates.set(on, stage)

@@ -37,4 +37,5 @@ pub mod stripe;
 pub use faults::{Fault, Gate, Match, Reply, Stage};
 pub use genesys::{Genesys, Participant, Scene};
 pub use recorder::Recorded;
+pub use server::Carried;
 pub use stripe::{Outcome, Stripe};

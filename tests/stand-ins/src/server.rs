@@ -171,6 +171,35 @@ async fn respond(service: Arc<impl Service>, stopped: watch::Receiver<bool>, lin
     }
 }
 
+/// What a client meets when its request is carried out in process, without a socket.
+#[derive(Clone, Debug)]
+pub enum Carried {
+    /// The whole answer.
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// As sent, names in any case.
+        headers: Vec<(String, String)>,
+        /// As sent.
+        body: Vec<u8>,
+    },
+    /// The connection breaks before the answer is whole.
+    Broken,
+    /// Nothing comes, ever.
+    Silence,
+}
+
+/// Carries out a request that came over no socket. It is not recorded.
+pub(crate) async fn carry(service: Arc<impl Service>, mut request: Recorded, fault: Option<Fault>) -> Carried {
+    request.at = service.conditions().clock.now();
+    let call = Call { id: service.request_id(), request };
+    match perform(&*service, &call, fault).await {
+        Wire::Whole(Answer { status, headers, body }) => Carried::Answer { status, headers, body },
+        Wire::Truncated(_) | Wire::Cut => Carried::Broken,
+        Wire::Silence => Carried::Silence,
+    }
+}
+
 /// What goes back over the connection.
 enum Wire {
     Whole(Answer),
@@ -179,7 +208,7 @@ enum Wire {
     Cut,
 }
 
-async fn process<S: Service>(service: Arc<S>, request: Recorded) -> Wire {
+async fn process(service: Arc<impl Service>, request: Recorded) -> Wire {
     let conditions = service.conditions();
     let call = Call { id: service.request_id(), request };
     if call.request.path.starts_with("/_control/") {
@@ -187,26 +216,31 @@ async fn process<S: Service>(service: Arc<S>, request: Recorded) -> Wire {
     }
     conditions.recorder.record(call.request.clone());
     let fault = conditions.faults.take(&call.request);
+    perform(&*service, &call, fault).await
+}
+
+async fn perform(service: &impl Service, call: &Call, fault: Option<Fault>) -> Wire {
+    let conditions = service.conditions();
     conditions.gates.pass(Stage::Arrival, &call.request).await;
     let mut wire = match fault {
-        None => Wire::Whole(service.execute(&call, Work::WHOLE).await),
-        Some(Fault::Reply(reply)) => Wire::Whole(scripted(&*service, &call, reply).await),
+        None => Wire::Whole(service.execute(call, Work::WHOLE).await),
+        Some(Fault::Reply(reply)) => Wire::Whole(scripted(service, call, reply).await),
         Some(Fault::Silent { executed }) => {
-            answer_if(&*service, &call, executed).await;
+            answer_if(service, call, executed).await;
             Wire::Silence
         }
         Some(Fault::Drop { executed }) => {
-            answer_if(&*service, &call, executed).await;
+            answer_if(service, call, executed).await;
             Wire::Cut
         }
         Some(Fault::Truncate { executed }) => {
             let placeholder = || Answer::json(200, &json!({ "truncated": "before it was executed" }));
-            Wire::Truncated(answer_if(&*service, &call, executed).await.unwrap_or_else(placeholder))
+            Wire::Truncated(answer_if(service, call, executed).await.unwrap_or_else(placeholder))
         }
     };
     conditions.gates.pass(Stage::Answer, &call.request).await;
     if let Wire::Whole(answer) | Wire::Truncated(answer) = &mut wire {
-        answer.headers.extend(service.headers(&call));
+        answer.headers.extend(service.headers(call));
     }
     wire
 }

@@ -1,8 +1,9 @@
 //! The Stripe stand-in as a program, for the local stack.
 //!
 //! `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`, optionally `STRIPE_WEBHOOK_URL` (where events are delivered),
-//! `BIND` and `PORT`.
+//! `STATE_FILE` (which outlives it, also when it is killed), `BIND` and `PORT`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use stand_ins::Stripe;
@@ -16,7 +17,11 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), String> {
     let secret_key = required("STRIPE_SECRET_KEY")?;
     let webhook_secret = required("STRIPE_WEBHOOK_SECRET")?;
-    let stripe = Stripe::start_on(listen().await?, &secret_key, &webhook_secret);
+    let listener = listen().await?;
+    let stripe = match optional("STATE_FILE") {
+        Some(path) => Stripe::resume_on(listener, &secret_key, &webhook_secret, Path::new(&path))?,
+        None => Stripe::start_on(listener, &secret_key, &webhook_secret),
+    };
     if let Some(url) = optional("STRIPE_WEBHOOK_URL") {
         stripe.deliver_to(&url);
     }

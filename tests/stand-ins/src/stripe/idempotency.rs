@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::journal::WrittenAnswer;
 use crate::server::Answer;
 
 /// After this a key may be used as if it had never been.
@@ -10,21 +13,22 @@ const KEPT_SECONDS: i64 = 24 * 60 * 60;
 pub(crate) const LONGEST_KEY: usize = 255;
 
 /// What a key stands for: a later request with it must be the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Fingerprint {
     pub(crate) path: String,
     pub(crate) parameters: Vec<(String, String)>,
 }
 
 /// The first answer, and the request that got it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Saved {
+    #[serde(with = "WrittenAnswer")]
     pub(crate) answer: Answer,
     pub(crate) request_id: String,
 }
 
-#[derive(Debug)]
-struct Slot {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Slot {
     fingerprint: Fingerprint,
     first_used: i64,
     /// Absent while the first request is still executing.
@@ -63,9 +67,16 @@ impl Keys {
         }
     }
 
-    pub(crate) fn save(&mut self, key: &str, saved: Saved) {
+    /// Gives what has to outlive the process.
+    pub(crate) fn save(&mut self, key: &str, saved: Saved) -> (String, Slot) {
         let slot = self.0.get_mut(key).expect("only a claimed key has a result to save");
         slot.saved = Some(saved);
+        (key.to_owned(), slot.clone())
+    }
+
+    /// Takes what [`Keys::save`] gave to an earlier process.
+    pub(crate) fn restore(&mut self, (key, slot): (String, Slot)) {
+        self.0.insert(key, slot);
     }
 
     /// Forgets a key whose request never came to be executed.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Stripe's names for where an intent stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     RequiresPaymentMethod,
     RequiresConfirmation,
@@ -38,7 +40,8 @@ impl Status {
     }
 }
 
-#[derive(Clone, Debug)]
+/// Read back from what [`Intent::to_json`] wrote.
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Intent {
     pub(crate) id: String,
     pub(crate) client_secret: String,

@@ -3,11 +3,14 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::error::StripeError;
+use super::idempotency::Slot;
 use super::intent::{Intent, Outcome, Status, decline_message};
+use super::journal::Journal;
 use super::operation::{Confirmation, Creation, EventQuery, Operation, Page};
 use super::search::Clause;
 use crate::ids::Ids;
@@ -39,9 +42,11 @@ pub(crate) struct Ledger {
     intents: Vec<Intent>,
     /// Oldest first.
     events: Vec<Value>,
-    charges: Vec<Charge>,
     registered: HashMap<String, Outcome>,
     subscribers: Vec<UnboundedSender<Value>>,
+    journal: Option<Journal>,
+    /// How many of the events are in the journal.
+    written: usize,
     pub(crate) event_api_version: String,
     pub(crate) search_lags: bool,
 }
@@ -51,12 +56,40 @@ impl Ledger {
         Self {
             intents: Vec::new(),
             events: Vec::new(),
-            charges: Vec::new(),
             registered: HashMap::new(),
             subscribers: Vec::new(),
+            journal: None,
+            written: 0,
             event_api_version: event_api_version.to_owned(),
             search_lags: false,
         }
+    }
+
+    /// Goes on from the events of an earlier process: each holds its intent whole.
+    pub(crate) fn resume(&mut self, journal: Journal, events: Vec<Value>) -> serde_json::Result<()> {
+        for event in &events {
+            let intent = Intent::deserialize(&event["data"]["object"])?;
+            match self.intents.iter_mut().find(|known| known.id == intent.id) {
+                Some(known) => *known = intent,
+                None => self.intents.push(intent),
+            }
+        }
+        self.written = events.len();
+        self.events = events;
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Writes down what has changed since the last time. To be called before anybody is told of it, which is before
+    /// the ledger is let go.
+    pub(crate) fn write_down(&mut self, key: Option<(String, Slot)>) {
+        let news = &self.events[self.written..];
+        if let Some(journal) = &mut self.journal
+            && (key.is_some() || !news.is_empty())
+        {
+            journal.append(news, key);
+        }
+        self.written = self.events.len();
     }
 
     pub(crate) fn intents(&self) -> Vec<Value> {
@@ -68,7 +101,13 @@ impl Ledger {
     }
 
     pub(crate) fn charges(&self) -> Vec<Charge> {
-        self.charges.clone()
+        let paid = self.events.iter().filter(|event| event["type"] == "payment_intent.succeeded");
+        let charge = |intent: &Value| Charge {
+            intent: intent["id"].as_str().unwrap_or_default().to_owned(),
+            amount: intent["amount_received"].as_i64().unwrap_or_default(),
+            currency: intent["currency"].as_str().unwrap_or_default().to_owned(),
+        };
+        paid.map(|event| charge(&event["data"]["object"])).collect()
     }
 
     pub(crate) fn register(&mut self, payment_method: &str, outcome: Outcome) {
@@ -177,6 +216,14 @@ impl Ledger {
         Ok(self.intents[at].to_json())
     }
 
+    /// Stripe has no `payment_intent` event for this.
+    pub(crate) fn edit_metadata(&mut self, intent: &str, metadata: &[(&str, &str)]) -> Result<Value, StripeError> {
+        let at = self.find(intent)?;
+        let pairs = metadata.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        self.intents[at].metadata.extend(pairs);
+        Ok(self.intents[at].to_json())
+    }
+
     pub(crate) fn capture(
         &mut self,
         intent: &str,
@@ -263,8 +310,6 @@ impl Ledger {
         intent.status = Status::Succeeded;
         intent.amount_received = amount;
         intent.amount_capturable = 0;
-        let (intent, currency) = (intent.id.clone(), intent.currency.clone());
-        self.charges.push(Charge { intent, amount, currency });
         self.record(at, "succeeded", cause);
     }
 

@@ -5,6 +5,7 @@ mod error;
 mod form;
 mod idempotency;
 mod intent;
+mod journal;
 mod ledger;
 mod operation;
 mod search;
@@ -12,6 +13,7 @@ mod service;
 mod webhooks;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -22,6 +24,7 @@ use crate::conditions::{Conditions, shared_interface};
 use crate::server::{Server, loopback};
 use idempotency::Keys;
 use intent::Status;
+use journal::Journal;
 use ledger::{Cause, Ledger};
 use operation::{Account, Confirmation};
 
@@ -88,7 +91,10 @@ impl Shared {
             request_id: None,
             idempotency_key: None,
         };
-        change(&mut self.ledger.lock().unwrap(), cause)
+        let mut ledger = self.ledger.lock().unwrap();
+        let changed = change(&mut ledger, cause);
+        ledger.write_down(None);
+        changed
     }
 
     fn pay(&self, intent: &str, payment_method: &str) -> Result<Value, StripeError> {
@@ -113,6 +119,36 @@ impl Stripe {
 
     /// Listens where it is told to. Needs a Tokio runtime around it.
     pub fn start_on(listener: TcpListener, secret_key: &str, webhook_secret: &str) -> Self {
+        Self::serve(listener, secret_key, webhook_secret, Ledger::new(EVENT_API_VERSION), Keys::default())
+    }
+
+    /// As [`Self::start_on`], with a file that holds intents, events, charges and idempotency keys: whatever was
+    /// answered is in it first. Killed at any moment and resumed, it goes on as if nothing had happened, but for the
+    /// requests and deliveries that were under way. Settings and faults are not kept. The file belongs to one
+    /// stand-in at a time.
+    ///
+    /// # Errors
+    ///
+    /// Says why the file cannot be used.
+    pub fn resume_on(
+        listener: TcpListener,
+        secret_key: &str,
+        webhook_secret: &str,
+        state: &Path,
+    ) -> Result<Self, String> {
+        let unusable = |error: &dyn std::fmt::Display| format!("cannot use {}: {error}", state.display());
+        let (journal, entries) = Journal::open(state).map_err(|error| unusable(&error))?;
+        let (mut keys, mut events) = (Keys::default(), Vec::new());
+        for entry in entries {
+            events.extend(entry.events);
+            entry.key.into_iter().for_each(|key| keys.restore(key));
+        }
+        let mut ledger = Ledger::new(EVENT_API_VERSION);
+        ledger.resume(journal, events).map_err(|error| unusable(&error))?;
+        Ok(Self::serve(listener, secret_key, webhook_secret, ledger, keys))
+    }
+
+    fn serve(listener: TcpListener, secret_key: &str, webhook_secret: &str, ledger: Ledger, keys: Keys) -> Self {
         let shared = Arc::new(Shared {
             conditions: Conditions::new(),
             settings: Mutex::new(Settings {
@@ -122,8 +158,8 @@ impl Stripe {
                 moto: false,
                 minimums: HashMap::new(),
             }),
-            keys: Mutex::default(),
-            ledger: Mutex::new(Ledger::new(EVENT_API_VERSION)),
+            keys: Mutex::new(keys),
+            ledger: Mutex::new(ledger),
             deliveries: watch::Sender::new(Vec::new()),
         });
         Self { server: Arc::new(Server::start(listener, Arc::clone(&shared))), shared }
@@ -247,6 +283,22 @@ impl Stripe {
     /// An event as an endpoint would get it now.
     pub fn webhook(&self, event: &Value) -> Webhook {
         self.shared.webhook(event)
+    }
+
+    /// Every event from now on, as it happens.
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Value> {
+        let (sender, events) = mpsc::unbounded_channel();
+        self.shared.ledger.lock().unwrap().subscribe(sender);
+        events
+    }
+
+    /// Someone edits an intent's metadata in the dashboard.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such intent.
+    pub fn edit_metadata(&self, intent: &str, metadata: &[(&str, &str)]) -> Result<Value, StripeError> {
+        self.shared.outside(|ledger, _| ledger.edit_metadata(intent, metadata))
     }
 
     /// Sends every event from now on to this address, in order, until it is accepted or has been refused a

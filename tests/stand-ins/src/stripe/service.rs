@@ -47,6 +47,7 @@ impl Service for Shared {
             }
         };
         self.conditions.gates.pass(Stage::Execution, &call.request).await;
+        let mut ledger = self.ledger.lock().unwrap();
         let answer = if work.act {
             let cause = Cause {
                 now: self.conditions.clock.now(),
@@ -55,18 +56,19 @@ impl Service for Shared {
                 request_id: Some(&call.id),
                 idempotency_key: key,
             };
-            match self.ledger.lock().unwrap().apply(operation, cause) {
+            match ledger.apply(operation, cause) {
                 Ok(object) => Answer::json(200, &object),
                 Err(refused) => refused.answer(),
             }
         } else {
             self.error(500)
         };
-        if let Some(key) = key {
+        let saved = key.map(|key| {
             let kept = work.save_instead.unwrap_or_else(|| answer.clone());
             let saved = Saved { answer: kept, request_id: call.id.clone() };
-            self.keys.lock().unwrap().save(key, saved);
-        }
+            self.keys.lock().unwrap().save(key, saved)
+        });
+        ledger.write_down(saved);
         answer
     }
 

@@ -1,0 +1,385 @@
+//! One seed's world: the three functions in as many instances as run at once, and everything they are connected to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use create_intent::CreateIntentFunction;
+use dynoxide::Database;
+use lambda_http::{Body, Response};
+use serde_json::{Value, json};
+use shared::adapters::aws;
+use shared::adapters::dynamodb::Table;
+use shared::adapters::genesys::Genesys as GenesysClient;
+use shared::adapters::http::Http;
+use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::stripe::Stripe as StripeClient;
+use shared::config::{CreateIntentConfig, GenesysConfig};
+use shared::secrets::{CachedSecret, StripeSecret};
+use stand_ins::{Genesys, Scene, Stripe};
+use status_query::StatusQueryFunction;
+use stripe_webhook::StripeWebhookFunction;
+use tests::{Answer, request, rest_event, url_event};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use crate::lines::{Aws, Line};
+use crate::sim::{Hit, Sim, SimClock, mortal};
+use crate::watch::{Order, Watch};
+
+type StripeAdapter = StripeClient<SecretsManager, Line>;
+type GenesysAdapter = GenesysClient<SecretsManager, Line>;
+type Create = CreateIntentFunction<Table, StripeAdapter, SimClock>;
+type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, SimClock>;
+type Status = StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
+
+const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
+const CREATE_BUDGET: Duration = Duration::from_millis(4500);
+
+/// Timers have a resolution of 1 ms.
+const GRAIN: Duration = Duration::from_millis(2);
+
+pub(crate) struct Room {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) stripe: Stripe,
+    pub(crate) genesys: Genesys,
+    pub(crate) aws: Aws,
+    pub(crate) credentials: Mutex<Credentials>,
+    orders: Mutex<Vec<Order>>,
+    table: Table,
+    secrets_manager: aws_sdk_secretsmanager::Client,
+    config: CreateIntentConfig,
+    late_payment_flow: bool,
+    events: Mutex<Option<UnboundedReceiver<Value>>>,
+    closing: Notify,
+    under_way: AtomicU64,
+    invocations: AtomicU64,
+    creates: Mutex<Vec<Create>>,
+    webhooks: Mutex<Vec<Webhook>>,
+    statuses: Mutex<Vec<Status>>,
+}
+
+/// What is in the secrets now, numbered by rotation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Credentials {
+    pub(crate) stripe_key: u32,
+    pub(crate) webhook_secret: u32,
+    pub(crate) genesys_secret: u32,
+}
+
+impl Credentials {
+    pub(crate) fn stripe_key(number: u32) -> String {
+        format!("sk_test_canary0key{number}")
+    }
+
+    pub(crate) fn webhook_secret(number: u32) -> String {
+        format!("whsec_canary0webhook{number}")
+    }
+
+    pub(crate) fn genesys_secret(number: u32) -> String {
+        format!("canary0genesys{number}")
+    }
+}
+
+/// Making one reads the machine's root certificates, which takes longer than a schedule.
+fn http() -> &'static Http {
+    static HTTP: OnceLock<Http> = OnceLock::new();
+    HTTP.get_or_init(|| Http::new().expect("TLS"))
+}
+
+impl Room {
+    pub(crate) async fn new(seed: u64, sim: &Arc<Sim>) -> Arc<Self> {
+        let stripe = Stripe::start(&Credentials::stripe_key(0), &Credentials::webhook_secret(0)).await;
+        let genesys = Genesys::start(GENESYS_CLIENT, &Credentials::genesys_secret(0)).await;
+        let events = stripe.subscribe();
+        stripe.seed_ids(seed);
+        genesys.seed_ids(seed);
+        let conversations = 1 + sim.below(2);
+        let mut orders = Vec::new();
+        for n in 0..conversations {
+            let conversation = format!("7d3c1f5e-8a51-4c0e-9b7a-{:012x}", seed * 2 + n);
+            let scene = if sim.chance(300) { Scene::outbound() } else { Scene::with_agent() };
+            genesys.open_conversation(&conversation, scene);
+            orders.extend((0..=sim.below(2)).map(|order| (conversation.clone(), format!("{n}-{order}"))));
+        }
+
+        let database = database();
+        let watch = Watch::new(sim, &database, &stripe);
+        let aws = Aws::new(sim, &watch, database);
+        let dynamodb = aws_sdk_dynamodb::Client::from_conf(
+            aws_sdk_dynamodb::Config::builder()
+                .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+                .region(aws_sdk_dynamodb::config::Region::new("eu-central-1"))
+                .credentials_provider(credentials())
+                .http_client(aws.clone())
+                .timeout_config(aws::timeouts())
+                .retry_config(aws::retries())
+                // The default is shared by the whole process, and so by all schedules.
+                .retry_partition(partition())
+                .build(),
+        );
+        let secrets_manager = aws_sdk_secretsmanager::Client::from_conf(
+            aws_sdk_secretsmanager::Config::builder()
+                .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+                .region(aws_sdk_secretsmanager::config::Region::new("eu-central-1"))
+                .credentials_provider(credentials())
+                .http_client(aws.clone())
+                .timeout_config(aws::timeouts())
+                .retry_config(aws::retries())
+                .retry_partition(partition())
+                .build(),
+        );
+        let capture = if sim.chance(200) { "manual" } else { "automatic" };
+        let config = CreateIntentConfig::read(|name| {
+            let value = match name {
+                "TABLE_NAME" => "payments",
+                "STRIPE_SECRET_ID" => "stripe",
+                "CAPTURE_METHOD" => capture,
+                "STRIPE_API_BASE" => "http://127.0.0.1:1",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let config = config.expect("configuration");
+        let room = Arc::new(Self {
+            sim: Arc::clone(sim),
+            watch,
+            stripe,
+            genesys,
+            aws,
+            credentials: Mutex::default(),
+            orders: Mutex::new(orders),
+            table: Table::new(dynamodb, config.table.name.clone(), config.table.record_days),
+            secrets_manager,
+            late_payment_flow: sim.chance(500),
+            config,
+            events: Mutex::new(Some(events)),
+            closing: Notify::new(),
+            under_way: AtomicU64::new(0),
+            invocations: AtomicU64::new(0),
+            creates: Mutex::default(),
+            webhooks: Mutex::default(),
+            statuses: Mutex::default(),
+        });
+        room.write_secrets();
+        room
+    }
+
+    /// Every order that was ever asked for.
+    pub(crate) fn orders(&self) -> Vec<Order> {
+        self.orders.lock().unwrap().clone()
+    }
+
+    pub(crate) fn add_order(&self, order: &Order) {
+        self.orders.lock().unwrap().push(order.clone());
+    }
+
+    /// The next event of Stripe's; none any more once [`Self::stop_events`] was called and all were given.
+    pub(crate) async fn next_event(&self, events: &mut UnboundedReceiver<Value>) -> Option<Value> {
+        tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = self.closing.notified() => {
+                self.closing.notify_one();
+                events.try_recv().ok()
+            }
+        }
+    }
+
+    /// Stripe's events, for the one who delivers them.
+    pub(crate) fn events(&self) -> UnboundedReceiver<Value> {
+        self.events.lock().unwrap().take().expect("one who delivers")
+    }
+
+    pub(crate) fn stop_events(&self) {
+        self.closing.notify_one();
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) == 0
+    }
+
+    pub(crate) fn invocations(&self) -> u64 {
+        self.invocations.load(Ordering::SeqCst)
+    }
+
+    /// Writes both secrets as the credentials are now.
+    pub(crate) fn write_secrets(&self) {
+        let Credentials { stripe_key, webhook_secret, genesys_secret } = *self.credentials.lock().unwrap();
+        let stripe = json!({
+            "secret_key": Credentials::stripe_key(stripe_key),
+            "publishable_key": "pk_test_1",
+            "webhook_secrets": [Credentials::webhook_secret(webhook_secret)],
+        });
+        let genesys =
+            json!({ "client_id": GENESYS_CLIENT, "client_secret": Credentials::genesys_secret(genesys_secret) });
+        self.aws.put_secret("stripe", &stripe);
+        self.aws.put_secret("genesys", &genesys);
+    }
+
+    /// Stripe and Genesys accept the credentials as they are now, and no others.
+    pub(crate) fn retire_old_credentials(&self) {
+        let now = *self.credentials.lock().unwrap();
+        self.stripe.set_secret_keys(&[&Credentials::stripe_key(now.stripe_key)]);
+        self.stripe.set_webhook_secrets(&[&Credentials::webhook_secret(now.webhook_secret)]);
+        self.genesys.set_credentials(GENESYS_CLIENT, &Credentials::genesys_secret(now.genesys_secret));
+    }
+
+    fn secret(&self, id: &str) -> SecretsManager {
+        SecretsManager::new(self.secrets_manager.clone(), id.to_owned())
+    }
+
+    fn stripe_client(&self) -> (StripeAdapter, Arc<CachedSecret<SecretsManager, StripeSecret>>) {
+        let secret = Arc::new(CachedSecret::new(self.secret("stripe")));
+        let line = Line::to_stripe(&self.sim, &self.watch, &self.stripe);
+        let base = self.config.stripe.api_base.clone();
+        (StripeClient::new(http().over(line), base, Arc::clone(&secret), false), secret)
+    }
+
+    fn genesys_client(&self) -> GenesysAdapter {
+        let config = GenesysConfig {
+            secret_id: "genesys".to_owned(),
+            api_base: "http://127.0.0.1:2".to_owned(),
+            login_base: "http://127.0.0.1:2".to_owned(),
+            late_payment_flow_id: self.late_payment_flow.then(|| "flow".to_owned()),
+        };
+        let line = Line::to_genesys(&self.sim, &self.watch, &self.genesys);
+        GenesysClient::new(http().over(line), config, Arc::new(CachedSecret::new(self.secret("genesys"))))
+    }
+
+    fn clock(&self) -> SimClock {
+        SimClock(Arc::clone(&self.sim))
+    }
+
+    /// `POST /payments`; `None` when the function was killed.
+    pub(crate) async fn post(&self, body: &Value) -> Option<Answer> {
+        let function = self.instance(&self.creates).unwrap_or_else(|| CreateIntentFunction {
+            store: self.table.clone(),
+            stripe: self.stripe_client().0,
+            clock: self.clock(),
+            policy: self.config.policy.clone(),
+            budget: CREATE_BUDGET,
+        });
+        let event = rest_event("POST", "/payments", &json!({}), &json!({}), &body.to_string());
+        let handled = self.invoke("create-intent", CREATE_BUDGET, function.handle(request(&event))).await?;
+        self.creates.lock().unwrap().push(function);
+        self.usable("create-intent", &handled);
+        Some(handled)
+    }
+
+    /// `GET /payments/{conversation_id}`; `None` when the function was killed.
+    pub(crate) async fn status(&self, (conversation, order): &Order, by_order: bool) -> Option<Answer> {
+        let function = self.instance(&self.statuses).unwrap_or_else(|| StatusQueryFunction {
+            store: self.table.clone(),
+            stripe: self.stripe_client().0,
+            genesys: Some(self.genesys_client()),
+            clock: self.clock(),
+        });
+        let query = if by_order { json!({ "order_id": order }) } else { json!({}) };
+        let path = format!("/payments/{conversation}");
+        let event = rest_event("GET", &path, &json!({ "conversation_id": conversation }), &query, "");
+        let handled = self.invoke("status-query", status_query::BUDGET, function.handle(request(&event))).await?;
+        self.statuses.lock().unwrap().push(function);
+        self.usable("status-query", &handled);
+        Some(handled)
+    }
+
+    /// One delivery of an event, signed as Stripe signs now; `None` when the function was killed.
+    pub(crate) async fn deliver(&self, event: &Value) -> Option<Answer> {
+        let function = self.instance(&self.webhooks).unwrap_or_else(|| {
+            let (stripe, secret) = self.stripe_client();
+            let genesys = Some(self.genesys_client());
+            StripeWebhookFunction { store: self.table.clone(), stripe, genesys, secret, clock: self.clock() }
+        });
+        self.stripe.set_now(self.sim.true_second());
+        let webhook = self.stripe.webhook(event);
+        let event = url_event(&webhook.body, Some(&webhook.signature), self.sim.chance(500));
+        let handled = self.invoke("stripe-webhook", stripe_webhook::BUDGET, function.handle(request(&event))).await?;
+        self.webhooks.lock().unwrap().push(function);
+        let known = matches!(handled.status, 200 | 400 | 503);
+        self.sim.check(known, || format!("6: stripe-webhook answered {} {}", handled.status, handled.body));
+        Some(handled)
+    }
+
+    /// An idle instance; now and then none, so that one starts cold.
+    fn instance<F>(&self, idle: &Mutex<Vec<F>>) -> Option<F> {
+        let mut idle = idle.lock().unwrap();
+        let at = self.sim.below(idle.len() as u64 + 1);
+        (at < idle.len() as u64).then(|| idle.swap_remove(usize::try_from(at).unwrap()))
+    }
+
+    async fn invoke(
+        &self,
+        name: &str,
+        budget: Duration,
+        handling: impl Future<Output = Response<Body>>,
+    ) -> Option<Answer> {
+        let sim = &self.sim;
+        let lives = sim.lives(name);
+        sim.note(|| format!("▶ {name}"));
+        let started = Instant::now();
+        self.invocations.fetch_add(1, Ordering::SeqCst);
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let handled = mortal(lives, handling).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        let Some(response) = handled else {
+            sim.hit(Hit::Killed);
+            return None;
+        };
+        let took = started.elapsed();
+        sim.check(took <= budget + GRAIN, || format!("6: {name} took {took:?}"));
+        let answer = Answer::read(response);
+        sim.note(|| format!("◀ {name} {} {}", answer.status, answer.body));
+        Some(answer)
+    }
+
+    /// Whether a flow can branch on an answer.
+    fn usable(&self, name: &str, answer: &Answer) {
+        const STATUSES: [&str; 8] =
+            ["CREATING", "PENDING", "PROCESSING", "AUTHORIZED", "CONFIRMED", "DECLINED", "CANCELED", "NOT_FOUND"];
+        let body = &answer.body;
+        let usable = match answer.status {
+            200 | 201 => body["payment_status"].as_str().is_some_and(|status| STATUSES.contains(&status)),
+            _ => body["code"].is_string() && body["retryable"].is_boolean() && body["status"] == answer.status,
+        };
+        self.sim.check(usable, || format!("6: {name} answered {} {body}", answer.status));
+    }
+
+    /// Nothing secret is in any item.
+    pub(crate) fn look_for_secrets_in_the_table(&self) {
+        for (conversation, _) in self.orders() {
+            for item in self.watch.items(&conversation) {
+                let leak = SECRETS.iter().find(|secret| item.contains(**secret));
+                self.sim.check(leak.is_none(), || format!("5: {leak:?} is in an item"));
+            }
+        }
+    }
+}
+
+/// What nothing may hold that outlives a request.
+pub(crate) const SECRETS: [&str; 7] = ["canary0", "sk_test_", "whsec_", "_secret_", "pm_", "v1=", "Bearer "];
+
+fn credentials() -> aws_sdk_dynamodb::config::Credentials {
+    aws_sdk_dynamodb::config::Credentials::new("AKID", "SECRET", None, None, "tests")
+}
+
+fn partition() -> aws_sdk_dynamodb::config::retry::RetryPartition {
+    use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
+    RetryPartition::custom("schedule").token_bucket(TokenBucket::default()).build()
+}
+
+fn database() -> Database {
+    let database = Database::memory().expect("a database");
+    let attribute = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
+    let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
+    let table = json!({
+        "TableName": "payments",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [attribute("pk"), attribute("sk")],
+        "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+    });
+    database.create_table(serde_json::from_value(table).expect("a request")).expect("a table");
+    database
+}

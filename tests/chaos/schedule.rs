@@ -1,0 +1,371 @@
+//! What happens in one seed: callers, payers, Stripe's deliveries and disturbances, all at once, on virtual time. Then
+//! calm, what is outstanding is delivered, and the books are balanced.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::room::{Credentials, Room, SECRETS};
+use crate::sim::{Hit, Hits, Sim};
+use crate::watch::Order;
+
+/// How long everything outstanding may take to be taken once nothing goes wrong any more.
+const SETTLING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What came of a seed.
+pub(crate) struct Outcome {
+    pub(crate) hits: Hits,
+    pub(crate) violations: Vec<String>,
+    pub(crate) invocations: u64,
+}
+
+/// Plays one seed from beginning to end. Virtual time: it takes milliseconds and no sleep is slept.
+pub(crate) fn play(seed: u64, tracing: bool) -> Outcome {
+    stage(seed, tracing, async |room| run(room).await)
+}
+
+/// Plays a payment by token, its webhooks and a poll without any trouble, but that this function dies once, at this
+/// wait. Whoever called it calls again.
+pub(crate) fn play_one_death(function: &'static str, lives: u64, poll_first: bool) -> Outcome {
+    stage(0, false, async |room| {
+        room.sim.calm_down();
+        room.sim.doom(function, lives);
+        let order = &room.orders()[0];
+        let mut asked = body(order, 5000);
+        asked["payment_method"] = TOKENS[0].into();
+        while room.post(&asked).await.is_none() {}
+        room.sim.pause(11_000, 11_000).await;
+        if poll_first {
+            while room.status(order, true).await.is_none() {}
+        }
+        for event in room.stripe.events() {
+            while room.deliver(&event).await.is_none_or(|answer| answer.status != 200) {
+                room.sim.pause(1000, 20_000).await;
+            }
+        }
+        // A turn that died with its holder has lapsed by then.
+        room.sim.pause(16_000, 16_000).await;
+        room.status(order, true).await;
+        room.watch.balance(&room.genesys, &room.orders());
+        let paid = room.watch.record(order).is_some_and(|record| record.status == "CONFIRMED");
+        room.sim.check(paid, || "3: it is not paid".to_owned());
+    })
+}
+
+fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>)) -> Outcome {
+    // The AWS SDK draws its back-off from the thread's own dice.
+    fastrand::seed(seed);
+    tests::forget_thread_log();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let sim = Sim::new(seed, tracing);
+        let room = Room::new(seed, &sim).await;
+        scene(&room).await;
+        let log = tests::thread_log();
+        let leak = log.lines().find(|line| SECRETS.iter().any(|secret| line.contains(secret)));
+        sim.check(leak.is_none(), || format!("5: a secret is in the log: {}", leak.unwrap_or_default()));
+        Outcome { hits: sim.hits(), violations: sim.violations(), invocations: room.invocations() }
+    })
+}
+
+async fn run(room: &Arc<Room>) {
+    let sim = &room.sim;
+    let deliveries = tokio::spawn(deliver_everything(Arc::clone(room)));
+    let mut actors = JoinSet::new();
+    for order in room.orders() {
+        actors.spawn(caller(Arc::clone(room), order.clone()));
+        actors.spawn(payer(Arc::clone(room), order));
+    }
+    actors.spawn(disturbances(Arc::clone(room)));
+    while let Some(ended) = actors.join_next().await {
+        ended.expect("no actor panics");
+    }
+    sim.calm_down();
+    room.stripe.set_search_lag(false);
+    room.write_secrets();
+    room.retire_old_credentials();
+    sim.note(|| "calm".to_owned());
+    // Whoever is on the line once more: the status is polled until every turn that died with its holder has lapsed.
+    for _ in 0..3 {
+        sim.pause(16_000, 17_000).await;
+        for order in &room.orders() {
+            let answer = room.status(order, true).await.expect("nothing is killed any more");
+            sim.check(answer.status == 200, || format!("6: {} {}", answer.status, answer.body));
+        }
+    }
+    room.stop_events();
+    let all_taken = timeout(SETTLING, deliveries).await;
+    sim.check(all_taken.is_ok_and(|ended| ended.is_ok()), || "3: an event is never taken".to_owned());
+    sim.pause(16_000, 17_000).await;
+    for order in &room.orders() {
+        let _ = room.status(order, true).await;
+    }
+    room.watch.balance(&room.genesys, &room.orders());
+    room.look_for_secrets_in_the_table();
+}
+
+fn body((conversation, order): &Order, cents: u64) -> Value {
+    json!({ "conversation_id": conversation, "order_id": order, "amount_minor": cents, "currency": "usd" })
+}
+
+/// The flow: asks for the payment until it gets an answer it can go on with, then polls, now and then asking again.
+async fn caller(room: Arc<Room>, order: Order) {
+    let sim = &room.sim;
+    // The same amount for all: what tells orders apart must not be their amount.
+    let cents = 5000;
+    sim.pause(0, 3000).await;
+    let mut asked = body(&order, cents);
+    if sim.chance(250) {
+        asked["payment_method"] = sim.pick(&TOKENS).into();
+    }
+    let mut attempts = 0;
+    loop {
+        let answered = if sim.chance(200) {
+            sim.hit(Hit::TwinRequest);
+            let mut twin = asked.clone();
+            if twin["payment_method"].is_string() && sim.chance(500) {
+                twin["payment_method"] = sim.pick(&TOKENS).into();
+            }
+            let (first, second) = tokio::join!(room.post(&asked), room.post(&twin));
+            first.or(second)
+        } else {
+            room.post(&asked).await
+        };
+        attempts += 1;
+        match answered {
+            Some(answer) if answer.status < 300 => break,
+            Some(answer) if !answer.body["retryable"].as_bool().unwrap_or(false) && attempts > 1 => break,
+            _ if attempts > 5 => break,
+            _ => sim.pause(200, 8000).await,
+        }
+    }
+    for _ in 0..sim.below(7) {
+        match sim.below(10) {
+            0 => {
+                sim.hit(Hit::OtherAmount);
+                room.post(&body(&order, cents + 100)).await;
+            }
+            1 => {
+                let mut again = body(&order, cents);
+                again["payment_method"] = sim.pick(&TOKENS).into();
+                room.post(&again).await;
+            }
+            2 => {
+                room.post(&body(&order, cents)).await;
+            }
+            _ => {
+                let by_order = sim.chance(800);
+                let answer = room.status(&order, by_order).await;
+                if by_order && answer.is_some_and(|answer| answer.body["payment_status"] == "CANCELED") {
+                    sim.hit(Hit::NewAttempt);
+                    room.post(&body(&order, cents + sim.pick(&[0, 700]))).await;
+                }
+            }
+        }
+        sim.pause(500, 20_000).await;
+    }
+    if sim.chance(30) {
+        sim.pause(19 * 3_600_000, 30 * 3_600_000).await;
+        sim.hit(Hit::OldRecord);
+        room.post(&body(&order, cents)).await;
+    }
+}
+
+/// Tokens of a voice vault: one that pays, two that do not, one nobody knows.
+const TOKENS: [&str; 4] =
+    ["pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "pm_nobody_knows"];
+
+/// The payer at Stripe, who also plays whoever captures or cancels in the dashboard.
+async fn payer(room: Arc<Room>, (conversation, order): Order) {
+    let sim = &room.sim;
+    for _ in 0..1 + sim.below(5) {
+        sim.pause(300, 25_000).await;
+        let of_order = |intent: &&Value| {
+            intent["metadata"]["conversation_id"] == conversation.as_str()
+                && intent["metadata"]["order_id"] == order.as_str()
+        };
+        let intents = room.stripe.intents();
+        if let Some(intent) = intents.iter().rfind(of_order) {
+            room.watch.payer_acts(intent["id"].as_str().expect("an id"));
+        }
+    }
+}
+
+/// What goes wrong beside single requests.
+async fn disturbances(room: Arc<Room>) {
+    let sim = &room.sim;
+    for _ in 0..sim.below(6) {
+        sim.pause(500, 20_000).await;
+        let (conversation, _) = &room.orders()[0];
+        match sim.below(9) {
+            0 => {
+                sim.hit(Hit::ConversationEnded);
+                room.watch.over(conversation);
+                room.genesys.end_conversation(conversation);
+            }
+            1 => {
+                sim.hit(Hit::CustomerHungUp);
+                room.watch.over(conversation);
+                room.genesys.hang_up(conversation);
+            }
+            2 => {
+                sim.hit(Hit::StripeKeyRotated);
+                room.credentials.lock().unwrap().stripe_key += 1;
+                rotate(&room).await;
+            }
+            3 => {
+                sim.hit(Hit::WebhookSecretRotated);
+                room.credentials.lock().unwrap().webhook_secret += 1;
+                rotate(&room).await;
+            }
+            4 => {
+                sim.hit(Hit::GenesysSecretRotated);
+                room.credentials.lock().unwrap().genesys_secret += 1;
+                rotate(&room).await;
+                room.genesys.revoke_tokens();
+            }
+            5 => {
+                sim.hit(Hit::SearchLags);
+                room.stripe.set_search_lag(true);
+                sim.pause(1000, 60_000).await;
+                room.stripe.set_search_lag(false);
+            }
+            6 => edit_metadata(&room).await,
+            7 => set_clock(&room, Hit::ClockForward, 1).await,
+            _ => set_clock(&room, Hit::ClockBack, -1).await,
+        }
+    }
+}
+
+/// The new credential goes into Secrets Manager and the old one stops being good, in this order or the other.
+async fn rotate(room: &Room) {
+    // While both are good, whoever still has the old one is served.
+    let overlap = room.sim.chance(700);
+    let now = *room.credentials.lock().unwrap();
+    if overlap {
+        let both = |name: fn(u32) -> String, number: u32| [name(number.saturating_sub(1)), name(number)];
+        let keys = both(Credentials::stripe_key, now.stripe_key);
+        let secrets = both(Credentials::webhook_secret, now.webhook_secret);
+        room.stripe.set_secret_keys(&keys.each_ref().map(String::as_str));
+        room.stripe.set_webhook_secrets(&secrets.each_ref().map(String::as_str));
+        room.write_secrets();
+        room.sim.pause(100, 20_000).await;
+        room.retire_old_credentials();
+    } else {
+        room.retire_old_credentials();
+        room.sim.pause(100, 20_000).await;
+        room.write_secrets();
+    }
+}
+
+/// The functions' clock is off for a while: by seconds at any moment, by up to two hours while nothing is under way.
+async fn set_clock(room: &Room, hit: Hit, sign: i64) {
+    let sim = &room.sim;
+    let far = sim.chance(500) && room.is_idle();
+    let by = if far { sim.between(60_000, 7_200_000) } else { sim.between(500, 4_000) };
+    sim.hit(hit);
+    sim.skew(sign * i64::try_from(by.as_millis()).expect("a skew"));
+    sim.pause(1000, 60_000).await;
+    // Back again at once, or only when calm sets in.
+    if sim.chance(700) {
+        sim.skew(0);
+    }
+}
+
+/// Somebody edits an intent's metadata in Stripe's dashboard, so that it names another order: one whose creator has died
+/// before it came to Stripe, so that whoever looks for that order's intent finds this one.
+async fn edit_metadata(room: &Room) {
+    let intents = room.stripe.intents();
+    if intents.is_empty() {
+        return;
+    }
+    let intent = &intents[usize::try_from(room.sim.below(intents.len() as u64)).expect("an index")];
+    let text = |name: &str| intent["metadata"][name].as_str().expect("metadata").to_owned();
+    let from = (text("conversation_id"), text("order_id"));
+    let to = (from.0.clone(), format!("{}-after", from.1));
+    if from.1.ends_with("-after") || room.watch.was_edited(&from) {
+        return;
+    }
+    room.sim.hit(Hit::MetadataEdited);
+    room.watch.edited(&from, &to);
+    room.add_order(&to);
+    room.sim.doom("create-intent", 1 + room.sim.below(6));
+    room.post(&body(&to, 5000)).await;
+    let edit = [("order_id", to.1.as_str())];
+    room.stripe.edit_metadata(intent["id"].as_str().expect("an id"), &edit).expect("an intent");
+    for _ in 0..2 {
+        room.sim.pause(10_500, 12_000).await;
+        room.status(&to, true).await;
+    }
+}
+
+/// Stripe's deliveries: each event one to three times, at once or much later, and again until it is taken.
+async fn deliver_everything(room: Arc<Room>) {
+    let mut events = room.events();
+    let mut under_way = JoinSet::new();
+    let delivered: Arc<Mutex<HashSet<(String, usize)>>> = Arc::default();
+    let mut seconds = HashSet::new();
+    let mut count = 0;
+    while let Some(event) = room.next_event(&mut events).await {
+        let sim = &room.sim;
+        let intent = event["data"]["object"]["id"].to_string();
+        if !seconds.insert((intent, event["created"].to_string())) {
+            sim.hit(Hit::WebhookTied);
+        }
+        if sim.chance(50) {
+            sim.hit(Hit::WebhookLost);
+            continue;
+        }
+        let copies = sim.pick(&[1, 1, 1, 2, 3]);
+        for copy in 0..copies {
+            if copy > 0 {
+                sim.hit(Hit::WebhookDuplicated);
+            }
+            let delay = match sim.below(10) {
+                0..=4 => sim.between(0, 1500),
+                5..=7 => sim.between(0, 30_000),
+                8 => sim.between(0, 120_000),
+                _ => sim.between(60_000, 4 * 3_600_000),
+            };
+            if delay >= Duration::from_secs(60) {
+                sim.hit(Hit::WebhookDelayed);
+            }
+            under_way.spawn(deliver(Arc::clone(&room), event.clone(), count, delay, Arc::clone(&delivered)));
+        }
+        count += 1;
+    }
+    while let Some(ended) = under_way.join_next().await {
+        ended.expect("no delivery panics");
+    }
+}
+
+async fn deliver(
+    room: Arc<Room>,
+    event: Value,
+    number: usize,
+    delay: Duration,
+    delivered: Arc<Mutex<HashSet<(String, usize)>>>,
+) {
+    let sim = &room.sim;
+    tokio::time::sleep(delay).await;
+    let intent = event["data"]["object"]["id"].as_str().expect("an id").to_owned();
+    if delivered.lock().unwrap().iter().any(|(of, other)| *of == intent && *other > number) {
+        sim.hit(Hit::WebhookReordered);
+    }
+    if !room.watch.is_on_record(&intent) {
+        sim.hit(Hit::WebhookEarly);
+    }
+    loop {
+        sim.note(|| format!("event {} {} {}", event["type"], event["created"], event["data"]["object"]["status"]));
+        if room.deliver(&event).await.is_some_and(|answer| answer.status == 200) {
+            delivered.lock().unwrap().insert((intent, number));
+            return;
+        }
+        sim.pause(1000, if sim.chance(800) { 20_000 } else { 3_600_000 }).await;
+    }
+}

@@ -1,0 +1,313 @@
+//! Looks at every write to the table and every act of Stripe's the moment it happens, and once more when all is over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use dynoxide::Database;
+use serde_json::{Value, json};
+use stand_ins::{Genesys, Stripe};
+
+use crate::sim::Sim;
+
+/// Conversation and order.
+pub(crate) type Order = (String, String);
+
+/// What a payment item said last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) attempt: u64,
+    pub(crate) status: String,
+    pub(crate) intent: Option<String>,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) notified: Option<(String, String)>,
+}
+
+impl Record {
+    fn is_final(&self) -> bool {
+        matches!(self.status.as_str(), "CONFIRMED" | "CANCELED")
+    }
+}
+
+pub(crate) struct Watch {
+    sim: Arc<Sim>,
+    database: Database,
+    stripe: Stripe,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    records: BTreeMap<Order, Record>,
+    /// What each intent was made for, whatever its metadata says since, and its attempt.
+    made_for: HashMap<String, (Order, u64)>,
+    /// Orders whose intent's metadata somebody has edited. What becomes of them is theirs; what they may never do is
+    /// to count one charge twice.
+    edited: Vec<Order>,
+    /// Conversations in which nobody hears anything any more.
+    over: Vec<String>,
+}
+
+impl Watch {
+    pub(crate) fn new(sim: &Arc<Sim>, database: &Database, stripe: &Stripe) -> Arc<Self> {
+        let (sim, database, stripe) = (Arc::clone(sim), database.clone(), stripe.clone());
+        Arc::new(Self { sim, database, stripe, seen: Mutex::default() })
+    }
+
+    /// The payment item of an order, as it is in the table.
+    pub(crate) fn record(&self, (conversation, order): &Order) -> Option<Record> {
+        let key =
+            json!({ "pk": { "S": format!("CONVERSATION#{conversation}") }, "sk": { "S": format!("ORDER#{order}") } });
+        let item = self.item(&key)?;
+        let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
+        let number = |name: &str| item[name]["N"].as_str().and_then(|n| n.parse::<i64>().ok()).expect("a number");
+        Some(Record {
+            attempt: u64::try_from(number("attempt")).expect("an attempt"),
+            status: text("status").expect("a status"),
+            intent: text("payment_intent_id"),
+            amount: number("amount_minor"),
+            currency: text("currency").expect("a currency"),
+            notified: text("notified_intent_id").zip(text("notified_status")),
+        })
+    }
+
+    /// Whether an intent has its pointer.
+    pub(crate) fn is_on_record(&self, intent: &str) -> bool {
+        self.item(&json!({ "pk": { "S": format!("INTENT#{intent}") }, "sk": { "S": "INTENT" } })).is_some()
+    }
+
+    fn item(&self, key: &Value) -> Option<Value> {
+        let asked = json!({ "TableName": "payments", "Key": key });
+        let got = self.database.get_item(serde_json::from_value(asked).expect("a request")).expect("a read");
+        let item = serde_json::to_value(got).expect("JSON")["Item"].take();
+        (!item.is_null()).then_some(item)
+    }
+
+    /// Every payment item of a conversation, in DynamoDB's JSON.
+    pub(crate) fn items(&self, conversation: &str) -> Vec<String> {
+        let asked = json!({
+            "TableName": "payments",
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": { ":pk": { "S": format!("CONVERSATION#{conversation}") } },
+        });
+        let got = self.database.query(serde_json::from_value(asked).expect("a request")).expect("a query");
+        let items = serde_json::to_value(got).expect("JSON")["Items"].take();
+        items.as_array().expect("items").iter().map(Value::to_string).collect()
+    }
+
+    pub(crate) fn edited(&self, one: &Order, other: &Order) {
+        self.seen.lock().unwrap().edited.extend([one.clone(), other.clone()]);
+    }
+
+    /// The call ends, or the customer leaves it.
+    pub(crate) fn over(&self, conversation: &str) {
+        self.seen.lock().unwrap().over.push(conversation.to_owned());
+    }
+
+    pub(crate) fn was_edited(&self, order: &Order) -> bool {
+        self.seen.lock().unwrap().edited.contains(order)
+    }
+
+    /// A request has written to the table: how did the payments it names move?
+    pub(crate) fn written(&self, request: &str) {
+        let request: Value = serde_json::from_str(request).expect("JSON");
+        let mut keys = vec![request["Key"].clone(), request["Item"].clone()];
+        for step in request["TransactItems"].as_array().into_iter().flatten() {
+            keys.push(step["Update"]["Key"].clone());
+        }
+        for key in keys {
+            let part = |name: &str, prefix: &str| key[name]["S"].as_str()?.strip_prefix(prefix).map(str::to_owned);
+            if let Some(order) = part("pk", "CONVERSATION#").zip(part("sk", "ORDER#")) {
+                self.moved(&order);
+            }
+        }
+    }
+
+    fn moved(&self, order: &Order) {
+        let now = self.record(order).expect("what was written is there");
+        let before = self.seen.lock().unwrap().records.insert(order.clone(), now.clone());
+        if before.as_ref() != Some(&now) {
+            self.sim.note(|| format!("  = {} {now:?}", order.1));
+        }
+        if let Some(before) = before {
+            let next_attempt = now.attempt == before.attempt + 1 && before.status == "CANCELED";
+            let stays = now.attempt == before.attempt;
+            self.sim.check(stays || next_attempt, || format!("4: attempt {before:?} → {now:?}"));
+            let leaves_final = before.is_final() && now.status != before.status && !next_attempt;
+            self.sim.check(!leaves_final, || format!("4: a final status was left: {before:?} → {now:?}"));
+            let other_intent = stays && before.intent.is_some() && now.intent != before.intent;
+            self.sim.check(!other_intent, || format!("1: another intent for one attempt: {before:?} → {now:?}"));
+        }
+        if now.status == "CONFIRMED" {
+            let intent = now.intent.as_deref().and_then(|id| self.stripe.intent(id));
+            let succeeded = intent.as_ref().is_some_and(|intent| {
+                intent["status"] == "succeeded"
+                    && intent["amount_received"] == now.amount
+                    && intent["amount"] == now.amount
+                    && intent["currency"] == now.currency.as_str()
+            });
+            self.sim.check(succeeded, || format!("2: CONFIRMED, but Stripe says {intent:?}"));
+        }
+    }
+
+    /// The payer does something with the intent, as it stands, or somebody in the dashboard does.
+    pub(crate) fn payer_acts(&self, id: &str) {
+        let (sim, stripe) = (&self.sim, &self.stripe);
+        let Some(intent) = stripe.intent(id) else { return };
+        let status = intent["status"].as_str().expect("a status");
+        stripe.set_now(sim.true_second());
+        let act = sim.below(10);
+        // What Stripe refuses, as a decline, is part of the story.
+        let _ = match (status, act) {
+            ("requires_payment_method", 0..=3) => stripe.pay(id, "pm_card_visa"),
+            ("requires_payment_method", 4..=6) => stripe.pay(id, "pm_card_visa_chargeDeclined"),
+            ("requires_payment_method", 7) => stripe.pay(id, "pm_card_authenticationRequired"),
+            ("requires_payment_method", 8) => stripe.pay(id, "pm_card_processing"),
+            ("requires_payment_method" | "requires_capture", 9) => stripe.cancel(id, None),
+            ("requires_action", _) => stripe.authenticate(id, act < 6),
+            ("processing", _) => stripe.finish_processing(id, act < 6),
+            ("requires_capture", _) => stripe.capture(id, None),
+            _ => return,
+        };
+        sim.note(|| format!("payer: {id} {status} ({act})"));
+        self.stripe_acted();
+    }
+
+    /// Stripe has acted: is every order still charged at most once, and has it at most one intent that lives?
+    pub(crate) fn stripe_acted(&self) {
+        let mut seen = self.seen.lock().unwrap();
+        let mut live: HashMap<Order, Vec<String>> = HashMap::new();
+        for intent in self.stripe.intents() {
+            let id = intent["id"].as_str().expect("an id").to_owned();
+            let metadata = |name: &str| intent["metadata"][name].as_str().expect("metadata").to_owned();
+            let made_for = || {
+                let order = (metadata("conversation_id"), metadata("order_id"));
+                (order, metadata("attempt").parse().expect("an attempt"))
+            };
+            let (order, _) = seen.made_for.entry(id.clone()).or_insert_with(made_for).clone();
+            if intent["status"] != "canceled" {
+                live.entry(order).or_default().push(id);
+            }
+        }
+        for (order, intents) in live {
+            self.sim.check(intents.len() == 1, || format!("1: {order:?} has several live intents: {intents:?}"));
+        }
+        let mut charged: HashMap<Order, usize> = HashMap::new();
+        for charge in self.stripe.charges() {
+            *charged.entry(seen.made_for[&charge.intent].0.clone()).or_default() += 1;
+        }
+        for (order, times) in charged {
+            self.sim.check(times == 1, || format!("1: {order:?} was charged {times} times"));
+        }
+    }
+
+    /// Everything is quiet: do the record, the conversation and the books say what Stripe says?
+    pub(crate) fn balance(&self, genesys: &Genesys, orders: &[Order]) {
+        let made_for = self.seen.lock().unwrap().made_for.clone();
+        let told = told(genesys);
+        let truth = truth(&self.stripe);
+        let mut owners: HashMap<String, &Order> = HashMap::new();
+        let mut confirmed: BTreeMap<String, i64> = BTreeMap::new();
+        for order in orders {
+            let record = self.record(order);
+            if let Some(record) = &record {
+                if record.status == "CONFIRMED" {
+                    *confirmed.entry(record.currency.clone()).or_default() += record.amount;
+                }
+                if let Some(intent) = &record.intent
+                    && let Some(other) = owners.insert(intent.clone(), order)
+                {
+                    self.sim.violation(format!("books: {intent} is on the record of {order:?} and of {other:?}"));
+                }
+            }
+            if self.was_edited(order) {
+                continue;
+            }
+            let intents: Vec<(&String, u64)> =
+                made_for.iter().filter(|(_, (of, _))| of == order).map(|(id, (_, attempt))| (id, *attempt)).collect();
+            let Some(record) = record else {
+                self.sim.check(intents.is_empty(), || format!("3: {order:?} has {intents:?} and no record"));
+                continue;
+            };
+            let current = intents.iter().find(|(_, attempt)| *attempt == record.attempt).map(|(id, _)| (*id).clone());
+            self.sim.check(record.intent == current, || format!("3: {record:?}, but Stripe has {current:?}"));
+            let Some(intent) = current else {
+                let begun = matches!(record.status.as_str(), "CREATING" | "CANCELED");
+                self.sim.check(begun, || format!("3: {record:?} without an intent"));
+                continue;
+            };
+            let status = payment_status(&self.stripe.intent(&intent).expect("an intent"));
+            self.sim.check(record.status == status, || format!("3: {record:?}, but Stripe says {status}"));
+            let expected = Some((intent.clone(), status.to_owned()));
+            self.sim.check(record.notified == expected, || format!("3: {record:?} was not told as {expected:?}"));
+            let heard = told.iter().rfind(|(of, _)| *of == intent).map(|(_, status)| status.as_str());
+            let over = self.seen.lock().unwrap().over.contains(&order.0);
+            self.sim
+                .check(over || heard == Some(status), || format!("3: Genesys holds {heard:?}, Stripe says {status}"));
+            self.told_in_order(order, &told, &truth, &made_for);
+        }
+        let mut charged: BTreeMap<String, i64> = BTreeMap::new();
+        for charge in self.stripe.charges() {
+            *charged.entry(charge.currency).or_default() += charge.amount;
+        }
+        let balanced = match orders.iter().any(|order| self.was_edited(order)) {
+            true => confirmed.iter().all(|(currency, sum)| charged.get(currency).is_some_and(|charged| sum <= charged)),
+            false => charged == confirmed,
+        };
+        self.sim.check(balanced, || format!("books: Stripe charged {charged:?}, the records say {confirmed:?}"));
+    }
+
+    /// What Genesys was told of an order must go through Stripe's history forwards. The same once more does no harm.
+    fn told_in_order(
+        &self,
+        order: &Order,
+        told: &[(String, String)],
+        truth: &[(String, String)],
+        made_for: &HashMap<String, (Order, u64)>,
+    ) {
+        let of_order = |line: &&(String, String)| made_for.get(&line.0).is_some_and(|(of, _)| of == order);
+        let mut truth_left = truth.iter().filter(of_order).peekable();
+        let told: Vec<_> = told.iter().filter(of_order).collect();
+        for line in &told {
+            while truth_left.peek().is_some_and(|next| next != line) {
+                truth_left.next();
+            }
+            if truth_left.peek().is_none() {
+                let truth: Vec<_> = truth.iter().filter(of_order).collect();
+                self.sim
+                    .violation(format!("4: Genesys heard {told:?} of {order:?}, where Stripe's history is {truth:?}"));
+                return;
+            }
+        }
+    }
+}
+
+/// Stripe's word as the payment status it means, by DESIGN's table and not by the code under test.
+pub(crate) fn payment_status(intent: &Value) -> &'static str {
+    match intent["status"].as_str().expect("a status") {
+        "requires_payment_method" if !intent["last_payment_error"].is_null() => "DECLINED",
+        "requires_payment_method" | "requires_confirmation" | "requires_action" => "PENDING",
+        "processing" => "PROCESSING",
+        "requires_capture" => "AUTHORIZED",
+        "succeeded" => "CONFIRMED",
+        "canceled" => "CANCELED",
+        other => panic!("Stripe has no status {other}"),
+    }
+}
+
+/// Intent and status of everything Genesys was told, in order.
+fn told(genesys: &Genesys) -> Vec<(String, String)> {
+    let line = |attributes: &BTreeMap<String, String>| {
+        (attributes["stripe_intent_id"].clone(), attributes["payment_status"].clone())
+    };
+    genesys.patches().iter().map(|patch| line(&patch.attributes)).collect()
+}
+
+/// Intent and payment status of everything that was ever true at Stripe, in order.
+fn truth(stripe: &Stripe) -> Vec<(String, String)> {
+    let line = |event: Value| {
+        let intent = &event["data"]["object"];
+        (intent["id"].as_str().expect("an id").to_owned(), payment_status(intent).to_owned())
+    };
+    stripe.events().into_iter().map(line).collect()
+}

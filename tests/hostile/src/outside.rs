@@ -1,0 +1,194 @@
+//! An outside that refuses everything and counts how often it was asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::json;
+use shared::config::{CreateIntentConfig, PaymentPolicy};
+use shared::conversation::{Conversation, ParticipantId};
+use shared::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentMethodId};
+use shared::payment::{Notice, Payment};
+use shared::ports::{
+    AdoptIntent, Answer, ConfirmIntent, Conversations, CreateIntent, FetchIntent, GenesysError, GetPayment, NewIntent,
+    NoticeTurn, PutPayment, QueryPayments, Saved, StoreError, StripeError, UpdatePayment,
+};
+use shared::secrets::{ReadSecret, SecretError};
+use shared::time::{Clock, Deadline, UnixMillis};
+
+/// The time of day, in Unix seconds.
+pub const NOW: u64 = 1_795_000_000;
+
+/// The webhook's active secrets.
+pub const WEBHOOK_SECRETS: [&str; 2] = ["whsec_new", "whsec_old"];
+
+/// A `Stripe-Signature` of this text stands for one that signs the event's body now.
+pub const SIGN_HERE: &str = "SIGN";
+
+/// A conversation.
+pub(crate) const CONVERSATION: &str = "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a";
+
+pub(crate) fn secrets<const N: usize>(texts: &[&'static str; N]) -> [SecretString; N] {
+    texts.map(SecretString::from)
+}
+
+/// What may be charged: currencies of every scale, one ceiling below Stripe's.
+pub(crate) static POLICY: LazyLock<PaymentPolicy> = LazyLock::new(|| {
+    let vars = HashMap::from([
+        ("TABLE_NAME", "t"),
+        ("STRIPE_SECRET_ID", "s"),
+        ("ALLOWED_CURRENCIES", "usd,jpy,kwd,isk,huf"),
+        ("REGION_CURRENCIES", "US=usd,JP=jpy,KW=kwd,CH=chf"),
+        ("MAX_AMOUNTS", "usd=1000000"),
+    ]);
+    CreateIntentConfig::read(|name| vars.get(name).map(|text| (*text).to_owned())).unwrap().policy
+});
+
+/// The outside.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    asked: AtomicUsize,
+}
+
+impl Outside {
+    /// How often it was asked since the last time.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::SeqCst)
+    }
+
+    async fn store<T>(&self) -> Result<T, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Err(StoreError::Unavailable("Refused".to_owned()))
+    }
+
+    async fn stripe<T>(&self) -> Result<T, StripeError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Err(StripeError::Unavailable)
+    }
+
+    async fn genesys<T>(&self) -> Result<T, GenesysError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Err(GenesysError::NoAnswer)
+    }
+}
+
+/// The Stripe secret's source.
+#[derive(Debug)]
+pub(crate) struct Secrets;
+
+impl ReadSecret for Secrets {
+    async fn read_secret(&self) -> Result<SecretString, SecretError> {
+        let secret = json!({ "secret_key": "sk_test_1", "webhook_secrets": WEBHOOK_SECRETS });
+        Ok(secret.to_string().into())
+    }
+}
+
+/// A clock that stands.
+#[derive(Debug)]
+pub(crate) struct Standing;
+
+impl Clock for Standing {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(NOW * 1000)
+    }
+}
+
+impl PutPayment for &Outside {
+    async fn put_payment(&self, _: &Payment) -> Result<Option<Payment>, StoreError> {
+        self.store().await
+    }
+}
+
+impl GetPayment for &Outside {
+    async fn payment(&self, _: &ConversationId, _: &OrderId) -> Result<Option<Payment>, StoreError> {
+        self.store().await
+    }
+
+    async fn pointer(&self, _: &IntentId) -> Result<Option<Correlation>, StoreError> {
+        self.store().await
+    }
+}
+
+impl QueryPayments for &Outside {
+    async fn newest_payment(&self, _: &ConversationId) -> Result<Option<Payment>, StoreError> {
+        self.store().await
+    }
+}
+
+impl UpdatePayment for &Outside {
+    async fn save(&self, _: &Payment) -> Result<Saved, StoreError> {
+        self.store().await
+    }
+
+    async fn claim_refresh(&self, _: &Payment, _: UnixMillis, _: Duration) -> Result<Saved, StoreError> {
+        self.store().await
+    }
+
+    async fn claim_notice(&self, _: &Payment, _: UnixMillis, _: Duration) -> Result<Option<NoticeTurn>, StoreError> {
+        self.store().await
+    }
+
+    async fn end_notice(&self, _: &Payment, _: NoticeTurn, _: Option<&Notice>) -> Result<Saved, StoreError> {
+        self.store().await
+    }
+}
+
+impl AdoptIntent for &Outside {
+    async fn adopt(&self, _: &Payment) -> Result<Saved, StoreError> {
+        self.store().await
+    }
+}
+
+impl CreateIntent for &Outside {
+    async fn create_intent(&self, _: NewIntent<'_>, _: Deadline) -> Result<Answer, StripeError> {
+        self.stripe().await
+    }
+}
+
+impl ConfirmIntent for &Outside {
+    async fn confirm_intent(
+        &self,
+        _: &IntentId,
+        _: &Correlation,
+        _: &PaymentMethodId,
+        _: Deadline,
+    ) -> Result<Answer, StripeError> {
+        self.stripe().await
+    }
+}
+
+impl FetchIntent for &Outside {
+    async fn fetch_intent(&self, _: &IntentId, _: Deadline) -> Result<Answer, StripeError> {
+        self.stripe().await
+    }
+
+    async fn find_intent(&self, _: &Correlation, _: Deadline) -> Result<Option<Answer>, StripeError> {
+        self.stripe().await
+    }
+}
+
+impl Conversations for &Outside {
+    async fn conversation(&self, _: &ConversationId, _: Deadline) -> Result<Option<Conversation>, GenesysError> {
+        self.genesys().await
+    }
+
+    async fn set_attributes(
+        &self,
+        _: &ConversationId,
+        _: &ParticipantId,
+        _: &BTreeMap<&'static str, String>,
+        _: Deadline,
+    ) -> Result<(), GenesysError> {
+        self.genesys().await
+    }
+
+    async fn start_late_payment_flow(
+        &self,
+        _: &BTreeMap<&'static str, String>,
+        _: Deadline,
+    ) -> Result<bool, GenesysError> {
+        self.genesys().await
+    }
+}

@@ -1,0 +1,182 @@
+"""Breaks one rule of the source at a time and wants the schedules to find out: a check that never fails proves nothing.
+
+    mutants.py [NAME…]      all of them, or those named
+
+The file is changed where it is and written back afterwards, whatever interrupts it. Its own text is kept under
+`.local/mutants` meanwhile; should even that end be cut off, the next start writes it back.
+"""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / ".local" / "mutants"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One rule, broken: `old`, which is in `file` once, becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant(
+        "drop the final guard",
+        "shared/src/payment.rs",
+        "        if self.status.is_final() {\n            let same",
+        "        if self.version == 0 {\n            let same",
+    ),
+    Mutant(
+        "set notified_status before the PATCH",
+        "shared/src/notify.rs",
+        "            Some(turn) => match tell(genesys, &payment, &notice, deadline).await {\n"
+        "                Ok(how) => {\n"
+        "                    if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {\n",
+        "            Some(turn) => match async {\n"
+        "                let _ = store.end_notice(&payment, turn, Some(&notice)).await;\n"
+        "                tell(genesys, &payment, &notice, deadline).await\n"
+        "            }.await {\n"
+        "                Ok(how) => {\n"
+        "                    if turn.0 > 0 {\n",
+    ),
+    Mutant(
+        "order by arrival",
+        "shared/src/payment.rs",
+        "Source::Event if seen.as_of.from > known.until => Order::Newer,",
+        "Source::Event if !same || seen.as_of.from > known.until => Order::Newer,",
+    ),
+    Mutant(
+        "forget the pointer's condition",
+        "shared/src/adapters/dynamodb.rs",
+        '            .set_item(Some(item))\n            .condition_expression("attribute_not_exists(pk)")\n            .build();',
+        "            .set_item(Some(item))\n            .build();",
+    ),
+    Mutant(
+        "forget the version",
+        "shared/src/adapters/dynamodb.rs",
+        'update.condition = format!("{} = {before}", update.name("version"));',
+        'update.condition = format!("{} >= {before} OR {0} < {before}", update.name("version"));',
+    ),
+    Mutant(
+        "forget the turn to tell Genesys",
+        "shared/src/adapters/dynamodb.rs",
+        "AND (attribute_not_exists({since})",
+        "AND (attribute_exists(pk) OR attribute_not_exists({since})",
+    ),
+    Mutant(
+        "give the turn back though the PATCH may be on its way",
+        "shared/src/notify.rs",
+        "if !error.may_have_acted() {",
+        "if error.may_have_acted() || !error.may_have_acted() {",
+    ),
+    Mutant(
+        "a key of its own for each request",
+        "shared/src/create.rs",
+        "let new = NewIntent { correlation: &payment.correlation,",
+        "let mut unlike = payment.correlation.clone();\n"
+        "        unlike.attempt += u32::try_from(clock.now().0 % 1000).unwrap_or_default() * 1000;\n"
+        "        let new = NewIntent { correlation: &unlike,",
+    ),
+    Mutant(
+        "post again after the key's window",
+        "shared/src/payment.rs",
+        "pub const CREATE_WINDOW: Duration = Duration::from_secs(20 * 3600);",
+        "pub const CREATE_WINDOW: Duration = Duration::from_secs(2000 * 3600);",
+    ),
+    Mutant(
+        "trust times that lie ahead",
+        "shared/src/adapters/dynamodb.rs",
+        'format!("({name} BETWEEN {from} AND {until})")',
+        'format!("({name} >= {from} AND {until} = {until})")',
+    ),
+    Mutant(
+        "keep notified_status while another is told",
+        "shared/src/adapters/dynamodb.rs",
+        ", {version} {one} REMOVE {told}, {of}\");",
+        "\");\n        claim.names.retain(|_, name| !name.starts_with(\"notified\"));\n        let _ = (&told, &of);",
+    ),
+    Mutant(
+        "take an event before Genesys was told",
+        "functions/stripe-webhook/src/lib.rs",
+        "let _ = notify(&self.store, genesys, &self.clock, payment, deadline).await?;",
+        "let _ = notify(&self.store, genesys, &self.clock, payment, deadline).await;",
+    ),
+)
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+
+
+def write_back() -> None:
+    """Gives every file that was left broken its own text again."""
+    for kept in [path for path in KEPT.rglob("*") if path.is_file()]:
+        (ROOT / kept.relative_to(KEPT)).write_text(kept.read_text())
+        kept.unlink()
+
+
+@contextmanager
+def broken(mutant: Mutant, source: str) -> Iterator[None]:
+    """The mutant in place of the source, until the end of the block."""
+    kept = KEPT / mutant.file
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(source)
+    try:
+        (ROOT / mutant.file).write_text(source.replace(mutant.old, mutant.new))
+        yield
+    finally:
+        write_back()
+
+
+def try_out(mutant: Mutant) -> str | None:
+    """What is wrong, or nothing when the schedules found the mutant out."""
+    source = (ROOT / mutant.file).read_text()
+    if source.count(mutant.old) != 1:
+        return f"{mutant.file} has the text to replace {source.count(mutant.old)} times"
+    with broken(mutant, source):
+        built = run("cargo", "build", "--quiet", "--workspace", "--test", "chaos")
+        if built.returncode != 0:
+            return f"it does not compile:\n{built.stderr[-2000:]}"
+        tried = run("cargo", "test", "--quiet", "--workspace", "--test", "chaos", "hold")
+    said = tried.stdout + tried.stderr
+    found = re.search(r"(seed \d+) breaks what must hold: \[\s*(.*)", said)
+    if tried.returncode == 0 or found is None:
+        return f"it was not found out:\n{said[-2000:]}"
+    print(f"  {found[1]}: {found[2][:160]}")
+    return None
+
+
+def stop(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    write_back()
+    wanted = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.name in sys.argv[1:]]
+    wrong = 0
+    for mutant in wanted:
+        began = time.monotonic()
+        print(mutant.name, flush=True)
+        if problem := try_out(mutant):
+            wrong += 1
+            print(f"  WRONG: {problem}")
+        print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{len(wanted) - wrong} of {len(wanted)} mutants found out")
+    return 1 if wrong or not wanted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
