@@ -5,7 +5,6 @@ would do it; nothing else of a payment is played: it goes through API Gateway, t
 Manager, Stripe's signed webhooks and the Genesys conversation.
 """
 
-import base64
 import json
 import re
 import sys
@@ -16,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import leaks
 from sign import signature
-from stack import FUNCTIONS, Reply, Stack, StackError, http, stop_on_signals
+from stack import Reply, Stack, StackError, http, stop_on_signals
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
@@ -46,12 +46,7 @@ class Demo:
         self.checks = 0
         self.wrong: list[str] = []
         #: Everything that must be in no log and no record, with what it is.
-        self.secrets = {
-            stack.secrets.stripe_key: "Stripe's secret key",
-            stack.secrets.webhook_secret: "the webhook secret",
-            stack.secrets.genesys_client_secret: "the Genesys client secret",
-            stack.api_key: "the API key",
-        }
+        self.secrets = leaks.secrets_of(stack)
 
     # ---- telling and checking ----
 
@@ -100,15 +95,8 @@ class Demo:
     def conversation(self) -> str:
         """A call arrives at Genesys."""
         conversation_id = str(uuid.uuid4())
-        body = json.dumps({"conversation_id": conversation_id, "purpose": "customer"}).encode()
-        opened = http("POST", f"{self.stack.genesys}/_control/conversations", body)
-        self.expect("conversation opened", opened.status, 201)
+        self.stack.open_conversation(conversation_id)
         return conversation_id
-
-    def heard(self, conversation_id: str) -> dict[str, Any]:
-        """What Genesys was told about a conversation."""
-        told: dict[str, Any] = http("GET", f"{self.stack.genesys}/_control/conversations/{conversation_id}").json()
-        return told
 
     def ask(
         self, order: Order, amount: str, status: int = 201, key: str | None = None, **fields: Any
@@ -181,7 +169,7 @@ class Demo:
         self.expect("record", item.get("status"), {"S": status})
 
     def expect_attributes(self, payment: dict[str, Any], status: str) -> None:
-        attributes = self.heard(payment["conversation_id"])["attributes"]
+        attributes = self.stack.heard(payment["conversation_id"])["attributes"]
         self.tell(f"{'':8}  {'Genesys':<10} shows {json.dumps(attributes)}")
         self.expect("attribute payment_status", attributes.get("payment_status"), status)
         self.expect("attribute stripe_intent_id", attributes.get("stripe_intent_id"), payment["payment_intent_id"])
@@ -189,24 +177,19 @@ class Demo:
     def deliver(self, what: str, body: bytes, secret: str, status: int) -> None:
         """Somebody posts an event to the Function URL."""
         header = signature(secret, body, int(time.time()))
-        self.secrets[header.partition("v1=")[2]] = "a webhook signature"
+        self.secrets[leaks.signature_of(header)] = "a webhook signature"
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": header}
         self.step("internet", what, lambda: http("POST", self.stack.webhook, body, headers), status)
 
-    def at_stripe(self, path: str) -> bytes:
-        """What localstripe says, byte for byte."""
-        authorization = base64.b64encode(f"{self.stack.secrets.stripe_key}:".encode()).decode()
-        return http("GET", self.stack.stripe + path, None, {"Authorization": f"Basic {authorization}"}).body
-
     def event(self, intent_id: str, kind: str) -> bytes:
         """The bytes of an event that localstripe has sent."""
-        events = json.loads(self.at_stripe(f"/v1/events?type={kind}"))["data"]
+        events = self.stack.at_stripe(f"/v1/events?type={kind}").json()["data"]
         event_id = next(event["id"] for event in events if event["data"]["object"]["id"] == intent_id)
-        return self.at_stripe(f"/v1/events/{event_id}").removesuffix(b"\n")
+        return self.stack.at_stripe(f"/v1/events/{event_id}").body.removesuffix(b"\n")
 
     def success_of(self, payment: dict[str, Any]) -> bytes:
         """An event that says a payment has succeeded which has not; right in everything but that."""
-        intent = json.loads(self.at_stripe(f"/v1/payment_intents/{payment['payment_intent_id']}"))
+        intent = self.stack.at_stripe(f"/v1/payment_intents/{payment['payment_intent_id']}").json()
         intent.update(status="succeeded", amount_received=intent["amount"])
         event = {
             "id": "evt_forged", "object": "event", "type": "payment_intent.succeeded", "livemode": False,
@@ -263,18 +246,22 @@ class Demo:
             order = Order(self.conversation(), "A-1003")
             payment = self.ask(order, '"20.00"', currency="usd", include_client_secret=True)
             self.pay(payment, GOOD_CARD, accepted=True)
-            before = self.record(order), self.heard(order.conversation_id)
+            before = self.record(order), self.stack.heard(order.conversation_id)
             body = self.event(payment["payment_intent_id"], "payment_intent.succeeded")
             self.deliver("same bytes, freshly signed", body, self.stack.secrets.webhook_secret, 200)
-            self.expect("record and conversation", (self.record(order), self.heard(order.conversation_id)), before)
+            self.expect(
+                "record and conversation", (self.record(order), self.stack.heard(order.conversation_id)), before
+            )
 
         with self.scene("A forged webhook"):
             order = Order(self.conversation(), "A-1004")
             payment = self.ask(order, '"80.00"', currency="gbp")
-            before = self.record(order), self.heard(order.conversation_id)
+            before = self.record(order), self.stack.heard(order.conversation_id)
             body = self.success_of(payment)
             self.deliver("success, signed with another secret", body, "whsec_" + "0" * 48, 400)
-            self.expect("record and conversation", (self.record(order), self.heard(order.conversation_id)), before)
+            self.expect(
+                "record and conversation", (self.record(order), self.stack.heard(order.conversation_id)), before
+            )
 
         with self.scene("A wrong API key"):
             order = Order(self.conversation(), "A-1005")
@@ -302,35 +289,16 @@ class Demo:
             self.search_for_secrets()
 
     def search_for_secrets(self) -> None:
-        secrets = self.stack.secrets
-        pair = f"{secrets.genesys_client_id}:{secrets.genesys_client_secret}"
-        self.secrets[base64.b64encode(pair.encode()).decode()] = "the Genesys credentials"
-        for intent in json.loads(self.at_stripe("/v1/payment_intents?limit=100"))["data"]:
+        for intent in self.stack.at_stripe("/v1/payment_intents?limit=100").json()["data"]:
             self.secrets[intent["client_secret"]] = "a client secret"
-        for event in json.loads(self.at_stripe("/v1/events?limit=100"))["data"]:
-            body = self.at_stripe(f"/v1/events/{event['id']}").removesuffix(b"\n")
-            header = signature(secrets.webhook_secret, body, event["created"])
-            self.secrets[header.partition("v1=")[2]] = "a webhook signature"
-        cards = {GOOD_CARD: "a card number", DECLINED_CARD: "a card number"}
-
-        places = {f"the log of {function}": self.stack.function_logs(function) for function in FUNCTIONS}
+        for event in self.stack.at_stripe("/v1/events?limit=100").json()["data"]:
+            body = self.stack.at_stripe(f"/v1/events/{event['id']}").body.removesuffix(b"\n")
+            header = signature(self.stack.secrets.webhook_secret, body, event["created"])
+            self.secrets[leaks.signature_of(header)] = "a webhook signature"
+        cards = (GOOD_CARD, DECLINED_CARD)
+        places = leaks.written(self.stack)
         for place, lines in places.items():
-            # A search that finds nothing means something only where something was written.
-            written = [line for line in lines if not re.match(r"(START|END|REPORT) RequestId", line)]
-            self.expect(f"{place} has lines", bool(written), True)
-        places["the output of the emulated Lambda"] = self.stack.ministack.lines
-        places["the table"] = [json.dumps(item) for item in self.stack.items()]
-        for place, lines in places.items():
-            found = {
-                what
-                for line in lines
-                for what in (
-                    *(what for secret, what in self.secrets.items() if secret in line),
-                    *(what for card, what in cards.items() if card in re.sub(r"[ -]", "", line)),
-                    *(["a token"] if re.search(r"bearer\s+[\w.-]{8}", line, re.IGNORECASE) else []),
-                )
-            }
-            self.expect(f"found in {place}", found, set())
+            self.expect(f"found in {place}", leaks.found(lines, self.secrets, cards), set())
         count = sum(len(lines) for lines in places.values())
         self.tell(f"{'':8}  searched {count} lines for {len(self.secrets) + len(cards)} secrets, found none")
 

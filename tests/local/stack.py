@@ -1,5 +1,5 @@
 """The local stack: AWS (ministack), Stripe (localstripe) and Genesys (the tests' own stand-in), with template.yaml
-deployed by a real `sam deploy`.
+deployed by a real `sam deploy`. `soak.py` has another Stripe.
 
     stack.py [ADDRESS]      starts it, says where everything is, keeps it until Ctrl-C
 
@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -87,6 +88,7 @@ class Process:
         self.log = log
         self._lines: list[str] = []
         self._ended = False
+        self._killed = False
         self._news = threading.Condition()
         self._child = subprocess.Popen(
             command,
@@ -114,6 +116,10 @@ class Process:
         with self._news:
             self._ended = True
             self._news.notify_all()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     @property
     def lines(self) -> list[str]:
@@ -145,13 +151,20 @@ class Process:
 
     def stop(self) -> None:
         """Ends it and everything it has started."""
+        if self._killed:
+            return
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(GONE)
         # What is left of its group: a part that did not obey, or children that outlived it.
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends it and everything it has started at once, whatever they are doing."""
         self._signal(signal.SIGKILL)
         self._child.wait()
         self._reader.join(GONE)
+        self._killed = True
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -186,12 +199,18 @@ class Reply:
             raise StackError(f"status {self.status} and no JSON: {self.body[:200]!r}") from None
 
 
-def http(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+def http(
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30,
+) -> Reply:
     """One HTTP request, straight to the address: no proxy, no redirect is of use here."""
     request = urllib.request.Request(url, data=body, method=method, headers=dict(headers or {}))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=30) as answer:
+        with opener.open(request, timeout=timeout) as answer:
             return Reply(answer.status, answer.read())
     except urllib.error.HTTPError as answer:
         with answer:
@@ -253,7 +272,7 @@ class Stack:
             self.tmp = Path(tempfile.mkdtemp(prefix="phone-payments-"))
             self._parts.callback(shutil.rmtree, self.tmp, ignore_errors=True)
 
-        self.say("starting AWS (ministack), Stripe (localstripe) and Genesys (stand-in)")
+        self.say("starting AWS, Stripe and Genesys")
         aws_port = self._free_port()
         self.aws = f"http://{self.host}:{aws_port}"
         self.ministack = self._part(
@@ -275,9 +294,6 @@ class Stack:
                 "DOCKER_HOST": f"unix://{self.tmp}/no-docker.sock",
             },
         )
-        self.localstripe = self._part(
-            "localstripe", [str(BIN / "python"), str(ROOT / "tests/local/stripe_server.py"), self.host, "0"], {}
-        )
         self.genesys_stand_in = self._part(
             "genesys",
             [str(ROOT / "target/debug/genesys-stand-in")],
@@ -287,13 +303,27 @@ class Stack:
                 "GENESYS_CLIENT_SECRET": self.secrets.genesys_client_secret,
             },
         )
+        self._start_stripe()
         self.ministack.wait_for("Running on http", READY)
-        self.stripe = self.localstripe.wait_for(r"listening on (\S+)", READY)[1]
         self.genesys = self.genesys_stand_in.wait_for(r"listening on (\S+)", READY)[1]
 
         self._deploy()
         self._fill_secrets()
+        self._register_webhook()
         self._read_variables()
+
+    def _start_stripe(self) -> None:
+        """Starts Stripe; `self.stripe` is where. Here it is localstripe, which sends webhooks by itself."""
+        command = [str(BIN / "python"), str(ROOT / "tests/local/stripe_server.py"), self.host, "0"]
+        self.localstripe = self._part("localstripe", command, {})
+        self.stripe = self.localstripe.wait_for(r"listening on (\S+)", READY)[1]
+
+    def _register_webhook(self) -> None:
+        """Tells Stripe where its webhooks go."""
+        webhook = {"url": self.webhook, "secret": self.secrets.webhook_secret}
+        registered = http("POST", f"{self.stripe}/_config/webhooks/phone-payments", json.dumps(webhook).encode())
+        if registered.status != 200:
+            raise StackError(f"localstripe took no webhook: {registered.status} {registered.body!r}")
 
     def _part(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
         with uninterrupted():
@@ -383,10 +413,6 @@ class Stack:
             self.client("secretsmanager").put_secret_value(
                 SecretId=self.outputs[output], SecretString=json.dumps(value)
             )
-        webhook = {"url": self.webhook, "secret": self.secrets.webhook_secret}
-        registered = http("POST", f"{self.stripe}/_config/webhooks/phone-payments", json.dumps(webhook).encode())
-        if registered.status != 200:
-            raise StackError(f"localstripe took no webhook: {registered.status} {registered.body!r}")
 
     def _read_variables(self) -> None:
         """The environment of the deployed functions, as `sam local invoke --env-vars` wants it in a file."""
@@ -408,6 +434,24 @@ class Stack:
         )
 
     # ---- what can be asked ----
+
+    def open_conversation(self, conversation_id: str) -> None:
+        """A call arrives at Genesys."""
+        body = json.dumps({"conversation_id": conversation_id, "purpose": "customer"}).encode()
+        opened = http("POST", f"{self.genesys}/_control/conversations", body)
+        if opened.status != 201:
+            raise StackError(f"Genesys opened no conversation: {opened.status} {opened.body!r}")
+
+    def heard(self, conversation_id: str) -> dict[str, Any]:
+        """What Genesys was told about a conversation."""
+        told: dict[str, Any] = http("GET", f"{self.genesys}/_control/conversations/{conversation_id}").json()
+        return told
+
+    def at_stripe(self, path: str, parameters: Mapping[str, str] | None = None) -> Reply:
+        """What Stripe answers its account's owner: to a GET or, with parameters, to a POST."""
+        form = None if parameters is None else urllib.parse.urlencode(parameters).encode()
+        headers = {"Authorization": f"Bearer {self.secrets.stripe_key}"}
+        return http("GET" if form is None else "POST", self.stripe + path, form, headers)
 
     def function_logs(self, function: str) -> list[str]:
         """What a function has logged, oldest line first."""
