@@ -664,20 +664,23 @@ async fn a_card_number_is_refused_in_every_field_and_form_and_is_nowhere() {
     assert_eq!(run.search(), ["NOT_FOUND", "card_data_refused", "malformed_request"].map(str::to_owned).into());
 }
 
-#[tokio::test]
-async fn create_intent_lets_no_secret_out_on_any_path() {
+async fn creation_with_stripe() -> BTreeSet<String> {
     let mut run = Run::new(Setup::default()).await;
     bad_requests(&mut run).await;
     run.posted(&json!({ "card": CARD }), "card_data_refused").await;
     payments(&mut run).await;
     stripe_on_creation(&mut run).await;
     stripe_on_confirmation(&mut run).await;
-    let mut reached = run.search();
+    run.search()
+}
 
+async fn creation_with_manual_capture() -> BTreeSet<String> {
     let mut run = Run::new(Setup { capture_method: "manual", ..Setup::default() }).await;
     run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "AUTHORIZED").await;
-    reached.extend(run.search());
+    run.search()
+}
 
+async fn creation_without_secret() -> BTreeSet<String> {
     let mut run = Run::new(Setup::default()).await;
     for text in unusable_stripe_secrets() {
         run.world.secrets_manager.put("stripe", &text);
@@ -690,31 +693,45 @@ async fn create_intent_lets_no_secret_out_on_any_path() {
     run.world.secrets_manager.set_down(false);
     run.world.put_stripe_secret(KEY, &[WEBHOOK]);
     run.posted(&order("A-1"), "PENDING").await;
-    reached.extend(run.search());
+    run.search()
+}
 
+async fn creation_without_table() -> BTreeSet<String> {
     let mut run = Run::new(Setup::default()).await;
-    let paid = with("A-1", &json!({ "payment_method": TOKEN }));
     for table in useless_tables(&run.world).await {
         run.world.create_intent.store = table;
-        run.posted(&paid, "store_unavailable").await;
+        run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "store_unavailable").await;
     }
-    reached.extend(run.search());
+    run.search()
+}
 
+async fn creation_without_time() -> BTreeSet<String> {
     let mut run = Run::new(Setup { budget: Duration::from_millis(1000), ..Setup::default() }).await;
     run.world.stripe.fault(create(), Fault::Silent { executed: true });
-    run.posted(&paid, "stripe_timeout").await;
+    run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "stripe_timeout").await;
     let gate = run.world.stripe.gate(create(), Stage::Execution);
     let twin = with("A-2", &json!({ "payment_method": TOKEN })).to_string();
-    let event = request(&api_event("POST", None, &json!({}), &twin));
-    let (first, second) = tokio::join!(run.world.create_intent.handle(event), async {
+    let post = || run.world.create_intent.handle(request(&api_event("POST", None, &json!({}), &twin)));
+    let (first, second) = tokio::join!(post(), async {
         gate.arrived(1).await;
-        run.world.create_intent.handle(request(&api_event("POST", None, &json!({}), &twin))).await
+        post().await
     });
     assert_eq!(run.keep("the first of two", first).await["code"], "stripe_timeout");
     assert_eq!(run.keep("the second of two", second).await["code"], "in_progress");
     gate.open();
-    reached.extend(run.search());
+    run.search()
+}
 
+#[tokio::test]
+async fn create_intent_lets_no_secret_out_on_any_path() {
+    let (mut reached, manual, unkeyed, unstored, late) = tokio::join!(
+        creation_with_stripe(),
+        creation_with_manual_capture(),
+        creation_without_secret(),
+        creation_without_table(),
+        creation_without_time()
+    );
+    reached.extend([manual, unkeyed, unstored, late].into_iter().flatten());
     let statuses = ["PENDING", "DECLINED", "PROCESSING", "AUTHORIZED", "CONFIRMED"];
     let all = ProblemCode::ALL.into_iter().map(ProblemCode::as_str).chain(statuses).map(str::to_owned);
     assert_eq!(reached, all.collect(), "a path is missing");
