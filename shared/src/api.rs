@@ -9,6 +9,7 @@ use crate::card_guard::{holds_card_number, quoted};
 use crate::ids::{ConversationId, OrderId};
 use crate::payment::{Payment, PaymentStatus};
 use crate::ports::StoreError;
+use crate::secret_guard::holds_secret;
 use crate::secrets::SecretError;
 
 /// Largest request body that is read, in bytes.
@@ -324,6 +325,16 @@ impl Problem {
         )
     }
 
+    /// The refusal of a key, token or client secret in a field of another kind. It repeats nothing of what was sent.
+    #[must_use]
+    pub fn misplaced_secret() -> Self {
+        Self::new(
+            ProblemCode::MalformedRequest,
+            "a field other than payment_method holds what looks like a key, a token or a client secret; check which input \
+             of the Data Action goes where",
+        )
+    }
+
     /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
@@ -390,6 +401,9 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
     if holds_card_number(text) {
         return Err(Problem::card_data_refused());
     }
+    if holds_secret(text) {
+        return Err(Problem::misplaced_secret());
+    }
     ConversationId::parse(&text.to_ascii_lowercase()).map_err(|wants| {
         Problem::with_field(
             ProblemCode::InvalidConversationId,
@@ -406,6 +420,9 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
 pub fn order_id(text: &str) -> Result<OrderId, Problem> {
     if holds_card_number(text) {
         return Err(Problem::card_data_refused());
+    }
+    if holds_secret(text) {
+        return Err(Problem::misplaced_secret());
     }
     OrderId::parse(text).map_err(|wants| {
         Problem::with_field(

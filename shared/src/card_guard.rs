@@ -11,6 +11,9 @@ const MAX_DIGITS: usize = 19;
 /// in use has 14 or 15 behind the country codes that begin like a card of that length (30, 34 and 36 to 39).
 const MAX_PHONE_DIGITS: usize = 13;
 
+/// A space and a dash, as URLs write them.
+const ENCODED_SEPARATORS: [&str; 3] = ["%20", "%2D", "%2d"];
+
 /// Whether the text holds a card number.
 #[must_use]
 pub fn holds_card_number(text: &str) -> bool {
@@ -21,6 +24,11 @@ pub fn holds_card_number(text: &str) -> bool {
             runs.end_run();
             runs.after_alphanumeric = true;
             rest = rest.get(36..).unwrap_or_default();
+            continue;
+        }
+        if let Some(after) = ENCODED_SEPARATORS.iter().find_map(|encoded| rest.strip_prefix(encoded)) {
+            runs.push(' ');
+            rest = after;
             continue;
         }
         runs.push(c);
@@ -59,7 +67,8 @@ impl Runs {
                 _ => self.groups.push(vec![digit]),
             }
             self.in_group = true;
-        } else if is_separator(c) {
+        // Forms write a space as `+`; elsewhere it begins a telephone number.
+        } else if is_separator(c) || (c == '+' && self.in_group) {
             self.in_group = false;
         } else {
             self.end_run();
@@ -113,7 +122,11 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace()
         || matches!(
             c,
-            '-' | '.' | '_' | ':' | ',' | ';' | '/' | '\\' | '\u{00AD}' | '\u{2010}'..='\u{2015}' | '\u{2212}'
+            '-' | '.' | '_' | ':' | ',' | ';' | '/' | '\\' | '*' | '#' | '|' | '=' | '\u{00AD}' | '\u{00B7}' | '\u{2022}'
+                // Nobody sees these.
+                | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}'
+                // Dashes and minus signs of other widths.
+                | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{FE63}' | '\u{FF0D}'
         )
 }
 

@@ -1,7 +1,7 @@
 //! Phone payments: take a Stripe payment inside a Genesys Cloud phone call without a card digit ever entering Genesys
 //! or this software.
 //!
-//! Read upwards: the domain ([`money`], [`ids`], [`link`], [`payment`], [`conversation`], [`card_guard`]) knows nothing of AWS,
+//! Read upwards: the domain ([`money`], [`ids`], [`link`], [`payment`], [`conversation`], [`card_guard`], [`secret_guard`]) knows nothing of AWS,
 //! HTTP or the time of day; the use cases ([`create`], [`settle`], [`notify`], [`query`]) speak to the traits of [`ports`]; the
 //! [`adapters`] speak to one outside system each; [`entry`], [`config`], [`api`] and [`telemetry`] are the functions' own
 //! edges.
@@ -20,6 +20,7 @@ pub mod notify;
 pub mod payment;
 pub mod ports;
 pub mod query;
+pub mod secret_guard;
 pub mod secrets;
 pub mod settle;
 pub mod signature;

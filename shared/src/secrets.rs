@@ -81,6 +81,12 @@ impl Secret for StripeSecret {
             .secret_key
             .filter(|key| !key.expose_secret().is_empty())
             .ok_or(SecretError::Unusable("secret_key is missing or empty"))?;
+        // It goes into a header, and a line break is soon copied along.
+        if !secret_key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SecretError::Unusable(
+                "secret_key holds a space, a line break or another character no key has",
+            ));
+        }
         Ok(Self { secret_key, webhook_secrets: wire.webhook_secrets })
     }
 }
@@ -178,8 +184,9 @@ impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
     /// Reads the source. The same text again keeps the same [`Arc`], so that callers can tell a rotation by pointer.
     async fn read<'a>(&self, state: &'a mut State<T>) -> Result<&'a Held<T>, SecretError> {
         let text = self.source.read_secret().await?;
-        let secret = match state.held.take() {
-            Some(held) if held.text.expose_secret() == text.expose_secret() => held.secret,
+        let secret = match &state.held {
+            Some(held) if held.text.expose_secret() == text.expose_secret() => Arc::clone(&held.secret),
+            // What was held stays, should this not be usable.
             _ => Arc::new(T::parse(text.expose_secret())?),
         };
         Ok(state.held.insert(Held { secret, text, read_at: Instant::now() }))

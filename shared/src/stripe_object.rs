@@ -2,6 +2,7 @@
 //! in a later version, is skipped, the client secret of an event's snapshot included.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::ids::{ConversationId, Correlation, IntentId, OrderId};
 use crate::money::{Currency, Money};
 use crate::payment::{AsOf, Intent, Observation, Source, StripeStatus};
+use crate::secret_guard::is_plain_name;
 
 /// Metadata keys under which an intent carries its correlation.
 pub mod metadata {
@@ -114,7 +116,7 @@ impl WireIntent {
 /// Codes go into replies, logs and records, so they are held to the shape of Stripe's.
 #[must_use]
 pub fn is_code(code: &str) -> bool {
-    (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    is_plain_name(code) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn read_correlation(metadata: &HashMap<String, String>) -> Option<Correlation> {
@@ -141,7 +143,7 @@ pub fn parse_intent_list(json: &[u8]) -> Result<Vec<ApiIntent>, ObjectError> {
 }
 
 /// What an API error says that may be repeated: no message, for Stripe's messages quote what was sent.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct ApiError {
     /// `card_error`, `invalid_request_error`, `idempotency_error`, `api_error`.
     #[serde(rename = "type", default)]
@@ -160,6 +162,14 @@ pub struct ApiError {
     payment_intent: Option<Box<RawValue>>,
 }
 
+/// Without the intent, which holds its client secret.
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, code, decline_code, param, .. } = self;
+        write!(f, "ApiError({kind:?}, {code:?}, {decline_code:?}, {param:?})")
+    }
+}
+
 impl ApiError {
     /// Reads an error answer; one of another shape reads as an error that says nothing.
     #[must_use]
@@ -172,9 +182,7 @@ impl ApiError {
         for text in [&mut error.kind, &mut error.code, &mut error.decline_code] {
             *text = text.take().filter(|code| is_code(code));
         }
-        error.param = error.param.take().filter(|param| {
-            param.len() <= 64 && param.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'[' | b']'))
-        });
+        error.param = error.param.take().filter(|param| is_plain_name(param));
         error
     }
 
@@ -236,6 +244,10 @@ pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
         return Err(ObjectError::ThinEvent);
     }
     let event: WireEvent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    // Both are written down.
+    if !is_plain_name(&event.id) || !is_plain_name(&event.kind) {
+        return Err(ObjectError::Shape);
+    }
     let seen = if event.kind.starts_with("payment_intent.") {
         let intent = parse_intent(event.data.object.get().as_bytes())?.intent;
         let as_of = AsOf::second(event.created);

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-const DOMAIN: [&str; 9] = [
+const DOMAIN: [&str; 10] = [
     "card_guard.rs",
     "conversation.rs",
     "ids.rs",
     "link.rs",
     "money.rs",
     "payment.rs",
+    "secret_guard.rs",
     "signature.rs",
     "stripe_object.rs",
     "time.rs",

@@ -1284,3 +1284,136 @@ async fn a_planted_secret_is_found_wherever_it_is() {
         assert_eq!(search.find(innocent), None);
     }
 }
+
+/// A flow that puts a value into the wrong input must not find it repeated, stored or logged.
+#[tokio::test]
+async fn a_secret_in_a_field_of_another_kind_is_repeated_nowhere() {
+    let mut run = Run::new(Setup::default()).await;
+    run.world.stripe.outage(create(), stripe_says(500));
+    for secret in [KEY, WEBHOOK, TOKEN, CLIENT_SECRET] {
+        let mut bodies: Vec<Value> = ["order_id", "conversation_id", "currency", "region", "amount", secret]
+            .map(|field| with("A-1", &json!({ field: secret })))
+            .into();
+        bodies.push(with("A-2", &json!({ "description": format!("paid with {secret}") })));
+        bodies.push(with("A-3", &json!({ "receipt_email": format!("{secret}@b.example") })));
+        for body in bodies {
+            run.post(&body.to_string()).await;
+        }
+        run.query(secret, &json!({})).await;
+        run.query(CONVERSATION, &json!({ "order_id": secret })).await;
+        run.query(CONVERSATION, &json!({ "order_id": format!("{secret}!") })).await;
+    }
+    run.search();
+}
+
+/// What takes the place of a parameter's name, a code or an id in an answer must not get further.
+#[tokio::test]
+async fn what_is_no_name_no_code_and_no_id_is_dropped_from_answers() {
+    let mut run = Run::new(Setup::default()).await;
+    for secret in [KEY, WEBHOOK, TOKEN, CLIENT_SECRET, CARD] {
+        for field in ["type", "code", "param", "decline_code"] {
+            let mut error = json!({ "type": "invalid_request_error" });
+            error[field] = secret.into();
+            let reply = Reply::status(400).body(&json!({ "error": error }).to_string());
+            run.world.stripe.fault(create(), reply.header("Request-Id", secret));
+            run.posted(&order("A-1"), "stripe_rejected").await;
+        }
+        run.begin("A-2").await;
+        run.world.genesys.fault(conversation(), Reply::status(403).header("ININ-Correlation-Id", secret));
+        run.delivered(&run.last_event(), "genesys_not_told").await;
+        let intent = run.last_event()["data"]["object"]["id"].as_str().unwrap().to_owned();
+        run.world.stripe.cancel(&intent, None).unwrap();
+        run.delivered(&run.last_event(), "applied").await;
+    }
+    let intent = run.begin("A-3").await;
+    run.world.advance(5);
+    let _ = run.world.stripe.pay(&intent, DECLINED_TOKEN);
+    for secret in [KEY, WEBHOOK, TOKEN, CLIENT_SECRET, CARD] {
+        for change in [
+            json!({ "id": secret }),
+            json!({ "type": format!("payment_intent.{secret}") }),
+            json!({ "data": { "object": { "last_payment_error": { "decline_code": secret } } } }),
+        ] {
+            run.world.advance(1);
+            let mut event = run.last_event();
+            merge(&mut event, &change);
+            event["created"] = run.world.stripe.now().into();
+            let webhook = run.world.stripe.webhook(&event);
+            let event = url_event(&webhook.body, Some(&webhook.signature), true);
+            let response = run.world.stripe_webhook.handle(request(&event)).await;
+            run.keep("an event with a secret for a name", response).await;
+        }
+    }
+    run.search();
+}
+
+fn merge(value: &mut Value, change: &Value) {
+    match (value.as_object_mut(), change.as_object()) {
+        (Some(value), Some(change)) => {
+            change.iter().for_each(|(name, change)| merge(&mut value[name.as_str()], change))
+        }
+        _ => *value = change.clone(),
+    }
+}
+
+/// Types that hold a raw answer have a `Debug` too.
+#[tokio::test]
+async fn no_secret_is_in_the_debug_of_an_answer() {
+    let mut run = Run::new(Setup::default()).await;
+    let body = json!({ "error": { "payment_intent": { "client_secret": CLIENT_SECRET } } }).to_string();
+    let error = shared::stripe_object::ApiError::parse(body.as_bytes());
+    run.said.push(("the Debug of ApiError".to_owned(), format!("{error:?}")));
+    run.world.stripe.fault(create(), Reply::status(402).body(&body).header("X-Echo", KEY));
+    let http = Http::new().unwrap();
+    let asked = http.client().post(format!("{}/v1/payment_intents", run.world.stripe.base()));
+    let answered = http.send(asked, Deadline::after(Duration::from_secs(2))).await.unwrap();
+    run.said.push(("the Debug of Answered".to_owned(), format!("{answered:?}")));
+    run.search();
+}
+
+/// Separators that copying, forms and URLs put between groups of digits.
+#[tokio::test]
+async fn a_card_number_behind_separators_nobody_sees_or_types_is_refused() {
+    let mut run = Run::new(Setup::default()).await;
+    run.world.stripe.outage(create(), stripe_says(500));
+    let groups: Vec<&str> = (0..4).map(|group| &CARD[group * 4..][..4]).collect();
+    let unseen = ["\u{200B}", "\u{200C}", "\u{200D}", "\u{200E}", "\u{2060}", "\u{FEFF}"];
+    for separator in unseen
+        .into_iter()
+        .chain(["+", "*", "|", "\u{B7}", "\u{2022}", "\u{2043}", "\u{FE63}", "\u{FF0D}", "%20", "%2D"])
+    {
+        let text = groups.join(separator);
+        let told = run.post(&with("A-1", &json!({ "description": text })).to_string()).await;
+        assert_eq!(told["code"], "card_data_refused", "{text:?}");
+        let told = run.query(CONVERSATION, &json!({ "order_id": text })).await;
+        assert_eq!(told["code"], "card_data_refused", "{text:?}");
+    }
+    run.search();
+}
+
+/// A key that no header can carry is unusable, not a reason to ask again, and mending it is seen at once.
+#[tokio::test]
+async fn a_key_with_a_line_break_is_said_to_be_unusable() {
+    let mut run = Run::new(Setup::default()).await;
+    run.world.put_stripe_secret(&format!("{KEY}\n"), &[WEBHOOK]);
+    run.posted(&order("A-1"), "stripe_auth").await;
+    run.world.put_stripe_secret(KEY, &[WEBHOOK]);
+    run.posted(&order("A-1"), "PENDING").await;
+    run.search();
+}
+
+/// A slip while rotating must not take the secret away that is held and still good.
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_leaves_the_held_one_in_use() {
+    let mut run = Run::new(Setup::default()).await;
+    run.begin("A-1").await;
+    run.delivered(&run.last_event(), "applied").await;
+    run.world.secrets_manager.put("stripe", "{ a slip of the pen");
+    let webhook = run.world.stripe.webhook(&loaded(&run.last_event()));
+    let forged = stand_ins::stripe::sign("whsec_of_somebody_else", run.world.stripe.now(), &webhook.body);
+    let event = url_event(&webhook.body, Some(&forged), true);
+    let response = run.world.stripe_webhook.handle(request(&event)).await;
+    run.keep("a forged event", response).await;
+    run.delivered(&run.last_event(), "repeated").await;
+    run.search();
+}

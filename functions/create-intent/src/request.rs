@@ -11,6 +11,7 @@ use shared::create::Order;
 use shared::ids::PaymentMethodId;
 use shared::money::{Currency, Money};
 use shared::payment::Terms;
+use shared::secret_guard::holds_secret;
 
 const FIELDS: [&str; 10] = [
     "conversation_id",
@@ -34,7 +35,8 @@ const MAX_EMAIL: usize = 254;
 /// Reads and checks a request body.
 ///
 /// # Errors
-/// A [`Problem`]; card numbers are looked for before anything else, in every key and value, known or not.
+/// A [`Problem`]; card numbers, and secrets where none belongs, are looked for before anything else, in every key and
+/// value, known or not.
 pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     if body.len() > MAX_REQUEST_BYTES {
         let detail = format!("the body has {} bytes and at most {MAX_REQUEST_BYTES} are read", body.len());
@@ -53,8 +55,14 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
         malformed("", format!("the body {wrong} at line {line}, column {column}, and wants a JSON object"))
     })?;
     // Once more as the strings read: escapes can hide digits.
-    if tree_holds_card_number(&tree) {
+    if any_text(&tree, &holds_card_number) {
         return Err(Problem::card_data_refused());
+    }
+    let elsewhere = |(name, value): (&String, &Value)| {
+        holds_secret(name) || (name != "payment_method" && any_text(value, &holds_secret))
+    };
+    if tree.as_object().map_or_else(|| any_text(&tree, &holds_secret), |fields| fields.iter().any(elsewhere)) {
+        return Err(Problem::misplaced_secret());
     }
     let fields = Fields::read(text)?;
 
@@ -84,11 +92,12 @@ fn malformed(field: &'static str, detail: impl Into<String>) -> Problem {
     Problem::with_field(ProblemCode::MalformedRequest, field, detail)
 }
 
-fn tree_holds_card_number(value: &Value) -> bool {
+/// Whether any text of the tree, keys included, is such a one.
+fn any_text(value: &Value, is: &impl Fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => holds_card_number(text),
-        Value::Array(items) => items.iter().any(tree_holds_card_number),
-        Value::Object(map) => map.iter().any(|(key, value)| holds_card_number(key) || tree_holds_card_number(value)),
+        Value::String(text) => is(text),
+        Value::Array(items) => items.iter().any(|item| any_text(item, is)),
+        Value::Object(map) => map.iter().any(|(key, value)| is(key) || any_text(value, is)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

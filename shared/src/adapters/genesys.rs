@@ -155,11 +155,7 @@ fn success(answer: &Answered) -> Result<(), GenesysError> {
     if (200..300).contains(&answer.status) {
         return Ok(());
     }
-    tracing::info!(
-        status = answer.status,
-        correlation_id = answer.header("inin-correlation-id").filter(|id| id.len() <= 64),
-        "Genesys refused"
-    );
+    tracing::info!(status = answer.status, correlation_id = answer.id("inin-correlation-id"), "Genesys refused");
     Err(GenesysError::Status { status: answer.status })
 }
 

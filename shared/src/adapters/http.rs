@@ -1,6 +1,7 @@
 //! The HTTP client that Stripe and Genesys share: every request has a deadline, follows no redirect and reads a
 //! bounded answer. Nothing it fails with repeats a URL, a header or a body.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Request, RequestBuilder};
 use tokio::time::Instant;
 
+use crate::secret_guard::is_plain_name;
 use crate::time::Deadline;
 
 /// How long a connection may take to be made.
@@ -21,7 +23,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// An answer, whole.
-#[derive(Debug)]
 pub struct Answered {
     /// Status code.
     pub status: u16,
@@ -33,7 +34,20 @@ pub struct Answered {
     pub took: Duration,
 }
 
+/// Without headers and body, which may hold anything.
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answered({} in {:?})", self.status, self.took)
+    }
+}
+
 impl Answered {
+    /// The far side's own name for the exchange, for the log.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<&str> {
+        self.header(name).filter(|id| is_plain_name(id))
+    }
+
     /// A header's text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

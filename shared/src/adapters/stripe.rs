@@ -142,7 +142,7 @@ fn retry_reason(tried: &Result<Answered, Unanswered>) -> Option<(&'static str, D
 /// What an answer other than success means.
 fn refusal(answer: &Answered) -> StripeError {
     let error = ApiError::parse(&answer.body);
-    let request_id = answer.header("request-id").filter(|id| id.len() <= 64).unwrap_or_default();
+    let request_id = answer.id("request-id");
     tracing::info!(
         status = answer.status,
         kind = error.kind.as_deref(),
