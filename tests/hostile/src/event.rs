@@ -9,7 +9,7 @@ use shared::payment::{CaptureMethod, Intent, Payment, PaymentStatus, StripeStatu
 use shared::stripe_object::{ApiError, ObjectError, parse_event, parse_intent, parse_intent_list};
 use shared::time::UnixMillis;
 
-use crate::outside::{CONVERSATION, NOW};
+use crate::outside::{CONVERSATION, NOW, marked};
 
 fn within(text: &str, lengths: std::ops::RangeInclusive<usize>, known: impl Fn(u8) -> bool) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(known)
@@ -17,6 +17,11 @@ fn within(text: &str, lengths: std::ops::RangeInclusive<usize>, known: impl Fn(u
 
 fn code(text: &str) -> bool {
     within(text, 1..=64, |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+/// Fit to be written down: a short name without a mark of Stripe's secrets.
+fn plain(text: &str) -> bool {
+    within(text, 1..=64, |b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b)) && !marked(text)
 }
 
 /// The intent's fields are in their domains and, where the JSON is an object, its own.
@@ -100,6 +105,7 @@ pub fn event(data: &[u8]) {
             assert_eq!((&json["id"], &json["type"]), (&event.id.as_str().into(), &event.kind.as_str().into()));
             assert_eq!(json["livemode"].as_bool().unwrap_or(false), event.livemode);
             assert_ne!(json["object"], "v2.core.event");
+            assert!(plain(&event.id) && plain(&event.kind), "{event:?}");
             assert_eq!(event.seen.is_some(), event.kind.starts_with("payment_intent."));
             if let Some(seen) = &event.seen {
                 truthful(&seen.intent, &json["data"]["object"]);
@@ -129,8 +135,9 @@ pub fn event(data: &[u8]) {
         assert!(code(said), "{said:?}");
     }
     if let Some(param) = &error.param {
-        assert!(within(param, 0..=64, |b| b.is_ascii_alphanumeric() || b"_[]".contains(&b)), "{param:?}");
+        assert!(plain(param), "{param:?}");
     }
+    hidden(data, &json, &format!("{error:?}"));
     if let Some(read) = error.intent() {
         truthful(&read.intent, &json["error"]["payment_intent"]);
         hidden(data, &json, &format!("{read:?}"));

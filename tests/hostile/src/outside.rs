@@ -34,6 +34,12 @@ pub(crate) fn secrets<const N: usize>(texts: &[&'static str; N]) -> [SecretStrin
     texts.map(SecretString::from)
 }
 
+/// Whether a text has a mark of Stripe's secrets.
+pub(crate) fn marked(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_"].iter().any(|mark| text.contains(mark))
+}
+
 /// What may be charged: currencies of every scale, one ceiling below Stripe's.
 pub(crate) static POLICY: LazyLock<PaymentPolicy> = LazyLock::new(|| {
     let vars = HashMap::from([

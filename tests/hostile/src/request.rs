@@ -9,7 +9,7 @@ use shared::api::{MAX_REQUEST_BYTES, Problem, ProblemCode};
 use shared::create::Order;
 
 use crate::amount::{Wanted, rule, wanted};
-use crate::outside::POLICY;
+use crate::outside::{POLICY, marked};
 
 /// Written for the bytes 1 to 6: card numbers as people and programs write them.
 const CARD_NUMBERS: [&str; 6] = [
@@ -22,7 +22,7 @@ const CARD_NUMBERS: [&str; 6] = [
 ];
 
 /// Written for the byte 7.
-const TOKEN: &str = "pm_1Canary0Token";
+const TOKEN: &str = "pm_1CanaryOfAToken";
 
 /// The most a refusal says, in characters.
 const MAX_DETAIL: usize = 700;
@@ -73,7 +73,7 @@ pub(crate) fn explained(problem: &Problem) {
     assert!(!detail.is_empty() && detail.chars().count() <= MAX_DETAIL, "{} characters", detail.chars().count());
     assert!(!detail.chars().any(char::is_control), "{detail:?}");
     assert!(detail.split(|c: char| !c.is_ascii_digit()).all(|digits| digits.len() <= 11), "{detail}");
-    assert!(!holds_visa(detail), "{detail}");
+    assert!(!holds_visa(detail) && !marked(detail) && !detail.contains(TOKEN), "{detail}");
     let response = problem.clone().into_response();
     let json: Value = serde_json::from_slice(response.body().as_ref()).unwrap();
     assert_eq!(json["status"], response.status().as_u16());
@@ -152,6 +152,9 @@ fn truthful(order: &Order, text: &str) {
     assert!(terms.description.as_ref().is_none_or(|text| text.chars().count() <= 1000));
     assert_eq!(terms.receipt_email, given("receipt_email"));
     assert!(terms.receipt_email.as_ref().is_none_or(|email| email.contains('@') && email.chars().count() <= 254));
+    for text in [Some(order.order_id.as_str()), terms.description.as_deref(), terms.receipt_email.as_deref()] {
+        assert!(text.is_none_or(|text| !marked(text) && !text.contains(TOKEN) && !holds_visa(text)), "{text:?}");
+    }
     assert_eq!(payment_method.as_ref().map(|token| token.expose().to_owned()), given("payment_method"));
     assert_eq!(said["include_client_secret"].as_bool().unwrap_or(false), order.include_client_secret);
 
