@@ -79,12 +79,6 @@ MUTANTS = (
         ("it", "simultaneous_deliveries_of_one_event_tell_genesys_once"),
     ),
     Mutant(
-        "give the turn back though the PATCH may be on its way",
-        "shared/src/notify.rs",
-        "if !error.may_have_acted() {",
-        "if error.may_have_acted() || !error.may_have_acted() {",
-    ),
-    Mutant(
         "a key of its own for each request",
         "shared/src/create.rs",
         "let new = NewIntent { correlation: &payment.correlation,",
@@ -97,6 +91,7 @@ MUTANTS = (
         "shared/src/payment.rs",
         "pub const CREATE_WINDOW: Duration = Duration::from_secs(20 * 3600);",
         "pub const CREATE_WINDOW: Duration = Duration::from_secs(2000 * 3600);",
+        ("it", "a_record_too_old_to_be_posted_again_is_looked_up_or_given_up"),
     ),
     Mutant(
         "trust times that lie ahead",
