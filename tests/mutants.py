@@ -112,6 +112,7 @@ MUTANTS = (
         "functions/stripe-webhook/src/lib.rs",
         "let _ = notify(&self.store, genesys, &self.clock, payment, deadline).await?;",
         "let _ = notify(&self.store, genesys, &self.clock, payment, deadline).await;",
+        ("it", "genesys_down_keeps_the_state_and_stripe_s_retry_tells_it"),
     ),
 )
 
