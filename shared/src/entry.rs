@@ -1,49 +1,115 @@
-//! The way in: an API Gateway REST event or a Function URL event becomes a request without a panic, whatever a client
-//! put into it.
+//! The way in: an API Gateway REST event, a Function URL event or a bare request becomes a request without a panic,
+//! whatever a client put into it.
+//!
+//! A bare request is what a Genesys AWS Lambda Data Action sends: the request's own JSON object, without method, path or
+//! headers around it. Its reply is bare as well, and a problem ends the invocation with a function error: nothing else
+//! makes that Data Action take its Failure path.
 //!
 //! `lambda_http`'s own conversion builds a URL from host, path and query and decodes the body, and panics where it
 //! cannot. Nothing here needs that URL: a request gets `/` for one, and method, path, parameters, headers and body as far
 //! as they read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lambda_http::lambda_runtime::{self, Error, LambdaEvent};
+use lambda_http::lambda_runtime::{self, Diagnostic, Error, LambdaEvent};
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// Serves Lambda's events, each through the handler, until the process ends.
 ///
 /// # Errors
-/// Those of the runtime. An event of another shape is answered with an error and never reaches the handler.
+/// Those of the runtime. An event of another shape is answered with a function error and never reaches the handler.
 pub async fn run<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response<Body>>,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Incoming>| {
-        let answering = handle(event.payload.0);
-        async { Ok::<_, Infallible>(outgoing(answering.await)) }
-    }))
-    .await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| answer(event.payload, &handle))).await
+}
+
+async fn answer<F: Future<Output = Response<Body>>>(
+    event: Box<RawValue>,
+    handle: &impl Fn(Request) -> F,
+) -> Result<Reply, Diagnostic> {
+    let request = request(event.get())?;
+    let bare = is_bare(&request);
+    let response = handle(request).await;
+    if bare { bare_reply(&response) } else { Ok(Reply::Http(Box::new(outgoing(response)))) }
 }
 
 /// The request of an event's JSON.
 ///
 /// # Errors
-/// Not JSON, or neither of the two shapes.
-pub fn request(json: &str) -> Result<Request, serde_json::Error> {
-    serde_json::from_str::<Incoming>(json).map(|incoming| incoming.0)
+/// [`OtherEvent`]: no JSON object, or with a `requestContext` or `httpMethod` and yet none of the two HTTP events.
+pub fn request(json: &str) -> Result<Request, OtherEvent> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Marks {
+        http_method: Option<IgnoredAny>,
+        request_context: Option<IgnoredAny>,
+    }
+    let marks: Marks = serde_json::from_str(json).map_err(|_| OtherEvent)?;
+    if json.trim_start().starts_with('{') && marks.http_method.is_none() && marks.request_context.is_none() {
+        let mut request = Request::new(Body::Text(json.to_owned()));
+        request.extensions_mut().insert(Bare);
+        return Ok(request);
+    }
+    serde_json::from_str::<Event>(json).map_err(|_| OtherEvent)?.try_into()
 }
 
-#[derive(Deserialize)]
-#[serde(try_from = "Event")]
-struct Incoming(Request);
+/// Whether a request came without method, path and headers: its body is all there is.
+#[must_use]
+pub fn is_bare(request: &Request) -> bool {
+    request.extensions().get::<Bare>().is_some()
+}
+
+#[derive(Clone, Copy)]
+struct Bare;
+
+/// An event of none of the three shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither an API Gateway REST event, nor a Function URL event, nor a bare request")]
+pub struct OtherEvent;
+
+impl From<OtherEvent> for Diagnostic {
+    fn from(other: OtherEvent) -> Self {
+        Self { error_type: "other_event".to_owned(), error_message: other.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Reply {
+    Http(Box<ApiGatewayProxyResponse>),
+    Bare(Box<RawValue>),
+}
+
+/// A success is its body. Anything else is a function error: its type is the problem's code, its message the detail.
+fn bare_reply(response: &Response<Body>) -> Result<Reply, Diagnostic> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Problem {
+        #[serde(alias = "outcome")]
+        code: String,
+        detail: String,
+    }
+    let body: &[u8] = response.body();
+    if response.status().is_success() {
+        return serde_json::from_slice(body).map(Reply::Bare).map_err(|_| Diagnostic {
+            error_type: "no_reply".to_owned(),
+            error_message: "the reply is not JSON".to_owned(),
+        });
+    }
+    let Problem { code, detail } = serde_json::from_slice(body).unwrap_or_default();
+    Err(Diagnostic { error_type: code, error_message: detail })
+}
 
 /// What is read of an event. `httpMethod` makes it a REST event, `requestContext.http` one of a Function URL.
 #[derive(Deserialize)]
@@ -73,11 +139,7 @@ struct Http {
     method: String,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("neither an API Gateway REST event nor a Function URL event")]
-struct OtherEvent;
-
-impl TryFrom<Event> for Incoming {
+impl TryFrom<Event> for Request {
     type Error = OtherEvent;
 
     fn try_from(event: Event) -> Result<Self, OtherEvent> {
@@ -99,12 +161,10 @@ impl TryFrom<Event> for Incoming {
         let mut request = Request::new(body);
         *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| OtherEvent)?;
         *request.headers_mut() = headers(event.multi_value_headers, event.headers);
-        Ok(Self(
-            request
-                .with_raw_http_path(event.path.unwrap_or_default())
-                .with_path_parameters(event.path_parameters.unwrap_or_default())
-                .with_query_string_parameters(query),
-        ))
+        Ok(request
+            .with_raw_http_path(event.path.unwrap_or_default())
+            .with_path_parameters(event.path_parameters.unwrap_or_default())
+            .with_query_string_parameters(query))
     }
 }
 
@@ -225,17 +285,52 @@ mod tests {
             "",
             "null",
             "[]",
-            "{}",
             "{\"httpMethod\":5}",
             "{\"httpMethod\":\"G T\"}",
             "{\"httpMethod\":\"\"}",
             "{\"requestContext\":{}}",
             "{\"requestContext\":{\"http\":{}}}",
-            "{\"Records\":[]}",
             "{\"httpMethod\":\"GET\"",
+            "{\"httpMethod\":\"GET\",\"httpMethod\":\"GET\"}",
+            "[null,null]",
+            "\"{}\"",
         ] {
-            assert!(request(other).is_err(), "{other}");
+            assert_eq!(request(other).unwrap_err(), OtherEvent, "{other}");
         }
+    }
+
+    #[test]
+    fn an_object_without_an_envelope_is_a_bare_request_and_stays_as_it_is_written() {
+        for text in ["{}", " {\"amount\": 19.990000000000000001}\n", "{\"Records\":[]}", "{\"a\":1e999,\"a\":{}}"] {
+            let read = request(text).unwrap();
+            assert!(is_bare(&read), "{text}");
+            assert_eq!(read.body(), &Body::Text(text.into()));
+            assert!(read.headers().is_empty() && read.path_parameters().is_empty());
+        }
+        assert!(!is_bare(&read(&rest(json!({})))) && !is_bare(&read(&url(json!({})))));
+    }
+
+    async fn answered(event: &str, status: u16, body: &str) -> Result<Value, (String, String)> {
+        let handle = |_: Request| async {
+            let mut response = Response::new(Body::Text(body.to_owned()));
+            *response.status_mut() = lambda_http::http::StatusCode::from_u16(status).unwrap();
+            response
+        };
+        let reply = answer(RawValue::from_string(event.to_owned()).unwrap(), &handle).await;
+        reply.map(|reply| serde_json::to_value(reply).unwrap()).map_err(|told| (told.error_type, told.error_message))
+    }
+
+    #[tokio::test]
+    async fn a_bare_reply_is_bare_and_a_problem_is_a_function_error() {
+        let reply = json!({ "payment_status": "PENDING", "amount": "50.00" });
+        assert_eq!(answered("{}", 201, &reply.to_string()).await, Ok(reply.clone()));
+        let problem = json!({ "code": "order_changed", "detail": "why", "status": 409 }).to_string();
+        assert_eq!(answered("{}", 409, &problem).await, Err(("order_changed".to_owned(), "why".to_owned())));
+        // Over HTTP the same is an answer.
+        let event = rest(json!({})).to_string();
+        assert_eq!(answered(&event, 409, &problem).await.unwrap()["statusCode"], 409);
+        let other = answered("[]", 200, "{}").await.unwrap_err();
+        assert_eq!(other.0, "other_event");
     }
 
     #[test]

@@ -48,6 +48,20 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
 }
 
 #[tokio::test]
+async fn a_bare_request_is_the_same_request() {
+    let world = World::new().await;
+    let mut bare = order("A-1");
+    bare["amount"] = json!(serde_json::from_str::<serde_json::Number>("50.00").unwrap());
+    let first = world.post(&bare).await;
+    let request = tests::request(&bare);
+    let again = tests::Answer::read(world.create_intent.handle(request).await);
+    assert_eq!((first.status, again.status), (201, 200));
+    assert_eq!(first.body, again.body);
+    let refused = tests::Answer::read(world.create_intent.handle(tests::request(&json!({ "Records": [] }))).await);
+    assert_eq!((refused.status, refused.text("code")), (400, "malformed_request"));
+}
+
+#[tokio::test]
 async fn the_same_order_gives_the_same_intent_and_asks_stripe_once() {
     let world = World::new().await;
     let intent = world.begin("A-1").await;

@@ -245,7 +245,12 @@ fn events_of_lambda_are_read_and_answered_whatever_a_client_put_in() {
 fn an_ordinary_event_is_read_as_lambda_http_reads_it() {
     for path in files(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")) {
         let text = fs::read_to_string(&path).unwrap();
-        let (ours, theirs) = (shared::entry::request(&text).unwrap(), lambda_http::request::from_str(&text).unwrap());
+        let ours = shared::entry::request(&text).unwrap();
+        if shared::entry::is_bare(&ours) {
+            assert_eq!(ours.body(), &lambda_http::Body::Text(text), "{}", path.display());
+            continue;
+        }
+        let theirs = lambda_http::request::from_str(&text).unwrap();
         assert_eq!((ours.method(), ours.body()), (theirs.method(), theirs.body()), "{}", path.display());
         assert_eq!(ours.headers(), theirs.headers(), "{}", path.display());
         assert_eq!(ours.path_parameters(), theirs.path_parameters(), "{}", path.display());

@@ -709,6 +709,8 @@ async fn creation_without_time() -> BTreeSet<String> {
     let mut run = Run::new(Setup { budget: Duration::from_millis(1000), ..Setup::default() }).await;
     run.world.stripe.fault(create(), Fault::Silent { executed: true });
     run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "stripe_timeout").await;
+    // Long enough for the second to ask twice, however busy the machine is.
+    run.world.create_intent.budget = Duration::from_millis(4000);
     let gate = run.world.stripe.gate(create(), Stage::Execution);
     let twin = with("A-2", &json!({ "payment_method": TOKEN })).to_string();
     let post = || run.world.create_intent.handle(request(&api_event("POST", None, &json!({}), &twin)));

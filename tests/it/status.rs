@@ -22,6 +22,37 @@ async fn an_unknown_payment_is_an_answer() {
 }
 
 #[tokio::test]
+async fn a_bare_request_asks_the_same() {
+    let world = World::new().await;
+    let ask =
+        async |event: serde_json::Value| tests::Answer::read(world.status_query.handle(tests::request(&event)).await);
+    let intent = world.begin("A-1").await;
+    for bare in [
+        json!({ "conversation_id": CONVERSATION, "order_id": "A-1" }),
+        json!({ "conversation_id": CONVERSATION, "order_id": "" }),
+        json!({ "conversation_id": CONVERSATION, "order_id": null }),
+        json!({ "conversation_id": CONVERSATION }),
+    ] {
+        let answer = ask(bare).await;
+        assert_eq!((answer.status, answer.text("payment_intent_id")), (200, intent.as_str()));
+    }
+    for (bare, code) in [
+        (json!({}), "invalid_conversation_id"),
+        (json!({ "conversation_id": CONVERSATION, "order_id": "a b" }), "invalid_order_id"),
+        (json!({ "conversation_id": CONVERSATION, "order_id": 5 }), "malformed_request"),
+        (json!({ "conversation_id": CONVERSATION, "order": "A-1" }), "malformed_request"),
+        (json!({ "conversation_id": "4242 4242 4242 4242" }), "card_data_refused"),
+        (json!({ "conversation_id": CONVERSATION, "x": "4242424242424242" }), "card_data_refused"),
+        (json!({ "conversation_id": CONVERSATION, "x": "x".repeat(70_000) }), "request_too_large"),
+    ] {
+        let answer = ask(bare).await;
+        assert_eq!(answer.text("code"), code);
+        assert!(!answer.body.to_string().contains("4242"));
+    }
+    assert_eq!(tests::Answer::read(world.stripe_webhook.handle(tests::request(&json!({}))).await).status, 405);
+}
+
+#[tokio::test]
 async fn without_an_order_the_newest_payment_is_given() {
     let world = World::new().await;
     world.begin("A-1").await;

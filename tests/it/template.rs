@@ -93,14 +93,13 @@ fn every_wait_is_shorter_than_the_one_around_it() {
     let longest_budget = template["Parameters"]["BudgetMs"]["MaxValue"].as_u64().unwrap();
     assert_eq!(template["Parameters"]["BudgetMs"]["Default"].as_u64().unwrap(), 4500);
     assert_eq!(config.budget, Duration::from_millis(4500));
-    for (name, budget_ms, event, api_ms, data_action_ms) in [
-        ("CreateIntentFunction", longest_budget, "CreatePayment", 5500, 6000),
-        ("StatusQueryFunction", millis(status_query::BUDGET), "GetPayment", 3500, 4000),
+    for (name, budget_ms, event, data_action_ms) in [
+        ("CreateIntentFunction", longest_budget, "CreatePayment", 5000),
+        ("StatusQueryFunction", millis(status_query::BUDGET), "GetPayment", 3000),
     ] {
         let lambda_ms = function(&template, name)["Timeout"].as_u64().unwrap() * 1000;
         let api = function(&template, name)["Events"][event]["Properties"]["TimeoutInMillis"].as_u64().unwrap();
-        assert_eq!(api, api_ms);
-        assert!(budget_ms < lambda_ms && lambda_ms < api && api < data_action_ms, "{name}");
+        assert!(budget_ms < api && api < data_action_ms && data_action_ms <= lambda_ms, "{name}");
     }
     let webhook_ms = function(&template, "StripeWebhookFunction")["Timeout"].as_u64().unwrap() * 1000;
     assert!(millis(stripe_webhook::BUDGET) < webhook_ms);

@@ -50,6 +50,9 @@ def differences(expected: Any, got: Any, where: str) -> list[str]:
         ]
     return [] if expected == got else [f"{where} is {got!r} and must be {expected!r}"]
 
+#: A field of each kind of answer, and of no line of a log: HTTP, bare, function error.
+ANSWERS = {"statusCode", "caller_message", "errorType"}
+
 
 class Runner:
     """Invokes functions in containers, one after another."""
@@ -92,7 +95,7 @@ class Runner:
                 reply = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(reply, dict) and "statusCode" in reply:
+            if isinstance(reply, dict) and ANSWERS & reply.keys():
                 return reply
         raise StackError(f"{name}: no reply, see {sam.log}")
 
@@ -109,7 +112,12 @@ class Runner:
         """What is wrong with the reply to one file."""
         if "open" in expected:
             self.open(expected["open"])
-        reply = self.invoke(name, self.event(name))
+        event = self.event(name)
+        reply = self.invoke(name, event)
+        if "requestContext" not in event:
+            # A bare request's reply is bare, and a problem is a function error.
+            body = {"code": reply["errorType"]} if "errorType" in reply else reply
+            return differences(expected["body"], body, name)
         text = reply.get("body") or ""
         if reply.get("isBase64Encoded"):
             text = base64.b64decode(text).decode()

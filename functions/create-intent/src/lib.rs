@@ -1,4 +1,4 @@
-//! `POST /payments`: gives the order's payment, its intent made at Stripe once.
+//! `POST /payments`, or its body as a bare request: gives the order's payment, its intent made at Stripe once.
 
 pub mod request;
 

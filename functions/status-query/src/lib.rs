@@ -1,10 +1,15 @@
-//! `GET /payments/{conversation_id}?order_id=…`: where a payment stands, within two seconds.
+//! `GET /payments/{conversation_id}?order_id=…`, or the bare request with these two fields: where a payment stands, within
+//! two seconds.
 
 use std::time::Duration;
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
-use shared::api::{Problem, ProblemCode, Reply, conversation_id, order_id};
+use serde::Deserialize;
+use shared::api::{MAX_REQUEST_BYTES, Problem, ProblemCode, Reply, conversation_id, order_id};
+use shared::card_guard::holds_card_number;
+use shared::entry::is_bare;
+use shared::ids::{ConversationId, OrderId};
 use shared::ports::{AdoptIntent, Conversations, FetchIntent, GetPayment, QueryPayments, UpdatePayment};
 use shared::query::query;
 use shared::telemetry::{self, Metric};
@@ -57,11 +62,7 @@ where
     }
 
     async fn answer(&self, request: &Request) -> Result<Reply, Problem> {
-        let path = request.path_parameters();
-        let parameters = request.query_string_parameters();
-        let conversation_id = conversation_id(path.first("conversation_id").unwrap_or_default())?;
-        // An empty order_id is an unset input of the Data Action.
-        let order_id = parameters.first("order_id").filter(|id| !id.is_empty()).map(order_id).transpose()?;
+        let (conversation_id, order_id) = asked(request)?;
         let refresh_by = Deadline::after(REFRESH_BUDGET);
         let found = query(
             &self.store,
@@ -87,4 +88,39 @@ where
             None => Reply::not_found(&conversation_id, order_id.as_ref()),
         })
     }
+}
+
+/// Which payment is asked for: by path and query, or by the two fields of a bare request.
+fn asked(request: &Request) -> Result<(ConversationId, Option<OrderId>), Problem> {
+    let (path, parameters) = (request.path_parameters(), request.query_string_parameters());
+    let bare = is_bare(request).then(|| bare(request.body())).transpose()?;
+    let (conversation, order) = match &bare {
+        Some(bare) => (bare.conversation_id.as_deref(), bare.order_id.as_deref()),
+        None => (path.first("conversation_id"), parameters.first("order_id")),
+    };
+    // An empty order_id is an unset input of the Data Action.
+    let order_id = order.filter(|id| !id.is_empty()).map(order_id).transpose()?;
+    Ok((conversation_id(conversation.unwrap_or_default())?, order_id))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bare {
+    conversation_id: Option<String>,
+    order_id: Option<String>,
+}
+
+fn bare(body: &[u8]) -> Result<Bare, Problem> {
+    if body.len() > MAX_REQUEST_BYTES {
+        let detail = format!("the request has {} bytes and at most {MAX_REQUEST_BYTES} are read", body.len());
+        return Err(Problem::new(ProblemCode::RequestTooLarge, detail));
+    }
+    if std::str::from_utf8(body).is_ok_and(holds_card_number) {
+        return Err(Problem::card_data_refused());
+    }
+    serde_json::from_slice(body).map_err(|_| {
+        let detail = "the request wants conversation_id and, where one order is meant, order_id: strings, each once, and \
+                      nothing else";
+        Problem::new(ProblemCode::MalformedRequest, detail)
+    })
 }

@@ -10,6 +10,7 @@ use create_intent::CreateIntentFunction;
 use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::Value;
+use shared::entry::is_bare;
 use shared::secrets::CachedSecret;
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
@@ -22,6 +23,10 @@ const SIGNATURE: &str = "stripe-signature";
 
 /// What the request holds is what the event says.
 fn truthful(request: &Request, event: &Value) {
+    if is_bare(request) {
+        assert!(event["httpMethod"].is_null() && event["requestContext"].is_null(), "{event}");
+        return;
+    }
     let of_url = &event["requestContext"]["http"]["method"];
     let method = event["httpMethod"].as_str().or(of_url.as_str()).unwrap();
     assert_eq!(request.method().as_str(), method);
@@ -132,10 +137,16 @@ impl Functions {
         self.refuse_or_ask(answer, create_intent::request::read(request.body(), &POLICY).is_ok());
 
         let answer = read(self.runtime.block_on(self.status_query.handle(copy(request))));
+        let fields: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let (path, query) = (request.path_parameters(), request.query_string_parameters());
-        let known = shared::api::conversation_id(path.first("conversation_id").unwrap_or_default()).is_ok();
-        let order = query.first("order_id").unwrap_or_default();
-        self.refuse_or_ask(answer, known && (order.is_empty() || shared::api::order_id(order).is_ok()));
+        let (conversation, order) = match is_bare(request) {
+            true => (fields["conversation_id"].as_str(), fields["order_id"].as_str()),
+            false => (path.first("conversation_id"), query.first("order_id")),
+        };
+        let known = shared::api::conversation_id(conversation.unwrap_or_default()).is_ok();
+        let well_formed = known && order.is_none_or(|id| id.is_empty() || shared::api::order_id(id).is_ok());
+        // A bare request may also be refused for another field, or one given twice.
+        self.refuse_or_ask(answer.clone(), well_formed && (!is_bare(request) || answer.0 == 503));
 
         let (status, json) = read(self.runtime.block_on(self.stripe_webhook.handle(copy(request))));
         let asked = self.outside.asked();
