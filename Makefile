@@ -4,12 +4,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build test fuzz chaos mutants demo soak sam-local stack validate deploy clean
+.PHONY: help tools build test fuzz chaos mutants demo soak browser-test sam-local stack validate deploy clean
 
 PYTHON ?= python3
 # What the functions are built for: x86_64 or arm64. Local runs build for this machine.
 ARCH ?= x86_64
-demo soak sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
+demo soak browser-test sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 # Where `make stack` listens. `sam local invoke` needs an address that containers reach, such as Docker's bridge.
 HOST ?= 127.0.0.1
 # How many calls `make soak` plays. It makes up a SEED of its own when none is given.
@@ -29,7 +29,7 @@ SECONDS ?= 60
 LOCAL_PARTS := cargo build --quiet --package stand-ins --bins
 
 help: ## list the verbs
-	@while IFS=: read -r verb text; do printf 'make %-10s %s\n' "$$verb" "$${text#*## }"; done \
+	@while IFS=: read -r verb text; do printf 'make %-12s %s\n' "$$verb" "$${text#*## }"; done \
 		< <(grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST))
 
 tools: $(TOOLS) ## install the pinned tools into .venv
@@ -78,6 +78,10 @@ soak: build ## hundreds of calls at once on the demo's stack while it breaks (CA
 	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/soak.py $(CALLS) $(SEED)
 
+browser-test: build ## the payer's page in Chromium on the demo's stack (SCREENSHOTS=1 takes the docs' pictures instead)
+	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+	@.venv/bin/python tests/local/browser.py $(if $(SCREENSHOTS),screenshots)
+
 sam-local: build ## every file in events/ through sam local invoke in Docker
 	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/sam_local.py
@@ -101,4 +105,4 @@ else
 endif
 
 clean: ## remove everything that was built, installed or written here
-	rm -rf target .venv .local fuzz/target fuzz/artifacts fuzz/Cargo.lock
+	rm -rf target .venv .local fuzz/target fuzz/artifacts fuzz/Cargo.lock tests/browser/node_modules

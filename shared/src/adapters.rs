@@ -4,5 +4,6 @@ pub mod aws;
 pub mod dynamodb;
 pub mod genesys;
 pub mod http;
+pub mod os_random;
 pub mod secrets_manager;
 pub mod stripe;

@@ -1,11 +1,12 @@
 //! What callers get: the reply every flow branches on, and problem details (RFC 9457) when the flow cannot go on.
 
 use lambda_http::http::{StatusCode, header};
-use lambda_http::{Body, Response};
+use lambda_http::{Body, Request, RequestExt, Response};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::card_guard::{holds_card_number, quoted};
+use crate::entry::is_bare;
 use crate::ids::{ConversationId, OrderId};
 use crate::payment::{Payment, PaymentStatus};
 use crate::ports::StoreError;
@@ -30,7 +31,8 @@ pub struct Reply {
     amount: String,
     amount_minor: u64,
     currency: &'static str,
-    payment_url: String,
+    #[serde(serialize_with = "expose")]
+    payment_url: SecretString,
     #[serde(serialize_with = "expose")]
     client_secret: SecretString,
     reason_code: String,
@@ -38,7 +40,7 @@ pub struct Reply {
     retryable: bool,
 }
 
-/// The one place a client secret is written: the reply to a caller who asked for it.
+/// The one place a client secret or a pay link is written: the reply to the flow that asked for it, or to the payer.
 fn expose<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
 }
@@ -46,7 +48,7 @@ fn expose<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<
 impl Reply {
     /// What a payment's record says.
     #[must_use]
-    pub fn of(payment: &Payment, client_secret: Option<SecretString>) -> Self {
+    pub fn of(payment: &Payment) -> Self {
         let reason_code = payment.reason_code.clone().unwrap_or_default();
         Self {
             payment_status: payment.status.as_str(),
@@ -59,12 +61,19 @@ impl Reply {
             amount: payment.money.major(),
             amount_minor: payment.money.amount_minor,
             currency: payment.money.currency.code(),
-            payment_url: String::new(),
-            client_secret: client_secret.unwrap_or_default(),
+            payment_url: SecretString::default(),
+            client_secret: SecretString::default(),
             caller_message: caller_message(payment.status, &reason_code),
             retryable: is_retryable(payment.status, &reason_code),
             reason_code,
         }
+    }
+
+    /// The same with what lets the payer pay: the client secret where it was asked for, and a pay link where the
+    /// deployment has them.
+    #[must_use]
+    pub fn handing_out(self, client_secret: Option<SecretString>, payment_url: Option<SecretString>) -> Self {
+        Self { client_secret: client_secret.unwrap_or_default(), payment_url: payment_url.unwrap_or_default(), ..self }
     }
 
     /// An unknown payment: an answer, not a failure.
@@ -81,7 +90,7 @@ impl Reply {
             amount: String::new(),
             amount_minor: 0,
             currency: "",
-            payment_url: String::new(),
+            payment_url: SecretString::default(),
             client_secret: SecretString::default(),
             reason_code: String::new(),
             caller_message: "I could not find a payment for this call.",
@@ -93,6 +102,92 @@ impl Reply {
     #[must_use]
     pub fn into_response(self, status: StatusCode) -> Response<Body> {
         json_response(status, "application/json", &self)
+    }
+}
+
+/// What the payer's page is told of its link.
+#[derive(Debug)]
+pub enum PayerTold {
+    /// It can be paid now.
+    Open(PayerSession),
+    /// Stripe is working on it.
+    Processing,
+    /// It is paid.
+    Paid,
+    /// It was canceled.
+    Canceled,
+    /// The link's time is over.
+    Expired,
+    /// There is no such link.
+    Unknown,
+    /// Nobody knows at the moment; ask again.
+    Unavailable,
+}
+
+/// What the page needs to let the payer pay.
+#[derive(Debug, Serialize)]
+pub struct PayerSession {
+    publishable_key: String,
+    #[serde(serialize_with = "expose")]
+    client_secret: SecretString,
+    merchant: String,
+    order_id: String,
+    amount: String,
+    amount_minor: u64,
+    currency: &'static str,
+}
+
+impl PayerSession {
+    /// For this payment.
+    #[must_use]
+    pub fn new(payment: &Payment, publishable_key: String, client_secret: SecretString, merchant: String) -> Self {
+        Self {
+            publishable_key,
+            client_secret,
+            merchant,
+            order_id: payment.correlation.order_id.to_string(),
+            amount: payment.money.major(),
+            amount_minor: payment.money.amount_minor,
+            currency: payment.money.currency.code(),
+        }
+    }
+}
+
+impl PayerTold {
+    fn row(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Open(_) => (StatusCode::OK, "open"),
+            Self::Processing => (StatusCode::OK, "processing"),
+            Self::Paid => (StatusCode::GONE, "paid"),
+            Self::Canceled => (StatusCode::GONE, "canceled"),
+            Self::Expired => (StatusCode::GONE, "expired"),
+            Self::Unknown => (StatusCode::NOT_FOUND, "unknown"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        }
+    }
+
+    /// The page's word for it.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// The HTTP response: `state`, and beside `open` the fields of [`PayerSession`].
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            state: &'a str,
+            #[serde(flatten)]
+            session: Option<&'a PayerSession>,
+        }
+        let (status, state) = self.row();
+        let session = if let Self::Open(session) = &self { Some(session) } else { None };
+        let mut response = json_response(status, "application/json", &Wire { state, session });
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        response
     }
 }
 
@@ -315,6 +410,15 @@ impl Problem {
         Self::with_field(code, "", detail)
     }
 
+    /// The refusal of a request longer than is read.
+    #[must_use]
+    pub fn request_too_large(bytes: usize) -> Self {
+        Self::new(
+            ProblemCode::RequestTooLarge,
+            format!("the request has {bytes} bytes and at most {MAX_REQUEST_BYTES} are read"),
+        )
+    }
+
     /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an unknown field.
     #[must_use]
     pub fn card_data_refused() -> Self {
@@ -391,6 +495,61 @@ fn json_response(status: StatusCode, content_type: &'static str, body: &impl Ser
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response
+}
+
+/// The payment a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The order; `None` where the request names none.
+    pub order_id: Option<OrderId>,
+}
+
+impl Named {
+    /// Reads path and query, or the fields of a bare request, which has to name the operation where it is not the
+    /// function's own.
+    ///
+    /// # Errors
+    /// A [`Problem`].
+    pub fn read(request: &Request, operation: Option<&str>) -> Result<Self, Problem> {
+        let (path, query) = (request.path_parameters(), request.query_string_parameters());
+        let bare = is_bare(request).then(|| Bare::read(request.body(), operation)).transpose()?;
+        let (conversation, order) = match &bare {
+            Some(bare) => (bare.conversation_id.as_deref(), bare.order_id.as_deref()),
+            None => (path.first("conversation_id"), query.first("order_id")),
+        };
+        Ok(Self {
+            conversation_id: conversation_id(conversation.unwrap_or_default())?,
+            // An empty order_id is an unset input of the Data Action.
+            order_id: order.filter(|id| !id.is_empty()).map(order_id).transpose()?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bare {
+    conversation_id: Option<String>,
+    order_id: Option<String>,
+    operation: Option<String>,
+}
+
+impl Bare {
+    fn read(body: &[u8], operation: Option<&str>) -> Result<Self, Problem> {
+        if body.len() > MAX_REQUEST_BYTES {
+            return Err(Problem::request_too_large(body.len()));
+        }
+        if std::str::from_utf8(body).is_ok_and(holds_card_number) {
+            return Err(Problem::card_data_refused());
+        }
+        let read: Option<Self> = serde_json::from_slice(body).ok();
+        read.filter(|bare| bare.operation.as_deref() == operation).ok_or_else(|| {
+            let detail = "the request wants conversation_id and, where one order is meant, order_id: strings, each once, \
+                          and nothing else";
+            Problem::new(ProblemCode::MalformedRequest, detail)
+        })
+    }
 }
 
 /// The conversation a request names.

@@ -76,6 +76,15 @@ impl PaymentPolicy {
     }
 }
 
+/// Pay links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayLinkConfig {
+    /// `PAY_LINK_BASE`: the address under which `/pay/{token}` is reached.
+    pub base: String,
+    /// `PAY_LINK_MINUTES`: how long a link can be opened.
+    pub valid_for: Duration,
+}
+
 /// What create-intent needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateIntentConfig {
@@ -89,6 +98,17 @@ pub struct CreateIntentConfig {
     pub moto: bool,
     /// `BUDGET_MS`: the whole answer.
     pub budget: Duration,
+    /// Pay links; without `PAY_LINK_BASE` there are none.
+    pub pay_link: Option<PayLinkConfig>,
+}
+
+/// What status-query needs besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusQueryConfig {
+    /// What it shares with stripe-webhook.
+    pub sync: SyncConfig,
+    /// `MERCHANT_NAME`: whom the payer's page names; may be empty.
+    pub merchant_name: String,
 }
 
 /// What stripe-webhook and status-query need.
@@ -117,6 +137,25 @@ impl CreateIntentConfig {
             budget: vars.parsed("BUDGET_MS", "4500", "milliseconds from 100 to 28000", |text| {
                 text.parse().ok().filter(|ms| (100..=28_000).contains(ms)).map(Duration::from_millis)
             }),
+            pay_link: vars.pay_link(),
+        };
+        vars.finish(config)
+    }
+}
+
+impl StatusQueryConfig {
+    /// Reads the configuration by a lookup of variables.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] names every variable that is missing or malformed.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let mut vars = Vars::new(&lookup);
+        let config = Self {
+            sync: vars.sync(),
+            merchant_name: vars.parsed("MERCHANT_NAME", "", "at most 60 characters on one line", |text| {
+                let fits = text.chars().count() <= 60 && !text.chars().any(char::is_control);
+                fits.then(|| text.to_owned())
+            }),
         };
         vars.finish(config)
     }
@@ -129,7 +168,7 @@ impl SyncConfig {
     /// [`ConfigErrors`] names every variable that is missing or malformed.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut vars = Vars::new(&lookup);
-        let config = Self { table: vars.table(), stripe: vars.stripe(), genesys: vars.genesys() };
+        let config = vars.sync();
         vars.finish(config)
     }
 }
@@ -215,6 +254,25 @@ impl<'a> Vars<'a> {
         })
     }
 
+    fn sync(&mut self) -> SyncConfig {
+        SyncConfig { table: self.table(), stripe: self.stripe(), genesys: self.genesys() }
+    }
+
+    fn pay_link(&mut self) -> Option<PayLinkConfig> {
+        let minutes: u64 = self.parsed("PAY_LINK_MINUTES", "30", "minutes from 1 to 1440", |text| {
+            text.parse().ok().filter(|minutes| (1..=1440).contains(minutes))
+        });
+        let base = self.optional("PAY_LINK_BASE")?;
+        if !is_allowed_link_base(&base) {
+            self.errors.push(format!(
+                "PAY_LINK_BASE is \"{base}\" and wants an https URL such as https://pay.example.com, or http to a loopback \
+                 or private host"
+            ));
+        }
+        let valid_for = Duration::from_secs(60 * minutes);
+        Some(PayLinkConfig { base: base.trim_end_matches('/').to_owned(), valid_for })
+    }
+
     fn base(&mut self, name: &str) -> Option<String> {
         let base = self.optional(name)?;
         if !is_allowed_base(&base) {
@@ -277,8 +335,13 @@ fn is_host_byte(byte: u8) -> bool {
 
 /// `https://host[:port]`, or `http://` to a host that no public resolver knows.
 fn is_allowed_base(base: &str) -> bool {
+    is_allowed_link_base(base) && url::Url::parse(base).is_ok_and(|url| url.path() == "/")
+}
+
+/// The same with a path, as an API's stage has one.
+fn is_allowed_link_base(base: &str) -> bool {
     let Ok(url) = url::Url::parse(base) else { return false };
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let Some(host) = url.host_str() else { return false };
     bare && match url.scheme() {
         "https" => true,

@@ -123,12 +123,11 @@ where
     if payment.status == PaymentStatus::Creating {
         (payment, client_secret) = open(store, stripe, clock, payment, deadline).await?;
     }
-    let payable = |payment: &Payment| matches!(payment.status, PaymentStatus::Pending | PaymentStatus::Declined);
-    if let Some(payment_method) = order.payment_method.as_ref().filter(|_| payable(&payment)) {
+    if let Some(payment_method) = order.payment_method.as_ref().filter(|_| payment.is_payable()) {
         payment = confirm(store, stripe, clock, payment, payment_method, deadline).await?;
     }
     let client_secret = match &payment.intent_id {
-        Some(intent_id) if order.include_client_secret && payable(&payment) => match client_secret {
+        Some(intent_id) if order.include_client_secret && payment.is_payable() => match client_secret {
             None => stripe.fetch_intent(intent_id, deadline).await?.client_secret,
             known => known,
         },
@@ -161,7 +160,7 @@ where
 }
 
 /// Makes the intent of a `CREATING` record and puts it on record.
-async fn open<S, P>(
+pub(crate) async fn open<S, P>(
     store: &S,
     stripe: &P,
     clock: &impl Clock,
@@ -245,7 +244,8 @@ where
     record(store, stripe, clock, payment, seen, deadline).await
 }
 
-async fn record<S, P>(
+/// Applies what Stripe answered.
+pub(crate) async fn record<S, P>(
     store: &S,
     stripe: &P,
     clock: &impl Clock,

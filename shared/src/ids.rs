@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::time::UnixMillis;
+
 /// Why an identifier was refused: what is wanted, fit to follow "wants ".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -154,6 +156,12 @@ impl Correlation {
     #[must_use]
     pub fn confirm_key(&self, payment_method: &PaymentMethodId) -> String {
         format!("{}/confirm/{}", self.create_key(), payment_method.fingerprint())
+    }
+
+    /// The `Idempotency-Key` under which this attempt's intent is canceled, by one request: the same on its retry only.
+    #[must_use]
+    pub fn cancel_key(&self, now: UnixMillis) -> String {
+        format!("{}/cancel/{}", self.create_key(), now.0)
     }
 }
 

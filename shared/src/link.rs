@@ -1,10 +1,11 @@
-//! The token of a pay link: 128 random bits that let whoever has them pay one payment.
+//! The pay link: 128 random bits that let whoever has them pay one attempt of one payment, for some minutes.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::IdError;
+use crate::ids::{Correlation, IdError};
+use crate::time::UnixMillis;
 
 /// Base 62 in the order of ASCII, so that tokens compare as their numbers do.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -52,6 +53,15 @@ impl LinkToken {
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(self.in_url()))
     }
+}
+
+/// What a token opens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// The attempt it was made for. Once that is canceled the link is dead, also where a new attempt follows.
+    pub correlation: Correlation,
+    /// When it expires.
+    pub valid_until: UnixMillis,
 }
 
 impl fmt::Debug for LinkToken {

@@ -153,6 +153,7 @@ async fn tell<G: Conversations>(
 fn attributes(payment: &Payment, notice: &Notice) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("payment_status", notice.status.to_string()),
+        ("payment_progress", notice.progress()),
         ("stripe_intent_id", notice.intent_id.to_string()),
         ("payment_amount", payment.money.major()),
         ("payment_currency", payment.money.currency.to_string()),

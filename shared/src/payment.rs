@@ -237,6 +237,16 @@ pub struct Notice {
     pub intent_id: IntentId,
     /// The status it told.
     pub status: PaymentStatus,
+    /// Whether it told that the payer has opened the pay link; only told while the status is [`PaymentStatus::Pending`].
+    pub opened: bool,
+}
+
+impl Notice {
+    /// `payment_progress` of the agent's screen: `link_opened`, or the status in lower case.
+    #[must_use]
+    pub fn progress(&self) -> String {
+        if self.opened { "link_opened".to_owned() } else { self.status.as_str().to_lowercase() }
+    }
 }
 
 /// The record: one order in one conversation.
@@ -263,6 +273,8 @@ pub struct Payment {
     pub as_of: Option<AsOf>,
     /// The event that was applied last, to tell a repeated delivery from another event that says the same.
     pub last_event_id: Option<String>,
+    /// When the payer first opened a pay link of the current attempt.
+    pub opened_at: Option<UnixMillis>,
     /// What Genesys has accepted (`notified_status` and its intent); nothing while it is being told.
     pub notified: Option<Notice>,
     /// When the order was first seen.
@@ -352,6 +364,7 @@ impl Payment {
             reason_code: None,
             as_of: None,
             last_event_id: None,
+            opened_at: None,
             notified: None,
             created_at: now,
             attempt_started_at: now,
@@ -378,6 +391,7 @@ impl Payment {
             reason_code: None,
             as_of: None,
             last_event_id: None,
+            opened_at: None,
             attempt_started_at: now,
             updated_at: now,
             ..self.clone()
@@ -396,6 +410,23 @@ impl Payment {
             updated_at: now,
             ..self.clone()
         })
+    }
+
+    /// The record once the payer has opened a pay link, for the agent to see. `None` when that is known, or when there is
+    /// nothing to pay any more.
+    #[must_use]
+    pub fn opened(&self, now: UnixMillis) -> Option<Self> {
+        (self.opened_at.is_none() && self.is_payable()).then(|| Self {
+            version: self.version + 1,
+            opened_at: Some(now),
+            ..self.clone()
+        })
+    }
+
+    /// Whether the payer can pay it now.
+    #[must_use]
+    pub fn is_payable(&self) -> bool {
+        matches!(self.status, PaymentStatus::Pending | PaymentStatus::Declined)
     }
 
     /// What an observation means for this payment. Pure: the same record and observation give the same verdict.
@@ -478,7 +509,8 @@ impl Payment {
     /// What Genesys is to hear and has not accepted yet.
     #[must_use]
     pub fn due_notice(&self) -> Option<Notice> {
-        let notice = Notice { intent_id: self.intent_id.clone()?, status: self.status };
+        let opened = self.status == PaymentStatus::Pending && self.opened_at.is_some();
+        let notice = Notice { intent_id: self.intent_id.clone()?, status: self.status, opened };
         (self.notified.as_ref() != Some(&notice)).then_some(notice)
     }
 

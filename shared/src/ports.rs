@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use crate::conversation::{Conversation, ParticipantId};
 use crate::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentMethodId};
+use crate::link::{Link, LinkToken};
 use crate::money::Money;
 use crate::payment::{Notice, Observation, Payment, Terms};
 use crate::secrets::SecretError;
@@ -104,6 +105,32 @@ pub trait UpdatePayment: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoticeTurn(pub u64);
 
+/// `dynamodb:PutItem`
+pub trait PutLink: Send + Sync {
+    /// Writes what a token opens, under its digest.
+    fn put_link(&self, token: &LinkToken, link: &Link) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// `dynamodb:GetItem`
+pub trait GetLink: Send + Sync {
+    /// What a token opens, consistently read.
+    fn link(&self, token: &LinkToken) -> impl Future<Output = Result<Option<Link>, StoreError>> + Send;
+}
+
+/// The operating system has no random bits to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the operating system gave no random bits")]
+pub struct NoRandomBits;
+
+/// Where tokens come from.
+pub trait RandomBits: Send + Sync {
+    /// 128 bits that nobody can guess.
+    ///
+    /// # Errors
+    /// [`NoRandomBits`].
+    fn bits(&self) -> Result<[u8; 16], NoRandomBits>;
+}
+
 /// `dynamodb:UpdateItem` and `dynamodb:PutItem`, in one transaction
 pub trait AdoptIntent: Send + Sync {
     /// Writes the record's next state, which names its intent for the first time, together with the intent's pointer.
@@ -192,6 +219,25 @@ pub trait ConfirmIntent: Send + Sync {
         payment_method: &PaymentMethodId,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
+}
+
+/// `POST /v1/payment_intents/{id}/cancel`
+pub trait CancelIntent: Send + Sync {
+    /// Cancels the intent, which nobody can pay from then on. `now` makes the idempotency key, so that a later try is a
+    /// new one: whether an intent can be canceled changes. [`StripeError::UnexpectedState`] where it cannot be, or not again.
+    fn cancel_intent(
+        &self,
+        intent_id: &IntentId,
+        correlation: &Correlation,
+        now: UnixMillis,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
+}
+
+/// The key that the payer's page shows Stripe.
+pub trait PublishableKey: Send + Sync {
+    /// `pk_…`, from the Stripe secret.
+    fn publishable_key(&self) -> impl Future<Output = Result<String, SecretError>> + Send;
 }
 
 /// `GET /v1/payment_intents/{id}` and `GET /v1/payment_intents/search`

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::secret_guard::holds_secret;
+
 /// How long a secret is used before it is read again.
 const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 
@@ -48,6 +50,8 @@ pub trait Secret: Sized + Send + Sync {
 pub struct StripeSecret {
     /// `sk_…` or, better, a restricted `rk_…`.
     pub secret_key: SecretString,
+    /// `pk_…`, which the payer's page needs; `None` where it is missing or no such key.
+    pub publishable_key: Option<String>,
     /// Every active secret of the webhook endpoint: two while one is being rolled.
     pub webhook_secrets: Vec<SecretString>,
 }
@@ -72,11 +76,15 @@ impl Secret for StripeSecret {
             #[serde(default)]
             secret_key: Option<SecretString>,
             #[serde(default)]
+            publishable_key: Option<String>,
+            #[serde(default)]
             webhook_secrets: Vec<SecretString>,
         }
-        let wire: Wire = serde_json::from_str(json).map_err(|_| {
-            SecretError::Unusable("it is not JSON with secret_key, publishable_key and a list of webhook_secrets")
-        })?;
+        let unusable =
+            SecretError::Unusable("it is not JSON with secret_key, publishable_key and a list of webhook_secrets");
+        // serde takes a list for the fields in their order, too.
+        let read = json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
+        let wire: Wire = read.ok_or(unusable)?;
         let secret_key = wire
             .secret_key
             .filter(|key| !key.expose_secret().is_empty())
@@ -87,7 +95,13 @@ impl Secret for StripeSecret {
                 "secret_key holds a space, a line break or another character no key has",
             ));
         }
-        Ok(Self { secret_key, webhook_secrets: wire.webhook_secrets })
+        // Anything else in its place, a secret key above all, must never reach a browser.
+        let is_key = |key: &String| {
+            let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            key.starts_with("pk_") && key.len() <= 255 && plain && !holds_secret(key)
+        };
+        let publishable_key = wire.publishable_key.filter(is_key);
+        Ok(Self { secret_key, publishable_key, webhook_secrets: wire.webhook_secrets })
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Metric {
     Webhook,
     /// Notices to Genesys; the outcome is how they were told, or `refused`.
     Notice,
+    /// Openings of pay links; the outcome is where they lead. Many `unknown` are somebody guessing.
+    PayLink,
     /// Observations that contradict the record. Anything above zero wants a person to look.
     Disagreement,
 }
@@ -73,6 +75,7 @@ impl Metric {
             Self::Problem => "Problems",
             Self::Webhook => "Webhooks",
             Self::Notice => "Notices",
+            Self::PayLink => "PayLinks",
             Self::Disagreement => "Disagreements",
         }
     }

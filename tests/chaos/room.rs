@@ -12,6 +12,7 @@ use shared::adapters::aws;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
 use shared::adapters::http::Http;
+use shared::adapters::os_random::OsRandom;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::adapters::stripe::Stripe as StripeClient;
 use shared::config::{CreateIntentConfig, GenesysConfig};
@@ -30,7 +31,7 @@ use crate::watch::{Order, Watch};
 
 type StripeAdapter = StripeClient<SecretsManager, Line>;
 type GenesysAdapter = GenesysClient<SecretsManager, Line>;
-type Create = CreateIntentFunction<Table, StripeAdapter, SimClock>;
+type Create = CreateIntentFunction<Table, StripeAdapter, OsRandom, SimClock>;
 type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, SimClock>;
 type Status = StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
 
@@ -258,9 +259,11 @@ impl Room {
         let function = self.instance(&self.creates).unwrap_or_else(|| CreateIntentFunction {
             store: self.table.clone(),
             stripe: self.stripe_client().0,
+            random: OsRandom,
             clock: self.clock(),
             policy: self.config.policy.clone(),
             budget: CREATE_BUDGET,
+            pay_link: self.config.pay_link.clone(),
         });
         let event = rest_event("POST", "/payments", &json!({}), &json!({}), &body.to_string());
         let handled = self.invoke("create-intent", CREATE_BUDGET, function.handle(request(&event))).await?;
@@ -276,6 +279,7 @@ impl Room {
             stripe: self.stripe_client().0,
             genesys: Some(self.genesys_client()),
             clock: self.clock(),
+            merchant_name: tests::MERCHANT.to_owned(),
         });
         let query = if by_order { json!({ "order_id": order }) } else { json!({}) };
         let path = format!("/payments/{conversation}");

@@ -16,7 +16,8 @@ const DOMAIN: [&str; 10] = [
     "stripe_object.rs",
     "time.rs",
 ];
-const USE_CASES: [&str; 6] = ["create.rs", "notify.rs", "ports.rs", "query.rs", "secrets.rs", "settle.rs"];
+const USE_CASES: [&str; 8] =
+    ["cancel.rs", "create.rs", "notify.rs", "pay_link.rs", "ports.rs", "query.rs", "secrets.rs", "settle.rs"];
 
 /// Source files below a folder, by path relative to it, without their tests and comments.
 fn sources(folder: &str) -> BTreeMap<String, String> {

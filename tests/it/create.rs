@@ -26,7 +26,10 @@ fn with(order_id: &str, more: &Value) -> Value {
 #[tokio::test]
 async fn the_first_request_makes_the_intent_and_answers_every_field() {
     let world = World::new().await;
-    let answer = world.post(&with("A-1", &json!({ "description": "Order A-1", "receipt_email": "a@b.example" }))).await;
+    let mut answer =
+        world.post(&with("A-1", &json!({ "description": "Order A-1", "receipt_email": "a@b.example" }))).await;
+    let payment_url = answer.body["payment_url"].take();
+    assert!(payment_url.as_str().unwrap().starts_with("https://pay.example.com/pay/"), "{payment_url}");
     assert_eq!((answer.status, answer.content_type.as_str()), (201, "application/json"));
     let intent = &world.stripe.intents()[0];
     assert_eq!(
@@ -34,7 +37,7 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
         json!({
             "payment_status": "PENDING", "final": false, "payment_intent_id": intent["id"],
             "stripe_status": "requires_payment_method", "conversation_id": CONVERSATION, "order_id": "A-1",
-            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "currency": "usd", "payment_url": "",
+            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "currency": "usd", "payment_url": null,
             "client_secret": "", "reason_code": "", "retryable": false,
             "caller_message": "Your payment is ready and waiting for you.",
         })
@@ -54,8 +57,10 @@ async fn a_bare_request_is_the_same_request() {
     bare["amount"] = json!(serde_json::from_str::<serde_json::Number>("50.00").unwrap());
     let first = world.post(&bare).await;
     let request = tests::request(&bare);
-    let again = tests::Answer::read(world.create_intent.handle(request).await);
+    let mut again = tests::Answer::read(world.create_intent.handle(request).await);
     assert_eq!((first.status, again.status), (201, 200));
+    assert_ne!(first.body["payment_url"], again.body["payment_url"], "a fresh link");
+    again.body["payment_url"] = first.body["payment_url"].clone();
     assert_eq!(first.body, again.body);
     let refused = tests::Answer::read(world.create_intent.handle(tests::request(&json!({ "Records": [] }))).await);
     assert_eq!((refused.status, refused.text("code")), (400, "malformed_request"));
@@ -97,7 +102,8 @@ async fn sixty_four_identical_requests_at_once_give_one_intent_one_record_and_si
     }
     assert_eq!((first, intents.len(), world.stripe.intents().len()), (1, 1, 1));
     let items = world.dynamo.items().await;
-    assert_eq!(items.len(), 2, "one payment and one pointer: {:?}", items.keys());
+    let (links, others): (Vec<_>, Vec<_>) = items.keys().partition(|(pk, _)| pk.starts_with("LINK#"));
+    assert_eq!((links.len(), others.len()), (64, 2), "a link each, one payment and one pointer: {others:?}");
 }
 
 #[tokio::test]

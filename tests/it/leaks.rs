@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
 use shared::adapters::http::Http;
 use shared::adapters::secrets_manager::SecretsManager;
-use shared::api::ProblemCode;
+use shared::api::{PayerSession, PayerTold, ProblemCode, Reply as Told};
 use shared::card_guard::holds_card_number;
 use shared::create::Order;
 use shared::ids::PaymentMethodId;
 use shared::link::LinkToken;
+use shared::pay_link::Session;
 use shared::ports::FetchIntent;
 use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
@@ -174,7 +175,10 @@ impl Run {
     /// Posts and expects this code or payment status.
     async fn posted(&mut self, body: &Value, wanted: &str) {
         let told = self.post(&body.to_string()).await;
-        assert!([&told["code"], &told["payment_status"]].into_iter().any(|told| told == wanted), "{body} {told:#}");
+        assert!(
+            [&told["code"], &told["payment_status"]].into_iter().any(|told| told == wanted),
+            "{wanted}: {body} {told:#}"
+        );
         assert!(told["client_secret"].as_str().unwrap_or_default().is_empty(), "nobody asked for it");
     }
 
@@ -203,7 +207,7 @@ impl Run {
         add_headers(&mut event);
         let response = self.world.stripe_webhook.handle(request(&event)).await;
         let told = self.keep(wanted, response).await;
-        assert_eq!(told["outcome"], wanted, "{}", String::from_utf8_lossy(body));
+        assert_eq!(told["outcome"], wanted, "{told} {}", String::from_utf8_lossy(body));
     }
 
     /// Makes a payment and gives its intent's id.
@@ -1220,7 +1224,18 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     show("Created", &created);
     show("Answer", &answer);
     show("ApiIntent", &api_intent);
-    show("Reply", &shared::api::Reply::of(&created.payment, secret));
+    show("Reply", &Told::of(&created.payment).handing_out(secret, Some(LINK.into())));
+    let told = || PayerSession::new(&created.payment, "pk_test_1".to_owned(), CLIENT_SECRET.into(), String::new());
+    show("PayerSession", &told());
+    show("PayerTold", &PayerTold::Open(told()));
+    show(
+        "Session",
+        &Session::Open {
+            payment: Box::new(created.payment.clone()),
+            publishable_key: "pk_test_1".to_owned(),
+            client_secret: CLIENT_SECRET.into(),
+        },
+    );
     show("StripeSecret", &StripeSecret::parse(&stripe_secret).unwrap());
     show("GenesysSecret", &GenesysSecret::parse(&genesys_secret).unwrap());
     show("LinkToken", &LinkToken::parse(LINK).unwrap());

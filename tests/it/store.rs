@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::ids::{ConversationId, IntentId, OrderId};
+use shared::link::LinkToken;
 use shared::money::{Currency, Money};
 use shared::payment::{
     AsOf, CaptureMethod, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict,
@@ -222,11 +223,14 @@ async fn an_item_of_another_shape_is_an_error_that_names_the_attribute() {
 #[tokio::test]
 async fn items_have_the_documented_keys_and_no_other() {
     let world = World::new().await;
-    let intent = world.begin("A-1").await;
+    let answer = world.post(&tests::order("A-1")).await;
+    let intent = answer.text("payment_intent_id");
+    let token = LinkToken::parse(answer.text("payment_url").rsplit('/').next().unwrap()).unwrap();
     let keys: BTreeMap<_, _> = world.dynamo.items().await.into_keys().collect();
     let wanted = [
         (format!("CONVERSATION#{CONVERSATION}"), "ORDER#A-1".to_owned()),
         (format!("INTENT#{intent}"), "INTENT".to_owned()),
+        (format!("LINK#{}", token.sha256()), "LINK".to_owned()),
     ];
     assert_eq!(keys, BTreeMap::from(wanted));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_yaml_ng::Value;
-use shared::config::{CreateIntentConfig, SyncConfig};
+use shared::config::{CreateIntentConfig, StatusQueryConfig, SyncConfig};
 
 fn template() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
@@ -73,10 +73,10 @@ fn each_function_gets_the_variables_its_configuration_reads() {
     let sdk = BTreeSet::from(["AWS_ENDPOINT_URL".to_owned()]);
     for name in ["CreateIntentFunction", "StripeWebhookFunction", "StatusQueryFunction"] {
         asked.borrow_mut().clear();
-        let _ = if name == "CreateIntentFunction" {
-            CreateIntentConfig::read(lookup).err()
-        } else {
-            SyncConfig::read(lookup).err()
+        let _ = match name {
+            "CreateIntentFunction" => CreateIntentConfig::read(lookup).err(),
+            "StatusQueryFunction" => StatusQueryConfig::read(lookup).err(),
+            _ => SyncConfig::read(lookup).err(),
         };
         let own = keys(&function(&template, name)["Environment"]["Variables"]);
         let given: BTreeSet<String> = global.union(&own).cloned().collect();

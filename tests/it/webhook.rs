@@ -42,7 +42,7 @@ async fn a_payment_is_confirmed_and_told_to_the_very_conversation() {
     assert_eq!(
         serde_json::to_value(&attributes).unwrap(),
         json!({
-            "payment_status": "CONFIRMED", "stripe_intent_id": intent,
+            "payment_status": "CONFIRMED", "payment_progress": "confirmed", "stripe_intent_id": intent,
             "payment_amount": "50.00", "payment_currency": "usd",
         })
     );

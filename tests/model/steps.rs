@@ -132,7 +132,7 @@ impl State {
     /// What an event makes known.
     pub(crate) fn notice(&self, event: usize) -> Notice {
         let intent = &self.events[event].seen.intent;
-        Notice { intent_id: intent.id.clone(), status: intent.payment_status() }
+        Notice { intent_id: intent.id.clone(), status: intent.payment_status(), opened: false }
     }
 
     /// Versions are only told apart, so states that differ in nothing but how far they have counted are one.

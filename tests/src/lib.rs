@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
 use shared::adapters::http::Http;
+use shared::adapters::os_random::OsRandom;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::adapters::stripe::Stripe as StripeClient;
 use shared::config::{CreateIntentConfig, GenesysConfig};
@@ -53,6 +54,12 @@ pub const WEBHOOK_SECRET: &str = "whsec_canary0webhook0secret";
 
 /// The Genesys client secret every world begins with.
 pub const GENESYS_SECRET: &str = "canary0client0secret0of0genesys";
+
+/// The key that the payer's page shows Stripe; public.
+pub const PUBLISHABLE_KEY: &str = "pk_test_1";
+
+/// Whom the payer's page names.
+pub const MERCHANT: &str = "Example Ltd";
 
 const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
 
@@ -83,6 +90,8 @@ pub struct Setup {
     pub late_payment_flow_id: Option<&'static str>,
     /// Whether there is a Genesys to tell.
     pub genesys: bool,
+    /// `PAY_LINK_BASE`
+    pub pay_link_base: &'static str,
 }
 
 impl Default for Setup {
@@ -93,6 +102,7 @@ impl Default for Setup {
             moto: false,
             late_payment_flow_id: None,
             genesys: true,
+            pay_link_base: "https://pay.example.com",
         }
     }
 }
@@ -112,7 +122,7 @@ pub struct World {
     /// The table, as the functions use it.
     pub table: Table,
     /// The function behind `POST /payments`.
-    pub create_intent: CreateIntentFunction<Table, StripeAdapter, TestClock>,
+    pub create_intent: CreateIntentFunction<Table, StripeAdapter, OsRandom, TestClock>,
     /// The function behind the webhook's URL.
     pub stripe_webhook: Webhook,
     /// The function behind `GET /payments/{conversation_id}`.
@@ -147,6 +157,7 @@ impl World {
             ("MOTO", setup.moto.to_string()),
             ("BUDGET_MS", setup.budget.as_millis().to_string()),
             ("STRIPE_API_BASE", stripe.base().to_owned()),
+            ("PAY_LINK_BASE", setup.pay_link_base.to_owned()),
         ];
         let lookup = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
         let config = CreateIntentConfig::read(lookup).expect("configuration");
@@ -170,9 +181,11 @@ impl World {
         let create_intent = CreateIntentFunction {
             store: table.clone(),
             stripe: stripe_client(Http::new().expect("TLS"), config.moto).0,
+            random: OsRandom,
             clock: clock.clone(),
             policy: config.policy,
             budget: config.budget,
+            pay_link: config.pay_link,
         };
         let http = Http::new().expect("TLS");
         let (webhook_stripe, webhook_secret) = stripe_client(http.clone(), false);
@@ -189,6 +202,7 @@ impl World {
             stripe: stripe_client(http.clone(), false).0,
             genesys: genesys_client(http),
             clock: clock.clone(),
+            merchant_name: MERCHANT.to_owned(),
         };
         let world = Self {
             stripe,
@@ -210,7 +224,7 @@ impl World {
     pub fn put_stripe_secret(&self, secret_key: &str, webhook_secrets: &[&str]) {
         let secret = json!({
             "secret_key": secret_key,
-            "publishable_key": "pk_test_1",
+            "publishable_key": PUBLISHABLE_KEY,
             "webhook_secrets": webhook_secrets,
         });
         self.secrets_manager.put("stripe", &secret.to_string());
@@ -246,6 +260,24 @@ impl World {
         let query = order_id.map_or(json!({}), |order_id| json!({ "order_id": order_id }));
         let event = rest_event("GET", &path, &json!({ "conversation_id": conversation_id }), &query, "");
         Answer::read(self.status_query.handle(request(&event)).await)
+    }
+
+    /// Cancels a payment of [`CONVERSATION`] through an API Gateway event.
+    pub async fn cancel(&self, order_id: &str) -> Answer {
+        let path = format!("/payments/{CONVERSATION}");
+        let (names, query) = (json!({ "conversation_id": CONVERSATION }), json!({ "order_id": order_id }));
+        let event = rest_event("DELETE", &path, &names, &query, "");
+        Answer::read(self.create_intent.handle(request(&event)).await)
+    }
+
+    /// Asks for the session of a pay link, given its URL, through an API Gateway event.
+    pub async fn open_link(&self, payment_url: &str) -> Answer {
+        Answer::read(self.status_query.handle(request(&pay_event(payment_url, "/session"))).await)
+    }
+
+    /// Asks for the page of a pay link, given its URL.
+    pub async fn page(&self, payment_url: &str) -> Response<Body> {
+        self.status_query.handle(request(&pay_event(payment_url, ""))).await
     }
 
     /// Delivers an event of Stripe's, freshly signed.
@@ -344,6 +376,13 @@ pub fn rest_event(method: &str, path: &str, path_parameters: &Value, query: &Val
         "body": body,
         "isBase64Encoded": false,
     })
+}
+
+/// An API Gateway event of the payer's browser.
+#[must_use]
+pub fn pay_event(payment_url: &str, more: &str) -> Value {
+    let token = payment_url.rsplit('/').next().unwrap_or_default();
+    rest_event("GET", &format!("/pay/{token}{more}"), &json!({ "token": token }), &json!({}), "")
 }
 
 /// A Function URL event, of the shape AWS sends.

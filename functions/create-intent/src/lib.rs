@@ -1,17 +1,27 @@
-//! `POST /payments`, or its body as a bare request: gives the order's payment, its intent made at Stripe once.
+//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay it.
+//! `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
+//!
+//! As bare requests: the body of `POST`; and the names with `"operation": "cancel"`.
 
 pub mod request;
 
 use std::time::Duration;
 
-use lambda_http::http::StatusCode;
+use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
-use shared::api::{Problem, ProblemCode, Reply};
-use shared::config::PaymentPolicy;
-use shared::create::{CreateError, Created, Order, create};
-use shared::payment::PaymentStatus;
+use secrecy::SecretString;
+use serde::Deserialize;
+use shared::api::{Named, Problem, ProblemCode, Reply};
+use shared::cancel::cancel;
+use shared::config::{PayLinkConfig, PaymentPolicy};
+use shared::create::{CreateError, Created, create};
+use shared::entry::is_bare;
+use shared::ids::{ConversationId, OrderId};
+use shared::pay_link::{IssueError, issue};
+use shared::payment::{Payment, PaymentStatus};
 use shared::ports::{
-    AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutPayment, StripeError, UpdatePayment,
+    AdoptIntent, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutLink, PutPayment, RandomBits,
+    StripeError, UpdatePayment,
 };
 use shared::telemetry::{self, Metric};
 use shared::time::{Clock, Deadline};
@@ -22,77 +32,157 @@ const MAX_RESERVE: Duration = Duration::from_millis(400);
 
 /// The function.
 #[derive(Debug)]
-pub struct CreateIntentFunction<S, P, C> {
+pub struct CreateIntentFunction<S, P, R, C> {
     /// The table.
     pub store: S,
     /// Stripe.
     pub stripe: P,
+    /// Where tokens come from.
+    pub random: R,
     /// The time of day.
     pub clock: C,
     /// What may be charged.
     pub policy: PaymentPolicy,
     /// The whole answer.
     pub budget: Duration,
+    /// Pay links, where the deployment has them.
+    pub pay_link: Option<PayLinkConfig>,
 }
 
-impl<S, P, C> CreateIntentFunction<S, P, C>
+impl<S, P, R, C> CreateIntentFunction<S, P, R, C>
 where
-    S: PutPayment + GetPayment + UpdatePayment + AdoptIntent,
-    P: CreateIntent + ConfirmIntent + FetchIntent,
+    S: PutPayment + GetPayment + UpdatePayment + AdoptIntent + PutLink,
+    P: CreateIntent + ConfirmIntent + CancelIntent + FetchIntent,
+    R: RandomBits,
     C: Clock,
 {
     /// Answers a request, always and within the budget.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let started = Instant::now();
         let deadline = Deadline::after(self.budget);
-        let read = request::read(request.body().as_ref(), &self.policy);
-        let outcome = match &read {
-            Ok(order) => self.create(order, deadline).await,
-            Err(problem) => Err(problem.clone()),
+        let answered = if wants_cancel(&request) {
+            self.cancel(&request, deadline).await
+        } else {
+            self.create(&request, deadline).await
         };
-        let order = read.as_ref().ok();
-        let response = match outcome {
-            Ok(created) => {
-                tracing::info!(
-                    conversation_id = %created.payment.correlation.conversation_id,
-                    order_id = %created.payment.correlation.order_id,
-                    attempt = created.payment.correlation.attempt,
-                    payment_intent_id = created.payment.intent_id.as_ref().map(|id| id.as_str()),
-                    payment_status = created.payment.status.as_str(),
-                    first = created.first,
-                    "payment answered"
-                );
-                let declined = created.payment.status == PaymentStatus::Declined;
-                let status = if created.first && !declined { StatusCode::CREATED } else { StatusCode::OK };
-                Reply::of(&created.payment, created.client_secret).into_response(status)
-            }
-            Err(problem) => {
-                tracing::warn!(
-                    conversation_id = order.map(|order| order.conversation_id.as_str()),
-                    order_id = order.map(|order| order.order_id.as_str()),
-                    code = problem.code.as_str(),
-                    field = problem.field,
-                    "payment refused"
-                );
-                telemetry::count(Metric::Problem, problem.code.as_str());
-                problem.into_response()
-            }
-        };
+        let response = answered.unwrap_or_else(|problem| {
+            telemetry::count(Metric::Problem, problem.code.as_str());
+            problem.into_response()
+        });
         telemetry::answered(response.status().as_u16(), started.elapsed());
         response
     }
 
-    async fn create(&self, order: &Order, deadline: Deadline) -> Result<Created, Problem> {
-        let for_stripe = deadline.less(MAX_RESERVE.min(self.budget / 10));
-        let creating = create(&self.store, &self.stripe, &self.clock, order, for_stripe);
-        match tokio::time::timeout_at(deadline.instant(), creating).await {
-            Ok(created) => created.map_err(|error| {
-                tracing::warn!(%error, "payment not created");
-                problem(&error)
-            }),
-            Err(_) => Err(Problem::new(ProblemCode::StripeTimeout, "the time budget was spent; ask again")),
-        }
+    async fn create(&self, request: &Request, deadline: Deadline) -> Result<Response<Body>, Problem> {
+        let order = request::read(request.body().as_ref(), &self.policy).inspect_err(|problem| {
+            tracing::warn!(code = problem.code.as_str(), field = problem.field, "request refused");
+        })?;
+        let creating = async {
+            let created = create(&self.store, &self.stripe, &self.clock, &order, self.for_stripe(deadline)).await;
+            let created = created.map_err(|error| refused("payment not created", &error))?;
+            let payment_url = self.payment_url(&created.payment).await?;
+            Ok((created, payment_url))
+        };
+        let (created, payment_url) = within(deadline, creating).await.inspect_err(|problem| {
+            not_answered(&order.conversation_id, &order.order_id, problem);
+        })?;
+        let Created { payment, first, client_secret } = created;
+        answered("payment answered", &payment, first);
+        let declined = payment.status == PaymentStatus::Declined;
+        let status = if first && !declined { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(Reply::of(&payment).handing_out(client_secret, payment_url).into_response(status))
     }
+
+    async fn cancel(&self, request: &Request, deadline: Deadline) -> Result<Response<Body>, Problem> {
+        let read = Named::read(request, Some(CANCEL)).and_then(|Named { conversation_id, order_id }| match order_id {
+            Some(order_id) => Ok((conversation_id, order_id)),
+            None => Err(Problem::with_field(
+                ProblemCode::InvalidOrderId,
+                "order_id",
+                "order_id is missing; the order whose payment is to be canceled is wanted",
+            )),
+        });
+        let (conversation_id, order_id) = read.inspect_err(|problem| {
+            tracing::warn!(code = problem.code.as_str(), field = problem.field, "request refused");
+        })?;
+        let canceling = async {
+            let for_stripe = self.for_stripe(deadline);
+            let canceled =
+                cancel(&self.store, &self.stripe, &self.clock, &conversation_id, &order_id, for_stripe).await;
+            canceled.map_err(|error| refused("payment not canceled", &error))
+        };
+        let canceled = within(deadline, canceling).await.inspect_err(|problem| {
+            not_answered(&conversation_id, &order_id, problem);
+        })?;
+        let reply = match &canceled {
+            Some(payment) => {
+                answered("cancellation answered", payment, false);
+                Reply::of(payment)
+            }
+            None => Reply::not_found(&conversation_id, Some(&order_id)),
+        };
+        Ok(reply.into_response(StatusCode::OK))
+    }
+
+    /// A fresh link to a payment that can be paid.
+    async fn payment_url(&self, payment: &Payment) -> Result<Option<SecretString>, Problem> {
+        let Some(PayLinkConfig { base, valid_for }) = self.pay_link.as_ref().filter(|_| payment.is_payable()) else {
+            return Ok(None);
+        };
+        let issued = issue(&self.store, &self.random, &self.clock, payment, *valid_for).await;
+        let token = issued.map_err(|error| {
+            tracing::warn!(%error, "no pay link");
+            match error {
+                IssueError::Store(error) => Problem::from(&error),
+                IssueError::Random(_) => Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again"),
+            }
+        })?;
+        Ok(Some(format!("{base}/pay/{}", token.in_url()).into()))
+    }
+
+    fn for_stripe(&self, deadline: Deadline) -> Deadline {
+        deadline.less(MAX_RESERVE.min(self.budget / 10))
+    }
+}
+
+/// The `operation` of a bare request to cancel.
+const CANCEL: &str = "cancel";
+
+/// `DELETE`, or a bare request that says so.
+fn wants_cancel(request: &Request) -> bool {
+    #[derive(Deserialize)]
+    struct Operation {
+        operation: String,
+    }
+    let says_so = || serde_json::from_slice::<Operation>(request.body()).is_ok_and(|said| said.operation == CANCEL);
+    request.method() == Method::DELETE || (is_bare(request) && says_so())
+}
+
+async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let spent = |_| Err(Problem::new(ProblemCode::StripeTimeout, "the time budget was spent; ask again"));
+    tokio::time::timeout_at(deadline.instant(), work).await.unwrap_or_else(spent)
+}
+
+fn answered(what: &str, payment: &Payment, first: bool) {
+    tracing::info!(
+        conversation_id = %payment.correlation.conversation_id,
+        order_id = %payment.correlation.order_id,
+        attempt = payment.correlation.attempt,
+        payment_intent_id = payment.intent_id.as_ref().map(|id| id.as_str()),
+        payment_status = payment.status.as_str(),
+        first,
+        "{what}"
+    );
+}
+
+fn refused(what: &str, error: &CreateError) -> Problem {
+    tracing::warn!(%error, "{what}");
+    problem(error)
+}
+
+fn not_answered(conversation_id: &ConversationId, order_id: &OrderId, problem: &Problem) {
+    let (code, field) = (problem.code.as_str(), problem.field);
+    tracing::warn!(%conversation_id, %order_id, code, field, "payment refused");
 }
 
 /// What a flow's engineer is told. The code is stable; the text repeats nothing that Stripe or the caller sent but codes

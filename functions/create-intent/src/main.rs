@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use create_intent::CreateIntentFunction;
 use lambda_runtime::Error;
-use shared::adapters::{aws, dynamodb::Table, http::Http, secrets_manager::SecretsManager, stripe::Stripe};
+use shared::adapters::{
+    aws, dynamodb::Table, http::Http, os_random::OsRandom, secrets_manager::SecretsManager, stripe::Stripe,
+};
 use shared::config::{CreateIntentConfig, environment};
 use shared::secrets::CachedSecret;
 use shared::time::SystemClock;
@@ -18,9 +20,11 @@ async fn main() -> Result<(), Error> {
     let function = CreateIntentFunction {
         store: Table::new(aws.dynamodb, config.table.name, config.table.record_days),
         stripe: Stripe::new(Http::new()?, config.stripe.api_base, Arc::clone(&secret), config.moto),
+        random: OsRandom,
         clock: SystemClock,
         policy: config.policy,
         budget: config.budget,
+        pay_link: config.pay_link,
     };
     // Connections and the secret are made ready before the first call is waiting; what fails here fails there.
     let _ = tokio::join!(function.store.warm(), secret.get());

@@ -39,8 +39,7 @@ const MAX_EMAIL: usize = 254;
 /// value, known or not.
 pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     if body.len() > MAX_REQUEST_BYTES {
-        let detail = format!("the body has {} bytes and at most {MAX_REQUEST_BYTES} are read", body.len());
-        return Err(Problem::new(ProblemCode::RequestTooLarge, detail));
+        return Err(Problem::request_too_large(body.len()));
     }
     let text = std::str::from_utf8(body).map_err(|_| malformed("", "the body is not UTF-8"))?;
     if holds_card_number(text) {

@@ -1,20 +1,26 @@
-//! `GET /payments/{conversation_id}?order_id=…`, or the bare request with these two fields: where a payment stands, within
-//! two seconds.
+//! `GET /payments/{conversation_id}?order_id=…`, or the bare request with these two fields: where a payment stands.
+//! `GET /pay/{token}` and `GET /pay/{token}/session`: the payer's page, and what it needs to let the payer pay.
+//!
+//! Each within two seconds.
+
+pub mod page;
 
 use std::time::Duration;
 
-use lambda_http::http::StatusCode;
+use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
-use serde::Deserialize;
-use shared::api::{MAX_REQUEST_BYTES, Problem, ProblemCode, Reply, conversation_id, order_id};
-use shared::card_guard::holds_card_number;
-use shared::entry::is_bare;
-use shared::ids::{ConversationId, OrderId};
-use shared::ports::{AdoptIntent, Conversations, FetchIntent, GetPayment, QueryPayments, UpdatePayment};
+use shared::api::{Named, PayerSession, PayerTold, Problem, ProblemCode, Reply};
+use shared::link::LinkToken;
+use shared::pay_link::{Session, Standing, look, session};
+use shared::ports::{
+    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, QueryPayments, UpdatePayment,
+};
 use shared::query::query;
 use shared::telemetry::{self, Metric};
 use shared::time::{Clock, Deadline};
 use tokio::time::Instant;
+
+use crate::page::{Door, guarded, page};
 
 /// The whole answer.
 pub const BUDGET: Duration = Duration::from_secs(2);
@@ -33,36 +39,108 @@ pub struct StatusQueryFunction<S, P, G, C> {
     pub genesys: Option<G>,
     /// The time of day.
     pub clock: C,
+    /// Whom the payer's page names.
+    pub merchant_name: String,
 }
 
 impl<S, P, G, C> StatusQueryFunction<S, P, G, C>
 where
-    S: GetPayment + QueryPayments + UpdatePayment + AdoptIntent,
-    P: FetchIntent,
+    S: GetPayment + QueryPayments + GetLink + UpdatePayment + AdoptIntent,
+    P: FetchIntent + PublishableKey,
     G: Conversations,
     C: Clock,
 {
     /// Answers a request, always and within the budget.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let started = Instant::now();
-        let answering = tokio::time::timeout(BUDGET, self.answer(&request)).await;
+        let response = match request.path_parameters().first("token").map(LinkToken::parse) {
+            None => self.status(&request).await,
+            Some(token) if request.raw_http_path().ends_with("/session") => self.session(token.ok()).await,
+            Some(token) => self.page(token.ok(), &request).await,
+        };
+        telemetry::answered(response.status().as_u16(), started.elapsed());
+        response
+    }
+
+    async fn status(&self, request: &Request) -> Response<Body> {
+        let answering = tokio::time::timeout(BUDGET, self.answer(request)).await;
         let answered = answering.unwrap_or_else(|_| {
             Err(Problem::new(ProblemCode::StoreUnavailable, "the record could not be read in time; ask again"))
         });
-        let response = match answered {
+        match answered {
             Ok(reply) => reply.into_response(StatusCode::OK),
             Err(problem) => {
                 tracing::warn!(code = problem.code.as_str(), field = problem.field, "query refused");
                 telemetry::count(Metric::Problem, problem.code.as_str());
                 problem.into_response()
             }
+        }
+    }
+
+    /// The page of a link. A text that is no token is an unknown link.
+    async fn page(&self, token: Option<LinkToken>, request: &Request) -> Response<Body> {
+        let looking = async {
+            let Some(token) = token else { return Ok(Standing::Unknown) };
+            look(&self.store, &self.clock, &token).await
         };
-        telemetry::answered(response.status().as_u16(), started.elapsed());
-        response
+        let door = match tokio::time::timeout(BUDGET, looking).await {
+            Ok(Ok(Standing::Payable(_) | Standing::Processing)) => Door::Open,
+            Ok(Ok(Standing::Unknown)) => Door::Unknown,
+            Ok(Ok(Standing::Paid | Standing::Canceled | Standing::Expired)) => Door::Gone,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "link not read");
+                Door::Unavailable
+            }
+            Err(_) => {
+                tracing::warn!("reading the link took too long");
+                Door::Unavailable
+            }
+        };
+        let languages = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        page(door, languages.unwrap_or_default())
+    }
+
+    /// What the page of a link needs, or why there is nothing to pay.
+    async fn session(&self, token: Option<LinkToken>) -> Response<Body> {
+        let opening = async {
+            let Some(token) = token else { return Ok(Session::Closed(Standing::Unknown)) };
+            let deadline = Deadline::after(REFRESH_BUDGET);
+            session(&self.store, &self.stripe, self.genesys.as_ref(), &self.clock, &token, deadline).await
+        };
+        let told = match tokio::time::timeout(BUDGET, opening).await {
+            Ok(Ok(Session::Open { payment, publishable_key, client_secret })) => {
+                tracing::info!(
+                    conversation_id = %payment.correlation.conversation_id,
+                    order_id = %payment.correlation.order_id,
+                    attempt = payment.correlation.attempt,
+                    payment_status = payment.status.as_str(),
+                    "pay link opened"
+                );
+                let merchant = self.merchant_name.clone();
+                PayerTold::Open(PayerSession::new(&payment, publishable_key, client_secret, merchant))
+            }
+            Ok(Ok(Session::Closed(standing))) => match standing {
+                Standing::Paid => PayerTold::Paid,
+                Standing::Canceled => PayerTold::Canceled,
+                Standing::Expired => PayerTold::Expired,
+                Standing::Unknown => PayerTold::Unknown,
+                Standing::Processing | Standing::Payable(_) => PayerTold::Processing,
+            },
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "link not opened");
+                PayerTold::Unavailable
+            }
+            Err(_) => {
+                tracing::warn!("opening the link took too long");
+                PayerTold::Unavailable
+            }
+        };
+        telemetry::count(Metric::PayLink, told.state());
+        guarded(told.into_response())
     }
 
     async fn answer(&self, request: &Request) -> Result<Reply, Problem> {
-        let (conversation_id, order_id) = asked(request)?;
+        let Named { conversation_id, order_id } = Named::read(request, None)?;
         let refresh_by = Deadline::after(REFRESH_BUDGET);
         let found = query(
             &self.store,
@@ -84,43 +162,8 @@ where
             "payment queried"
         );
         Ok(match found {
-            Some(payment) => Reply::of(&payment, None),
+            Some(payment) => Reply::of(&payment),
             None => Reply::not_found(&conversation_id, order_id.as_ref()),
         })
     }
-}
-
-/// Which payment is asked for: by path and query, or by the two fields of a bare request.
-fn asked(request: &Request) -> Result<(ConversationId, Option<OrderId>), Problem> {
-    let (path, parameters) = (request.path_parameters(), request.query_string_parameters());
-    let bare = is_bare(request).then(|| bare(request.body())).transpose()?;
-    let (conversation, order) = match &bare {
-        Some(bare) => (bare.conversation_id.as_deref(), bare.order_id.as_deref()),
-        None => (path.first("conversation_id"), parameters.first("order_id")),
-    };
-    // An empty order_id is an unset input of the Data Action.
-    let order_id = order.filter(|id| !id.is_empty()).map(order_id).transpose()?;
-    Ok((conversation_id(conversation.unwrap_or_default())?, order_id))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bare {
-    conversation_id: Option<String>,
-    order_id: Option<String>,
-}
-
-fn bare(body: &[u8]) -> Result<Bare, Problem> {
-    if body.len() > MAX_REQUEST_BYTES {
-        let detail = format!("the request has {} bytes and at most {MAX_REQUEST_BYTES} are read", body.len());
-        return Err(Problem::new(ProblemCode::RequestTooLarge, detail));
-    }
-    if std::str::from_utf8(body).is_ok_and(holds_card_number) {
-        return Err(Problem::card_data_refused());
-    }
-    serde_json::from_slice(body).map_err(|_| {
-        let detail = "the request wants conversation_id and, where one order is meant, order_id: strings, each once, and \
-                      nothing else";
-        Problem::new(ProblemCode::MalformedRequest, detail)
-    })
 }

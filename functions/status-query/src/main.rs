@@ -7,7 +7,7 @@ use shared::adapters::aws;
 use shared::adapters::{
     dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe,
 };
-use shared::config::{SyncConfig, environment};
+use shared::config::{StatusQueryConfig, environment};
 use shared::secrets::CachedSecret;
 use shared::time::SystemClock;
 use status_query::StatusQueryFunction;
@@ -15,7 +15,7 @@ use status_query::StatusQueryFunction;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     shared::telemetry::start("status-query");
-    let config = SyncConfig::read(environment)?;
+    let StatusQueryConfig { sync: config, merchant_name } = StatusQueryConfig::read(environment)?;
     let aws = aws::clients().await;
     let http = Http::new()?;
     let read_secret = |id| SecretsManager::new(aws.secrets_manager.clone(), id);
@@ -28,6 +28,7 @@ async fn main() -> Result<(), Error> {
             Genesys::new(http, genesys, secret)
         }),
         clock: SystemClock,
+        merchant_name,
     };
     let _ = tokio::join!(function.store.warm(), secret.get());
     shared::entry::run(|request| function.handle(request)).await

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | payment | `CONVERSATION#<id>` | `ORDER#<order id>` |
 //! | pointer | `INTENT#<pi_…>` | `INTENT` |
+//! | link | `LINK#<sha256 of the token>` | `LINK` |
 //!
 //! A payment's state is replaced as a whole, on condition of its version. The turns to refresh and to tell Genesys are
 //! attributes of their own, on conditions of their own; taking the turn to tell, and having told, are new versions.
@@ -21,9 +22,12 @@ use serde::{Deserialize, Serialize};
 use serde_dynamo::{from_item, to_item};
 
 use crate::ids::{ConversationId, Correlation, IntentId, OrderId};
+use crate::link::{Link, LinkToken};
 use crate::money::{Currency, Money};
 use crate::payment::{AsOf, Notice, Payment, PaymentStatus, StripeStatus, Terms};
-use crate::ports::{AdoptIntent, GetPayment, NoticeTurn, PutPayment, QueryPayments, Saved, StoreError, UpdatePayment};
+use crate::ports::{
+    AdoptIntent, GetLink, GetPayment, NoticeTurn, PutLink, PutPayment, QueryPayments, Saved, StoreError, UpdatePayment,
+};
 use crate::time::UnixMillis;
 
 type Item = HashMap<String, AttributeValue>;
@@ -58,6 +62,8 @@ struct State {
     as_of_until: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_event_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opened_at: Option<UnixMillis>,
     attempt_started_at: UnixMillis,
     updated_at: UnixMillis,
     /// Unix seconds, for DynamoDB's TTL.
@@ -65,8 +71,16 @@ struct State {
 }
 
 /// The attributes of [`State`] that may be absent.
-const REMOVABLE: [&str; 7] =
-    ["terms", "payment_intent_id", "stripe_status", "reason_code", "as_of_from", "as_of_until", "last_event_id"];
+const REMOVABLE: [&str; 8] = [
+    "terms",
+    "payment_intent_id",
+    "stripe_status",
+    "reason_code",
+    "as_of_from",
+    "as_of_until",
+    "last_event_id",
+    "opened_at",
+];
 
 /// What a payment item holds besides its state and keys.
 #[derive(Serialize, Deserialize)]
@@ -80,6 +94,8 @@ struct Rest {
     notified_status: Option<PaymentStatus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     notified_intent_id: Option<IntentId>,
+    #[serde(default)]
+    notified_opened: bool,
 }
 
 /// A pointer item, besides its keys.
@@ -89,6 +105,18 @@ struct Pointer {
     correlation: Correlation,
     expires_at: u64,
 }
+
+/// A link item, besides its keys.
+#[derive(Serialize, Deserialize)]
+struct LinkItem {
+    #[serde(flatten)]
+    correlation: Correlation,
+    valid_until: UnixMillis,
+    expires_at: u64,
+}
+
+/// How long an expired link is remembered as one, so that the payer hears "expired" and not "unknown".
+const REMEMBER_LINK_SECS: u64 = 7 * 86_400;
 
 impl Table {
     /// The table of that name, whose records live `record_days` after their latest attempt began.
@@ -120,6 +148,7 @@ impl Table {
             as_of_from: payment.as_of.map(|as_of| as_of.from),
             as_of_until: payment.as_of.map(|as_of| as_of.until),
             last_event_id: payment.last_event_id.clone(),
+            opened_at: payment.opened_at,
             attempt_started_at: payment.attempt_started_at,
             updated_at: payment.updated_at,
             expires_at: self.expires_at(payment),
@@ -208,6 +237,7 @@ impl PutPayment for Table {
             refreshed_at: None,
             notified_status: None,
             notified_intent_id: None,
+            notified_opened: false,
         };
         item.extend(to_item::<_, Item>(rest).map_err(unreadable)?);
         item.extend(payment_key(&correlation.conversation_id, &correlation.order_id));
@@ -308,8 +338,10 @@ impl UpdatePayment for Table {
         let mut claim = Expression::default();
         let (since, turn, version) = (claim.name("notice_since"), claim.name("notice_turn"), claim.name("version"));
         let (told, of) = (claim.name("notified_status"), claim.name("notified_intent_id"));
+        let opened = claim.name("notified_opened");
         let (now_value, one) = (claim.value("now", number(now.0)), claim.value("one", number(1)));
-        claim.update = format!("SET {since} = {now_value} ADD {turn} {one}, {version} {one} REMOVE {told}, {of}");
+        claim.update =
+            format!("SET {since} = {now_value} ADD {turn} {one}, {version} {one} REMOVE {told}, {of}, {opened}");
         let held = claim.between(&since, now.minus(lapse), now.plus(lapse));
         let read = claim.value("read", number(payment.version));
         claim.condition = format!("{version} = {read} AND (attribute_not_exists({since}) OR NOT {held})");
@@ -331,16 +363,51 @@ impl UpdatePayment for Table {
     ) -> Result<Saved, StoreError> {
         let mut end = Expression::default();
         end.update = format!("REMOVE {}", end.name("notice_since"));
-        if let Some(Notice { intent_id, status }) = accepted {
+        if let Some(Notice { intent_id, status, opened }) = accepted {
             let (told, of) = (end.name("notified_status"), end.name("notified_intent_id"));
+            let told_opened = end.name("notified_opened");
+            let opened = end.value("opened", AttributeValue::Bool(*opened));
             let status = end.value("status", text(status.as_str().to_owned()));
             let intent = end.value("intent", text(intent_id.to_string()));
             let (version, one) = (end.name("version"), end.value("one", number(1)));
-            end.update.push_str(&format!(" SET {told} = {status}, {of} = {intent} ADD {version} {one}"));
+            end.update.push_str(&format!(
+                " SET {told} = {status}, {of} = {intent}, {told_opened} = {opened} ADD {version} {one}"
+            ));
         }
         let (number_name, mine) = (end.name("notice_turn"), end.value("turn", number(turn.0)));
         end.condition = format!("{number_name} = {mine}");
         saved(self.update(payment, end).send().await)
+    }
+}
+
+impl PutLink for Table {
+    async fn put_link(&self, token: &LinkToken, link: &Link) -> Result<(), StoreError> {
+        let Link { correlation, valid_until } = link.clone();
+        let item = LinkItem { correlation, valid_until, expires_at: valid_until.secs() + REMEMBER_LINK_SECS };
+        let mut item: Item = to_item(item).map_err(unreadable)?;
+        item.extend(link_key(token));
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(()),
+            // The SDK's own retry of a put whose answer was lost meets its first try: nobody else can have this token.
+            Err(error) if is_conflict(&error) => Ok(()),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+}
+
+impl GetLink for Table {
+    async fn link(&self, token: &LinkToken) -> Result<Option<Link>, StoreError> {
+        let item = self.get(link_key(token)).await?;
+        let link = item.map(|item| from_item::<_, LinkItem>(item).map_err(unreadable)).transpose()?;
+        Ok(link.map(|LinkItem { correlation, valid_until, .. }| Link { correlation, valid_until }))
     }
 }
 
@@ -408,11 +475,13 @@ fn read_payment(item: Item) -> Result<Payment, StoreError> {
         stripe_status: state.stripe_status,
         reason_code: state.reason_code,
         last_event_id: state.last_event_id,
+        opened_at: state.opened_at,
         as_of: state.as_of_from.zip(state.as_of_until).map(|(from, until)| AsOf { from, until }),
-        notified: rest
-            .notified_intent_id
-            .zip(rest.notified_status)
-            .map(|(intent_id, status)| Notice { intent_id, status }),
+        notified: rest.notified_intent_id.zip(rest.notified_status).map(|(intent_id, status)| Notice {
+            intent_id,
+            status,
+            opened: rest.notified_opened,
+        }),
         created_at: rest.created_at,
         attempt_started_at: state.attempt_started_at,
         updated_at: state.updated_at,
@@ -430,6 +499,10 @@ fn payment_key(conversation_id: &ConversationId, order_id: &OrderId) -> Item {
 
 fn pointer_key(intent_id: &IntentId) -> Item {
     key(format!("INTENT#{intent_id}"), "INTENT".to_owned())
+}
+
+fn link_key(token: &LinkToken) -> Item {
+    key(format!("LINK#{}", token.sha256()), "LINK".to_owned())
 }
 
 fn key(pk: String, sk: String) -> Item {

@@ -14,10 +14,12 @@ use secrecy::ExposeSecret;
 use super::http::{Answered, Http, Transport, Unanswered};
 use crate::ids::{Correlation, IntentId, PaymentMethodId};
 use crate::payment::{AsOf, Observation, Source};
-use crate::ports::{Answer, ConfirmIntent, CreateIntent, FetchIntent, NewIntent, StripeError};
-use crate::secrets::{CachedSecret, ReadSecret, StripeSecret};
+use crate::ports::{
+    Answer, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, NewIntent, PublishableKey, StripeError,
+};
+use crate::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
 use crate::stripe_object::{ApiError, ApiIntent, metadata, parse_intent, parse_intent_list};
-use crate::time::Deadline;
+use crate::time::{Deadline, UnixMillis};
 
 /// The API version every request names. Later ones (`2026-09-30.endive` on) refuse `payment_method_types`.
 pub const STRIPE_VERSION: &str = "2026-08-26.dahlia";
@@ -250,6 +252,35 @@ impl<S: ReadSecret, T: Transport> ConfirmIntent for Stripe<S, T> {
             _ => read(&answer)?,
         };
         Ok(answered(&answer, read))
+    }
+}
+
+impl<S: ReadSecret, T: Transport> CancelIntent for Stripe<S, T> {
+    async fn cancel_intent(
+        &self,
+        intent_id: &IntentId,
+        correlation: &Correlation,
+        now: UnixMillis,
+        deadline: Deadline,
+    ) -> Result<Answer, StripeError> {
+        let call = Call {
+            name: "cancel",
+            method: Method::POST,
+            path: format!("/v1/payment_intents/{intent_id}/cancel"),
+            write: Some(Write {
+                key: correlation.cancel_key(now),
+                form: form(&[("cancellation_reason", "requested_by_customer")]),
+            }),
+        };
+        let answer = self.call(&call, deadline).await?;
+        Ok(answered(&answer, read(&answer)?))
+    }
+}
+
+impl<S: ReadSecret, T: Transport> PublishableKey for Stripe<S, T> {
+    async fn publishable_key(&self) -> Result<String, SecretError> {
+        let secret = self.secret.get().await?;
+        secret.publishable_key.clone().ok_or(SecretError::Unusable("publishable_key is missing or not a pk_ key"))
     }
 }
 

@@ -11,6 +11,7 @@ use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::Value;
 use shared::entry::is_bare;
+use shared::link::LinkToken;
 use shared::secrets::CachedSecret;
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
@@ -87,7 +88,7 @@ fn read(response: Response<Body>) -> (u16, Value) {
 struct Functions {
     runtime: Runtime,
     outside: &'static Outside,
-    create_intent: CreateIntentFunction<&'static Outside, &'static Outside, Standing>,
+    create_intent: CreateIntentFunction<&'static Outside, &'static Outside, &'static Outside, Standing>,
     stripe_webhook: StripeWebhookFunction<&'static Outside, &'static Outside, &'static Outside, Secrets, Standing>,
     status_query: StatusQueryFunction<&'static Outside, &'static Outside, &'static Outside, Standing>,
 }
@@ -101,9 +102,11 @@ impl Functions {
             create_intent: CreateIntentFunction {
                 store: outside,
                 stripe: outside,
+                random: outside,
                 clock: Standing,
                 policy: POLICY.clone(),
                 budget: Duration::from_millis(4500),
+                pay_link: None,
             },
             stripe_webhook: StripeWebhookFunction {
                 store: outside,
@@ -117,6 +120,7 @@ impl Functions {
                 stripe: outside,
                 genesys: Some(outside),
                 clock: Standing,
+                merchant_name: String::new(),
             },
         }
     }
@@ -132,21 +136,45 @@ impl Functions {
         assert!(json["code"].is_string() && json["status"] == status, "{json}");
     }
 
-    fn answer(&self, request: &Request) {
-        let answer = read(self.runtime.block_on(self.create_intent.handle(copy(request))));
-        self.refuse_or_ask(answer, create_intent::request::read(request.body(), &POLICY).is_ok());
+    /// What the payer's browser gets: no token opens anything here.
+    fn unknown_or_unavailable(&self, response: &Response<Body>, is_token: bool) {
+        let asked = self.outside.asked();
+        match response.status().as_u16() {
+            404 => assert!(!is_token && asked == 0),
+            503 => assert!(is_token && asked > 0),
+            status => panic!("{status}"),
+        }
+        assert_eq!(response.headers()["cache-control"], "no-store");
+    }
 
-        let answer = read(self.runtime.block_on(self.status_query.handle(copy(request))));
+    fn answer(&self, request: &Request) {
         let fields: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let (path, query) = (request.path_parameters(), request.query_string_parameters());
-        let (conversation, order) = match is_bare(request) {
+        let bare = is_bare(request);
+        let (conversation, order) = match bare {
             true => (fields["conversation_id"].as_str(), fields["order_id"].as_str()),
             false => (path.first("conversation_id"), query.first("order_id")),
         };
         let known = shared::api::conversation_id(conversation.unwrap_or_default()).is_ok();
-        let well_formed = known && order.is_none_or(|id| id.is_empty() || shared::api::order_id(id).is_ok());
-        // A bare request may also be refused for another field, or one given twice.
-        self.refuse_or_ask(answer.clone(), well_formed && (!is_bare(request) || answer.0 == 503));
+        let named = order.is_some_and(|id| shared::api::order_id(id).is_ok());
+
+        let answer = read(self.runtime.block_on(self.create_intent.handle(copy(request))));
+        let well_formed = match request.method() == Method::DELETE || (bare && fields["operation"] == "cancel") {
+            // A bare request may also be refused for another field, or one given twice.
+            true => known && named && (!bare || answer.0 == 503),
+            false => create_intent::request::read(request.body(), &POLICY).is_ok(),
+        };
+        self.refuse_or_ask(answer, well_formed);
+
+        let response = self.runtime.block_on(self.status_query.handle(copy(request)));
+        match path.first("token") {
+            Some(token) => self.unknown_or_unavailable(&response, LinkToken::parse(token).is_ok()),
+            None => {
+                let answer = read(response);
+                let well_formed = known && (named || order.is_none_or(str::is_empty)) && (!bare || answer.0 == 503);
+                self.refuse_or_ask(answer, well_formed);
+            }
+        }
 
         let (status, json) = read(self.runtime.block_on(self.stripe_webhook.handle(copy(request))));
         let asked = self.outside.asked();

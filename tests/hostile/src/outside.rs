@@ -10,10 +10,12 @@ use serde_json::json;
 use shared::config::{CreateIntentConfig, PaymentPolicy};
 use shared::conversation::{Conversation, ParticipantId};
 use shared::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentMethodId};
+use shared::link::{Link, LinkToken};
 use shared::payment::{Notice, Payment};
 use shared::ports::{
-    AdoptIntent, Answer, ConfirmIntent, Conversations, CreateIntent, FetchIntent, GenesysError, GetPayment, NewIntent,
-    NoticeTurn, PutPayment, QueryPayments, Saved, StoreError, StripeError, UpdatePayment,
+    AdoptIntent, Answer, CancelIntent, ConfirmIntent, Conversations, CreateIntent, FetchIntent, GenesysError, GetLink,
+    GetPayment, NewIntent, NoRandomBits, NoticeTurn, PublishableKey, PutLink, PutPayment, QueryPayments, RandomBits,
+    Saved, StoreError, StripeError, UpdatePayment,
 };
 use shared::secrets::{ReadSecret, SecretError};
 use shared::time::{Clock, Deadline, UnixMillis};
@@ -144,6 +146,42 @@ impl UpdatePayment for &Outside {
 impl AdoptIntent for &Outside {
     async fn adopt(&self, _: &Payment) -> Result<Saved, StoreError> {
         self.store().await
+    }
+}
+
+impl PutLink for &Outside {
+    async fn put_link(&self, _: &LinkToken, _: &Link) -> Result<(), StoreError> {
+        self.store().await
+    }
+}
+
+impl GetLink for &Outside {
+    async fn link(&self, _: &LinkToken) -> Result<Option<Link>, StoreError> {
+        self.store().await
+    }
+}
+
+impl RandomBits for &Outside {
+    fn bits(&self) -> Result<[u8; 16], NoRandomBits> {
+        Err(NoRandomBits)
+    }
+}
+
+impl CancelIntent for &Outside {
+    async fn cancel_intent(
+        &self,
+        _: &IntentId,
+        _: &Correlation,
+        _: UnixMillis,
+        _: Deadline,
+    ) -> Result<Answer, StripeError> {
+        self.stripe().await
+    }
+}
+
+impl PublishableKey for &Outside {
+    async fn publishable_key(&self) -> Result<String, SecretError> {
+        Err(SecretError::Unavailable)
     }
 }
 

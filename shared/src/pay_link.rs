@@ -1,0 +1,215 @@
+//! The payer's side: makes pay links, and opens them.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::link::{Link, LinkToken};
+use crate::notify::notify;
+use crate::payment::{Disagreement, Payment, PaymentStatus};
+use crate::ports::{
+    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, NoRandomBits, PublishableKey, PutLink, RandomBits,
+    Saved, StoreError, StripeError, UpdatePayment,
+};
+use crate::secrets::SecretError;
+use crate::settle::{SettleError, Settled, settle};
+use crate::time::{Clock, Deadline};
+
+/// How often a lost race to write down that the link was opened is run again. The next opening would write it, too.
+const MAX_ROUNDS: usize = 4;
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No token can be made.
+    #[error(transparent)]
+    Random(#[from] NoRandomBits),
+}
+
+/// Makes a fresh link to the payment's current attempt. Earlier ones stay what they are until they expire.
+///
+/// # Errors
+/// [`IssueError`].
+pub async fn issue<S: PutLink>(
+    store: &S,
+    random: &impl RandomBits,
+    clock: &impl Clock,
+    payment: &Payment,
+    valid_for: Duration,
+) -> Result<LinkToken, IssueError> {
+    let token = LinkToken::from_bits(random.bits()?);
+    let link = Link { correlation: payment.correlation.clone(), valid_until: clock.now().plus(valid_for) };
+    store.put_link(&token, &link).await?;
+    Ok(token)
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The payment can be paid.
+    Payable(Box<Payment>),
+    /// Stripe is working on it.
+    Processing,
+    /// It is paid, or authorised.
+    Paid,
+    /// It was canceled, or its order has a new attempt.
+    Canceled,
+    /// The link's time is over.
+    Expired,
+    /// There is no such link.
+    Unknown,
+}
+
+/// Where the link leads as far as the table knows.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn look<S: GetLink + GetPayment>(
+    store: &S,
+    clock: &impl Clock,
+    token: &LinkToken,
+) -> Result<Standing, StoreError> {
+    let Some(link) = store.link(token).await? else { return Ok(Standing::Unknown) };
+    let Link { correlation, valid_until } = link;
+    let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
+    let Some(payment) = payment.filter(|payment| payment.correlation == correlation) else {
+        return Ok(Standing::Canceled);
+    };
+    Ok(match standing(payment) {
+        Standing::Payable(_) | Standing::Processing if clock.now() >= valid_until => Standing::Expired,
+        standing => standing,
+    })
+}
+
+fn standing(payment: Payment) -> Standing {
+    match payment.status {
+        PaymentStatus::Pending | PaymentStatus::Declined => Standing::Payable(Box::new(payment)),
+        PaymentStatus::Creating | PaymentStatus::Processing => Standing::Processing,
+        PaymentStatus::Confirmed | PaymentStatus::Authorized => Standing::Paid,
+        PaymentStatus::Canceled => Standing::Canceled,
+    }
+}
+
+/// What the payer's page gets.
+#[derive(Debug)]
+pub enum Session {
+    /// Everything it needs to let the payer pay.
+    Open {
+        /// What is paid.
+        payment: Box<Payment>,
+        /// `pk_…`
+        publishable_key: String,
+        /// Lets the page pay this intent, and nothing else. Fetched for this answer, and kept nowhere.
+        client_secret: SecretString,
+    },
+    /// There is nothing to pay now; never [`Standing::Payable`].
+    Closed(Standing),
+}
+
+/// Why the page gets nothing; it may ask again.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stripe.
+    #[error(transparent)]
+    Stripe(#[from] StripeError),
+    /// The publishable key could not be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Stripe contradicts the record: the page must not show one amount and charge another.
+    #[error("Stripe's answer disagrees with the record on the {0}")]
+    Disagreement(Disagreement),
+    /// Stripe gave no client secret.
+    #[error("Stripe gave no client secret")]
+    NoClientSecret,
+}
+
+impl From<SettleError> for SessionError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Store(error) => error.into(),
+            SettleError::Stripe(error) => error.into(),
+        }
+    }
+}
+
+/// Opens the link: asks Stripe how the payment stands, writes that down as any refresh does, and gives what the page
+/// needs. That the payer was here is told to Genesys as far as the time allows, and else stays due on the record.
+///
+/// # Errors
+/// [`SessionError`].
+pub async fn session<S, P, G>(
+    store: &S,
+    stripe: &P,
+    genesys: Option<&G>,
+    clock: &impl Clock,
+    token: &LinkToken,
+    deadline: Deadline,
+) -> Result<Session, SessionError>
+where
+    S: GetLink + GetPayment + UpdatePayment + AdoptIntent,
+    P: FetchIntent + PublishableKey,
+    G: Conversations,
+{
+    let payment = match look(store, clock, token).await? {
+        Standing::Payable(payment) => *payment,
+        closed => return Ok(Session::Closed(closed)),
+    };
+    let Some(intent_id) = payment.intent_id.clone() else { return Ok(Session::Closed(Standing::Processing)) };
+    let publishable_key = stripe.publishable_key().await?;
+    let answer = stripe.fetch_intent(&intent_id, deadline).await?;
+    let payment = match settle(store, stripe, clock, payment, answer.seen, deadline).await? {
+        Settled::Moved(payment) | Settled::Kept(payment, _) => payment,
+        Settled::Disagreed(payment, disagreement) => {
+            crate::telemetry::disagreement(&payment, disagreement);
+            return Err(SessionError::Disagreement(disagreement));
+        }
+        Settled::Unknown => return Ok(Session::Closed(Standing::Canceled)),
+    };
+    let payment = match opened(store, clock, payment.clone()).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::warn!(%error, "that the link was opened is not written down");
+            payment
+        }
+    };
+    if let Some(genesys) = genesys {
+        let telling = notify(store, genesys, clock, payment.clone(), deadline);
+        match tokio::time::timeout_at(deadline.instant(), telling).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "Genesys not told; the status stays due"),
+            Err(_) => tracing::warn!("telling Genesys took too long; the status stays due"),
+        }
+    }
+    // The record may have gone on to a new attempt meanwhile.
+    match standing(payment) {
+        Standing::Payable(payment) if payment.intent_id.as_ref() == Some(&intent_id) => {
+            let client_secret = answer.client_secret.ok_or(SessionError::NoClientSecret)?;
+            Ok(Session::Open { payment, publishable_key, client_secret })
+        }
+        Standing::Payable(_) => Ok(Session::Closed(Standing::Canceled)),
+        closed => Ok(Session::Closed(closed)),
+    }
+}
+
+/// Writes down that the payer was here, once.
+async fn opened<S>(store: &S, clock: &impl Clock, mut payment: Payment) -> Result<Payment, StoreError>
+where
+    S: GetPayment + UpdatePayment,
+{
+    for _ in 0..MAX_ROUNDS {
+        let Some(next) = payment.opened(clock.now()) else { return Ok(payment) };
+        if store.save(&next).await? == Saved::Yes {
+            return Ok(next);
+        }
+        let correlation = &payment.correlation;
+        let current = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
+        payment = current.ok_or(StoreError::Contended)?;
+    }
+    Err(StoreError::Contended)
+}
