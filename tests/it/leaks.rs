@@ -24,11 +24,12 @@ use shared::ids::PaymentMethodId;
 use shared::link::LinkToken;
 use shared::pay_link::Session;
 use shared::ports::FetchIntent;
+use shared::secret_guard::holds_secret;
 use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
 use shared::time::Deadline;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
-use tests::{CONVERSATION, START, Setup, World, order, request, rest_event, url_event};
+use tests::{CONVERSATION, START, Setup, World, order, pay_event, request, rest_event, url_event};
 use tokio::net::TcpListener;
 
 /// Shaped like the real ones, letters of both cases included.
@@ -133,6 +134,8 @@ struct Run {
     said: Vec<(String, String)>,
     born: Vec<(&'static str, String)>,
     table_is_up: bool,
+    /// The last link that was given.
+    link: String,
 }
 
 impl Run {
@@ -145,15 +148,29 @@ impl Run {
         world.put_genesys_secret(GENESYS);
         world.stripe.add_payment_method(TOKEN, Outcome::Succeed);
         world.stripe.add_payment_method(DECLINED_TOKEN, Outcome::decline("insufficient_funds"));
-        Self { world, reached: BTreeSet::new(), said: Vec::new(), born: Vec::new(), table_is_up: true }
+        Self {
+            world,
+            reached: BTreeSet::new(),
+            said: Vec::new(),
+            born: Vec::new(),
+            table_is_up: true,
+            link: String::new(),
+        }
     }
 
     /// Keeps an answer and what the table holds after it; gives the answer's body.
     async fn keep(&mut self, what: &str, response: Response<Body>) -> Value {
         let (head, body) = response.into_parts();
         let Body::Text(text) = body else { panic!("{what}: not a text body") };
-        let body: Value = serde_json::from_str(&text).unwrap();
-        let told = ["code", "payment_status", "outcome"].into_iter().filter_map(|field| body[field].as_str());
+        let mut body: Value = serde_json::from_str(&text).unwrap();
+        // A link is given to the flow that asked for the payment, and only there.
+        let link = body.get_mut("payment_url").map(Value::take).unwrap_or_default();
+        if let Some((_, token)) = link.as_str().and_then(|link| link.rsplit_once("/pay/")) {
+            self.born.push(("a pay link", token.to_owned()));
+            self.link = link.as_str().unwrap().to_owned();
+        }
+        let text = body.to_string();
+        let told = ["code", "payment_status", "outcome", "state"].into_iter().filter_map(|field| body[field].as_str());
         self.reached.extend(told.map(str::to_owned));
         self.said.push((what.to_owned(), format!("{head:?}\n{text}")));
         self.look_at_the_table(what).await;
@@ -186,6 +203,36 @@ impl Run {
         let event = api_event("GET", Some(conversation_id), parameters, "");
         let response = self.world.status_query.handle(request(&event)).await;
         self.keep(&format!("a query of {conversation_id} {parameters}"), response).await
+    }
+
+    /// Cancels an order and expects this code or payment status.
+    async fn canceled(&mut self, conversation_id: &str, parameters: &Value, wanted: &str) {
+        let event = api_event("DELETE", Some(conversation_id), parameters, &all_canaries());
+        let response = self.world.create_intent.handle(request(&event)).await;
+        let told = self.keep(&format!("a cancellation of {conversation_id} {parameters}"), response).await;
+        assert!([&told["code"], &told["payment_status"]].into_iter().any(|told| told == wanted), "{wanted}: {told:#}");
+    }
+
+    /// Opens a link, as the payer's browser does when Stripe has sent it back, and expects this state of its session.
+    async fn opened(&mut self, link: &str, wanted: &str) {
+        let returned = json!({ "payment_intent_client_secret": CLIENT_SECRET, "redirect_status": CARD });
+        for more in ["", "/session"] {
+            let mut event = pay_event(link, more);
+            event["queryStringParameters"] = returned.clone();
+            add_headers(&mut event);
+            let (head, body) = self.world.status_query.handle(request(&event)).await.into_parts();
+            let Body::Text(text) = body else { panic!("a text body") };
+            if more.is_empty() {
+                self.said.push((format!("the page, {wanted}"), format!("{head:?}\n{text}")));
+                continue;
+            }
+            let mut told: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(told["state"], wanted, "{told:#}");
+            // The client secret is given to the payer of an open payment, and only there.
+            let secret = told.get_mut("client_secret").map(Value::take);
+            assert_eq!(secret.is_some(), wanted == "open");
+            self.keep(&format!("a session, {wanted}"), Response::from_parts(head, Body::Text(told.to_string()))).await;
+        }
     }
 
     /// Queries an order and expects this code or payment status.
@@ -713,8 +760,8 @@ async fn creation_without_time() -> BTreeSet<String> {
     let mut run = Run::new(Setup { budget: Duration::from_millis(1000), ..Setup::default() }).await;
     run.world.stripe.fault(create(), Fault::Silent { executed: true });
     run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "stripe_timeout").await;
-    // Long enough for the second to ask twice, however busy the machine is.
-    run.world.create_intent.budget = Duration::from_millis(4000);
+    // Long enough for the second to ask twice.
+    run.world.create_intent.budget = Duration::from_millis(2000);
     let gate = run.world.stripe.gate(create(), Stage::Execution);
     let twin = with("A-2", &json!({ "payment_method": TOKEN })).to_string();
     let post = || run.world.create_intent.handle(request(&api_event("POST", None, &json!({}), &twin)));
@@ -730,12 +777,13 @@ async fn creation_without_time() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn create_intent_lets_no_secret_out_on_any_path() {
-    let (mut reached, manual, unkeyed, unstored, late) = tokio::join!(
+    // Alone: the searches of the others would hold the thread while its budget runs.
+    let late = creation_without_time().await;
+    let (mut reached, manual, unkeyed, unstored) = tokio::join!(
         creation_with_stripe(),
         creation_with_manual_capture(),
         creation_without_secret(),
-        creation_without_table(),
-        creation_without_time()
+        creation_without_table()
     );
     reached.extend([manual, unkeyed, unstored, late].into_iter().flatten());
     let statuses = ["PENDING", "DECLINED", "PROCESSING", "AUTHORIZED", "CONFIRMED"];
@@ -1247,6 +1295,107 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     assert_eq!(unseen, BTreeSet::new(), "types that hold a secret, have a Debug, and are not shown here");
     run.said.extend(shown.into_iter().map(|(name, text)| (format!("the Debug of {name}"), text)));
     run.born.push(("a pay link", LINK.to_owned()));
+    run.search();
+}
+
+#[tokio::test]
+async fn the_payer_s_side_lets_no_secret_out_on_any_path() {
+    let mut run = Run::new(Setup::default()).await;
+    for (_, secret) in NAMED {
+        run.opened(secret, "unknown").await;
+    }
+    run.opened(CARD, "unknown").await;
+    run.opened(LINK, "unknown").await;
+    run.born.push(("an unknown pay link", LINK.to_owned()));
+
+    let intent = run.begin("A-1").await;
+    let link = run.link.clone();
+    run.opened(&link, "open").await;
+    let other = json!({ "id": intent, "amount": 4999, "currency": "usd", "status": "succeeded", "created": START,
+        "client_secret": CLIENT_SECRET, "metadata": { "note": all_canaries() } });
+    let mut said = stripe_on_reading();
+    said.push(Reply::status(200).body(&other.to_string()).into());
+    for fault in said {
+        run.world.stripe.outage(stripe_get(), fault);
+        run.opened(&link, "unavailable").await;
+        run.world.stripe.clear_faults();
+    }
+    for text in unusable_stripe_secrets().into_iter().chain([
+        json!({ "secret_key": KEY, "publishable_key": KEY, "webhook_secrets": [WEBHOOK] }).to_string(),
+        json!({ "secret_key": KEY, "publishable_key": format!("pk_{KEY}"), "webhook_secrets": [] }).to_string(),
+    ]) {
+        let mut unkeyed = Run::new(Setup::default()).await;
+        unkeyed.begin("A-1").await;
+        let link = unkeyed.link.clone();
+        unkeyed.world.secrets_manager.put("stripe", &text);
+        unkeyed.opened(&link, "unavailable").await;
+        unkeyed.search();
+    }
+    for fault in genesys_refusals() {
+        let order_id = format!("G-{}", run.born.len());
+        run.begin(&order_id).await;
+        let link = run.link.clone();
+        run.world.genesys.outage(Match::any(), fault);
+        run.opened(&link, "open").await;
+        run.world.genesys.clear_faults();
+    }
+    run.world.stripe.add_payment_method(TOKEN, Outcome::Process);
+    run.world.advance(5);
+    run.world.stripe.pay(&intent, TOKEN).unwrap();
+    run.opened(&link, "processing").await;
+    run.world.stripe.finish_processing(&intent, true).unwrap();
+    run.world.advance(5);
+    run.delivered(&run.last_event(), "applied").await;
+    run.opened(&link, "paid").await;
+    run.begin("A-2").await;
+    let link = run.link.clone();
+    run.world.advance(3600);
+    run.opened(&link, "expired").await;
+    run.canceled(CONVERSATION, &json!({ "order_id": "A-2" }), "CANCELED").await;
+    run.opened(&link, "canceled").await;
+    for table in useless_tables(&run.world).await {
+        run.world.status_query.store = table;
+        run.opened(&link, "unavailable").await;
+    }
+    let states = ["open", "processing", "paid", "canceled", "expired", "unknown", "unavailable"];
+    let reached: BTreeSet<String> = run.search();
+    assert!(states.iter().all(|state| reached.contains(*state)), "{reached:?}");
+    was_counted(states);
+}
+
+#[tokio::test]
+async fn cancellation_lets_no_secret_out_on_any_path() {
+    let mut run = Run::new(Setup::default()).await;
+    for (_, secret) in NAMED.into_iter().filter(|(_, secret)| holds_secret(secret)) {
+        run.canceled(secret, &json!({ "order_id": "A-1" }), "malformed_request").await;
+        run.canceled(CONVERSATION, &json!({ "order_id": secret }), "malformed_request").await;
+    }
+    run.canceled(CONVERSATION, &json!({ "order_id": CARD }), "card_data_refused").await;
+    run.canceled(CONVERSATION, &json!({ "key": KEY }), "invalid_order_id").await;
+    run.canceled(CONVERSATION, &json!({ "order_id": "A-1", "key": KEY }), "NOT_FOUND").await;
+    run.begin("A-1").await;
+    let cancel = || Match::post("/v1/payment_intents").ending("/cancel");
+    for (fault, code) in [
+        (stripe_says(400), "stripe_rejected"),
+        (stripe_says(401), "stripe_auth"),
+        (stripe_says(409), "in_progress"),
+        (stripe_says(429), "rate_limited"),
+        (stripe_says(500), "stripe_unavailable"),
+        (stripe_says_code(400, "invalid_request_error", "payment_intent_unexpected_state", ""), "PENDING"),
+    ]
+    .into_iter()
+    .chain(broken_answers().into_iter().map(|reply| (reply, "stripe_unavailable")))
+    {
+        run.world.stripe.outage(cancel(), fault);
+        run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), code).await;
+        run.world.stripe.clear_faults();
+    }
+    for table in useless_tables(&run.world).await {
+        let whole = std::mem::replace(&mut run.world.create_intent.store, table);
+        run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), "store_unavailable").await;
+        run.world.create_intent.store = whole;
+    }
+    run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), "CANCELED").await;
     run.search();
 }
 

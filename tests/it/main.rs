@@ -9,10 +9,12 @@
 )]
 
 mod architecture;
+mod cancel;
 mod create;
 mod events;
 mod hostile;
 mod leaks;
+mod pay_link;
 mod rotation;
 mod status;
 mod store;
