@@ -6,6 +6,7 @@ Stripe, and this project uses, is added here, so that the production client need
 * create: `description`, `receipt_email` and, with `confirm`, `error_on_requires_action`;
 * confirm: with a payment method, after a decline too, with `error_on_requires_action` and `payment_method_options`;
   also as the payer's browser does it, with the publishable key, the client secret and the card itself;
+* cancel: with a `cancellation_reason`, with Stripe's code where it cannot be, with its webhook;
 * a decline is a `card_error` that carries its intent, and the card 4000 0000 0000 0002 is declined when charged;
 * an intent tells its `amount_received`;
 * the log says which object a webhook was about;
@@ -32,7 +33,8 @@ from localstripe.resources import PaymentIntent, PaymentMethod, try_convert_to_b
 
 Params = dict[str, Any]
 
-CONFIRM = re.compile(r"/v1/payment_intents/(pi_\w+)/confirm")
+TAKEN_OVER = re.compile(r"/v1/payment_intents/(pi_\w+)/(confirm|cancel)")
+CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action", "requires_capture")
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 #: The object whose webhook the current task delivers.
@@ -75,6 +77,16 @@ def confirm(intent: PaymentIntent, params: Params) -> None:
     charge(intent, error_on_requires_action)
 
 
+def cancel(intent: PaymentIntent, params: Params) -> None:
+    """POST /v1/payment_intents/{id}/cancel."""
+    params.pop("cancellation_reason", None)
+    if intent.status not in CANCELABLE:
+        refused = {"code": "payment_intent_unexpected_state", "payment_intent": intent._export()}
+        raise UserError(400, f"This PaymentIntent's status is {intent.status}.", refused)
+    PaymentIntent._api_cancel(intent.id, **params)
+    webhooks.schedule_webhook(resources.Event("payment_intent.canceled", intent))
+
+
 def charge(intent: PaymentIntent, error_on_requires_action: bool) -> None:
     """Charges the intent's payment method; a decline says of which intent."""
     declined = {"type": "card_error", "code": "card_declined"}
@@ -102,17 +114,17 @@ def authorize(request: web.Request, intent: PaymentIntent, params: Params) -> No
 
 
 @web.middleware
-async def serve_confirm(
+async def take_over(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Takes the confirm route over from localstripe."""
-    route = CONFIRM.fullmatch(request.path)
+    """Takes the routes of confirm and cancel over from localstripe."""
+    route = TAKEN_OVER.fullmatch(request.path)
     if route is None or request.method != "POST":
         return await handler(request)
     params = await server.get_post_data(request, remove_auth=False) or {}
     intent = PaymentIntent._api_retrieve(route[1])
     authorize(request, intent, params)
-    confirm(intent, params)
+    (confirm if route[2] == "confirm" else cancel)(intent, params)
     return server.json_response(intent._export())
 
 
@@ -138,7 +150,7 @@ def main() -> None:
     PaymentIntent.amount_received = property(lambda self: self.amount if self.status == "succeeded" else 0)
     webhooks._send_webhook = send_webhook
     # Inside the middleware that turns a UserError into a reply, outside the one that wants a secret key.
-    server.app.middlewares.insert(1, serve_confirm)
+    server.app.middlewares.insert(1, take_over)
 
     listener = socket.create_server((address, port))
     log = logging.getLogger("aiohttp.access")
