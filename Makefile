@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build test fuzz chaos mutants demo soak browser-test sam-local stack validate deploy clean
+.PHONY: help tools build test fuzz chaos mutants demo soak browser-test sam-local stack validate deploy genesys clean
 
 PYTHON ?= python3
 # What the functions are built for: x86_64 or arm64. Local runs build for this machine.
@@ -48,7 +48,7 @@ build: $(TOOLS) ## build the three functions for Lambda (ARCH=arm64 for Graviton
 	$(STEP) .local/logs/build.log "building the functions for $(ARCH)" \
 		cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix --package ,$(FUNCTIONS))
 
-test: ## format, lints, unit and integration tests; no network, no account
+test: $(TOOLS) ## format, lints, unit and integration tests; no account, and no network once the tools are there
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
@@ -90,8 +90,10 @@ stack: build ## run the demo's stack until Ctrl-C (HOST=172.17.0.1 for container
 	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/stack.py $(HOST)
 
-validate: $(TOOLS) ## check template.yaml
+validate: $(TOOLS) ## check template.yaml, and the format of genesys/terraform where Terraform is installed
 	@sam validate --lint
+	@if command -v terraform >/dev/null; then terraform fmt -check -diff -recursive genesys/terraform; \
+		else echo "Terraform is not installed: the format of genesys/terraform is not checked"; fi
 
 # The questions of the first time leave a stack's name in samconfig.toml, besides that of the local stack.
 # SAM keeps the answers of the first, guided run in samconfig.toml; later runs use them as they are.
@@ -103,6 +105,12 @@ else
 	@[[ '$(SAVED)' == *Architecture=*$(ARCH)* ]] || { echo "samconfig.toml names another architecture than $(ARCH)"; exit 1; }
 	sam deploy
 endif
+
+# The stack that the first deployment has left in samconfig.toml.
+STACK ?= $(shell sed -n '/^\[default\.deploy/,/^\[local/s/^stack_name *= *"\(.*\)"/\1/p' samconfig.toml)
+genesys: $(TOOLS) ## the Data Actions with a deployed stack's addresses into .local/genesys, to import (STACK=phone-payments)
+	@[[ -n '$(STACK)' ]] || { echo "which stack? make genesys STACK=phone-payments"; exit 1; }
+	@sam list stack-outputs --stack-name '$(STACK)' --output json | $(PYTHON) genesys/fill.py .local/genesys
 
 clean: ## remove everything that was built, installed or written here
 	rm -rf target .venv .local fuzz/target fuzz/artifacts fuzz/Cargo.lock tests/browser/node_modules

@@ -37,6 +37,14 @@ fn strings(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// What a short-form intrinsic function such as `!Ref` refers to.
+fn tagged<'a>(tag: &str, value: &'a Value) -> &'a str {
+    match value {
+        Value::Tagged(tagged) if tagged.tag == tag => tagged.value.as_str().unwrap(),
+        other => panic!("{other:?} is not {tag}"),
+    }
+}
+
 #[test]
 fn each_function_s_role_names_just_the_actions_its_handler_s_bounds_name() {
     let template = template();
@@ -59,6 +67,42 @@ fn each_function_s_role_names_just_the_actions_its_handler_s_bounds_name() {
         assert_eq!(actions, table.into_iter().chain(others).collect(), "{role}");
         assert_eq!(found.contains("GenesysSecret.Id"), role != "CreateIntentRole", "{role}");
     }
+}
+
+#[test]
+fn genesys_may_invoke_just_what_its_api_calls_and_only_for_the_named_organization() {
+    let template = template();
+    let role = &template["Resources"]["GenesysInvokeRole"];
+    assert_eq!(role["Condition"], "HasGenesysOrg", "nobody is trusted unless an organization is named");
+    let trust = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
+    assert_eq!(trust.as_sequence().unwrap().len(), 1);
+    assert_eq!(trust[0]["Action"], "sts:AssumeRole");
+    assert_eq!(keys(&trust[0]["Principal"]), BTreeSet::from(["AWS".to_owned()]));
+    let account = tagged("!Sub", &trust[0]["Principal"]["AWS"]);
+    assert_eq!(account, "arn:${AWS::Partition}:iam::${GenesysAwsAccountId}:root");
+    assert_eq!(keys(&trust[0]["Condition"]), BTreeSet::from(["StringEquals".to_owned()]));
+    assert_eq!(tagged("!Ref", &trust[0]["Condition"]["StringEquals"]["sts:ExternalId"]), "GenesysOrgId");
+
+    let policies = &role["Properties"]["Policies"];
+    let statements = &policies[0]["PolicyDocument"]["Statement"];
+    assert_eq!((policies.as_sequence().unwrap().len(), statements.as_sequence().unwrap().len()), (1, 1));
+    assert_eq!(statements[0]["Action"], "lambda:InvokeFunction");
+    let may_invoke: BTreeSet<&str> =
+        statements[0]["Resource"].as_sequence().unwrap().iter().map(|arn| tagged("!GetAtt", arn)).collect();
+    let behind_the_api: BTreeSet<String> = template["Resources"]
+        .as_mapping()
+        .unwrap()
+        .iter()
+        .filter(|(_, resource)| resource["Properties"]["Events"].is_mapping())
+        .map(|(name, _)| format!("{}.Arn", name.as_str().unwrap()))
+        .collect();
+    assert_eq!(may_invoke, behind_the_api.iter().map(String::as_str).collect());
+
+    let outputs = &template["Outputs"];
+    assert_eq!(outputs["GenesysInvokeRoleArn"]["Condition"], "HasGenesysOrg");
+    let given =
+        ["CreateIntentFunctionArn", "StatusQueryFunctionArn"].map(|name| tagged("!GetAtt", &outputs[name]["Value"]));
+    assert_eq!(BTreeSet::from(given), may_invoke);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 """Plays phone payments on the local stack and tells them line by line. Exits with 1 when a step is not as it must be.
 
+The flow's part is played by the Data Action files of `genesys/`, filled in for this stack and run as Genesys runs them.
 The caller's part is played with Stripe's test cards at localstripe, just as Stripe's own fields in the caller's browser
-would do it; nothing else of a payment is played: it goes through API Gateway, the three functions, DynamoDB, Secrets
+would do it. Nothing else of a payment is played: it goes through API Gateway, the three functions, DynamoDB, Secrets
 Manager, Stripe's signed webhooks and the Genesys conversation.
 """
 
 import json
 import re
+import subprocess
 import sys
 import time
 import uuid
@@ -16,8 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import leaks
+from data_action import DataAction, Failure, Response
 from sign import signature
-from stack import Reply, Stack, StackError, http, stop_on_signals
+from stack import ROOT, Reply, Stack, StackError, http, stop_on_signals
+
+#: Data Actions, by name. Each is there once more for AWS Lambda, with this suffix.
+CREATE, SECURE, TOKEN, QUERY = "Create Payment", "Create Payment Secure", "Confirm With Token", "Get Payment Status"
+LAMBDA = " (Lambda)"
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
@@ -37,12 +44,25 @@ class Order:
     order_id: str
 
 
+def data_actions(stack: Stack) -> dict[str, DataAction]:
+    """The Data Actions by name, from the files that `make genesys` would write for this stack."""
+    outputs = json.dumps([{"OutputKey": name, "OutputValue": value} for name, value in stack.outputs.items()])
+    folder = stack.logs / "genesys"
+    command = [sys.executable, str(ROOT / "genesys/fill.py"), str(folder)]
+    filled = subprocess.run(command, input=outputs, capture_output=True, text=True)
+    if filled.returncode != 0:
+        raise StackError(filled.stderr)
+    actions = [DataAction.read(file) for file in folder.rglob("*.custom.json")]
+    return {action.name: action for action in actions}
+
+
 class Demo:
     """The actors of a call, each of their steps told and checked."""
 
     def __init__(self, stack: Stack, tell: Callable[[str], None]) -> None:
         self.stack = stack
         self.tell = tell
+        self.actions = data_actions(stack)
         self.checks = 0
         self.wrong: list[str] = []
         #: Everything that must be in no log and no record, with what it is.
@@ -55,7 +75,7 @@ class Demo:
         print(f"\n{title}", flush=True)
         try:
             yield
-        except (Wrong, StackError) as error:
+        except (Wrong, StackError, Failure) as error:
             self.wrong.append(f"{title}: {error}")
             self.tell(f"WRONG: {error}")
 
@@ -99,30 +119,61 @@ class Demo:
         return conversation_id
 
     def ask(
-        self, order: Order, amount: str, status: int = 201, key: str | None = None, **fields: Any
+        self, order: Order, amount: str, status: int = 201, action: str = CREATE, key: str | None = None, **more: str
     ) -> dict[str, Any]:
-        """The flow's first Data Action. `amount` is JSON as it is sent: a string or a number."""
-        texts = {"conversation_id": order.conversation_id, "order_id": order.order_id, **fields}
-        body = json.dumps(texts)[:-1] + f', "amount": {amount}}}'
-        headers = {"Content-Type": "application/json", "x-api-key": key or self.stack.api_key}
-        what = f"POST /payments {amount} {fields.get('currency', '')}".rstrip()
-        reply = self.step(
-            "flow", what, lambda: http("POST", f"{self.stack.api}/payments", body.encode(), headers), status
-        )
-        answer: dict[str, Any] = reply.json()
+        """The flow asks for a payment. Gives the outputs or, on the Failure path, the problem, which no flow sees."""
+        answer = self.run(action, {**vars(order), "amount": amount, **more}, status, key)
         if secret := answer.get("client_secret"):
             self.secrets[secret] = "a client secret"
         return answer
 
     def query(self, order: Order) -> dict[str, Any]:
-        """The flow's second Data Action."""
-        path = f"/payments/{order.conversation_id}?order_id={order.order_id}"
-        headers = {"x-api-key": self.stack.api_key}
+        """The flow asks how the payment stands."""
+        return self.run(QUERY, vars(order), 200)
+
+    def run(self, name: str, inputs: dict[str, str], status: int, key: str | None = None) -> dict[str, Any]:
+        """The flow runs a Web Services Data Action."""
+        action = self.actions[name]
+        request = action.request(inputs, {"apiKey": key or self.stack.api_key})
+        # An emulated API has the address of the emulator.
+        url = request.url.replace(self.stack.outputs["ApiUrl"], self.stack.api)
+        body = None if request.body is None else request.body.encode()
         reply = self.step(
-            "flow", "GET /payments/{conversation_id}", lambda: http("GET", self.stack.api + path, None, headers), 200
+            "flow", self.title(name, inputs), lambda: http(request.method, url, body, request.headers), status
         )
-        answer: dict[str, Any] = reply.json()
-        return answer
+        response = Response(reply.status, reply.body.decode())
+        outputs = self.take(action, response, "Success" if status < 300 else "Failure")
+        return outputs or dict(reply.json())
+
+    def invoke(self, name: str, inputs: dict[str, str], problem: str | None = None) -> dict[str, Any]:
+        """The flow runs an AWS Lambda Data Action: the request goes bare to the function, without an API key."""
+        action = self.actions[name + LAMBDA]
+        request = action.request(inputs, {})
+        began = time.monotonic()
+        invoked = self.stack.client("lambda").invoke(FunctionName=request.url, Payload=(request.body or "").encode())
+        took = (time.monotonic() - began) * 1000
+        payload = invoked["Payload"].read()
+        error = invoked.get("FunctionError")
+        told = json.loads(payload).get("errorType") if error else None
+        gist = f"function error {told}" if error else self.gist(Reply(invoked["StatusCode"], payload)).lstrip()
+        self.tell(f"{took:5.0f} ms  {'flow':<10} {self.title(name + LAMBDA, inputs)}  ->  {gist}")
+        self.expect("problem", told, problem)
+        response = Response(invoked["StatusCode"], payload.decode(), error)
+        return self.take(action, response, "Failure" if problem else "Success")
+
+    @staticmethod
+    def title(name: str, inputs: dict[str, str]) -> str:
+        """The action, and what it is asked for."""
+        return " ".join([name, *(inputs[key] for key in ("amount", "currency", "region") if key in inputs)])
+
+    def take(self, action: DataAction, response: Response, path: str) -> dict[str, Any]:
+        """What the flow gets: the outputs on the Success path, nothing on the Failure path."""
+        try:
+            outputs = action.outputs(response)
+        except Failure:
+            outputs = {}
+        self.expect(f"path of {action.name}", "Success" if outputs else "Failure", path)
+        return outputs
 
     def pay(self, payment: dict[str, Any], card: str, accepted: bool) -> None:
         """The caller types a card into Stripe's fields; then Stripe's webhook arrives and is answered."""
@@ -202,11 +253,11 @@ class Demo:
     def play(self) -> None:
         with self.scene("A caller pays"):
             order = Order(self.conversation(), "A-1001")
-            payment = self.ask(order, '"50.00"', currency="usd", include_client_secret=True)
+            payment = self.ask(order, "50.00", action=SECURE, currency="usd")
             self.expect_fields(
                 payment, payment_status="PENDING", final=False, amount="50.00", amount_minor=5000, currency="usd"
             )
-            again = self.ask(order, '"50.00"', status=200, currency="usd")
+            again = self.ask(order, "50.00", status=200, currency="usd")
             self.expect_fields(again, payment_intent_id=payment["payment_intent_id"], attempt=1)
             self.expect_fields(self.query(order), payment_status="PENDING", final=False)
             self.pay(payment, GOOD_CARD, accepted=True)
@@ -219,7 +270,7 @@ class Demo:
 
         with self.scene("A declined card, then another one"):
             order = Order(self.conversation(), "A-1002")
-            payment = self.ask(order, '"12.50"', region="EU", include_client_secret=True)
+            payment = self.ask(order, "12.50", action=SECURE, region="EU")
             self.expect_fields(payment, payment_status="PENDING", amount_minor=1250, currency="eur")
             self.pay(payment, DECLINED_CARD, accepted=False)
             self.expect_attributes(payment, "DECLINED")
@@ -234,17 +285,17 @@ class Demo:
         with self.scene("A token from a voice vault, declined, then another one"):
             order = Order(self.conversation(), "A-1009")
             declined = self.ask(
-                order, '"7.00"', status=200, currency="usd", payment_method="pm_card_visa_chargeDeclined"
+                order, "7.00", 200, action=TOKEN, currency="usd", payment_method="pm_card_visa_chargeDeclined"
             )
             self.expect_fields(declined, payment_status="DECLINED", final=False, amount_minor=700)
-            answer = self.ask(order, '"7.00"', status=200, currency="usd", payment_method="pm_card_visa")
+            answer = self.ask(order, "7.00", 200, action=TOKEN, currency="usd", payment_method="pm_card_visa")
             self.expect_fields(
                 answer, payment_status="CONFIRMED", payment_intent_id=declined["payment_intent_id"], attempt=1
             )
 
         with self.scene("The same webhook once more"):
             order = Order(self.conversation(), "A-1003")
-            payment = self.ask(order, '"20.00"', currency="usd", include_client_secret=True)
+            payment = self.ask(order, "20.00", action=SECURE, currency="usd")
             self.pay(payment, GOOD_CARD, accepted=True)
             before = self.record(order), self.stack.heard(order.conversation_id)
             body = self.event(payment["payment_intent_id"], "payment_intent.succeeded")
@@ -255,7 +306,7 @@ class Demo:
 
         with self.scene("A forged webhook"):
             order = Order(self.conversation(), "A-1004")
-            payment = self.ask(order, '"80.00"', currency="gbp")
+            payment = self.ask(order, "80.00", currency="gbp")
             before = self.record(order), self.stack.heard(order.conversation_id)
             body = self.success_of(payment)
             self.deliver("success, signed with another secret", body, "whsec_" + "0" * 48, 400)
@@ -265,25 +316,44 @@ class Demo:
 
         with self.scene("A wrong API key"):
             order = Order(self.conversation(), "A-1005")
-            self.ask(order, '"50.00"', status=403, key="not-the-key-of-this-api", currency="usd")
+            self.ask(order, "50.00", status=403, key="not-the-key-of-this-api", currency="usd")
             self.expect("record", self.record(order), None)
 
         with self.scene("A card number where none belongs"):
             order = Order(self.conversation(), "A-1006")
             spaced = " ".join(re.findall("....", GOOD_CARD))
-            refused = self.ask(order, '"50.00"', status=422, currency="usd", description=f"card {spaced}")
+            refused = self.ask(order, "50.00", status=422, currency="usd", description=f"card {spaced}")
             self.expect("code", refused.get("code"), "card_data_refused")
             self.expect("digits in the reply", GOOD_CARD in re.sub(r"\D", "", json.dumps(refused)), False)
             self.expect("record", self.record(order), None)
 
         with self.scene("19.99, as a string and as a number"):
-            for number, amount in enumerate(('"19.99"', "19.99")):
-                answer = self.ask(Order(self.conversation(), f"A-1007-{number}"), amount, currency="usd")
-                self.expect_fields(answer, amount_minor=1999, amount="19.99")
+            answer = self.ask(Order(self.conversation(), "A-1007"), "19.99", currency="usd")
+            self.expect_fields(answer, amount_minor=1999, amount="19.99")
+            # The Data Actions send a string; another client of the API may not.
+            order = Order(self.conversation(), "A-1011")
+            body = json.dumps({**vars(order), "amount": 19.99, "currency": "usd"}).encode()
+            headers = {"Content-Type": "application/json", "x-api-key": self.stack.api_key}
+            url = f"{self.stack.api}/payments"
+            reply = self.step("client", "POST /payments 19.99 usd", lambda: http("POST", url, body, headers), 201)
+            self.expect_fields(reply.json(), amount_minor=1999, amount="19.99")
 
         with self.scene("Yen, which have no cents"):
-            answer = self.ask(Order(self.conversation(), "A-1008"), '"500"', currency="JPY")
+            answer = self.ask(Order(self.conversation(), "A-1008"), "500", currency="JPY")
             self.expect_fields(answer, amount_minor=500, amount="500", currency="jpy")
+
+        with self.scene("AWS Lambda Data Actions, past API Gateway"):
+            order = Order(self.conversation(), "A-1010")
+            inputs = {**vars(order), "amount": "30.00", "currency": "eur"}
+            self.expect_fields(self.invoke(QUERY, vars(order)), payment_status="NOT_FOUND")
+            payment = self.invoke(CREATE, inputs)
+            self.expect_fields(payment, payment_status="PENDING", amount_minor=3000, attempt=1)
+            self.expect("the same order over the API", self.ask(order, "30.00", 200, currency="eur"), payment)
+            self.invoke(CREATE, {**inputs, "amount": "31.00"}, problem="order_changed")
+            self.invoke(CREATE, {**inputs, "amount": "30.001"}, problem="invalid_amount")
+            paid = self.invoke(TOKEN, {**inputs, "payment_method": "pm_card_visa"})
+            self.expect_fields(paid, payment_status="CONFIRMED", payment_intent_id=payment["payment_intent_id"])
+            self.expect("what is queried", self.invoke(QUERY, vars(order)), paid)
 
         with self.scene("Nothing secret is written down"):
             self.search_for_secrets()

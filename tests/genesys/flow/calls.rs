@@ -1,0 +1,720 @@
+//! Whole calls, played through the flows. The handlers answer the Data Actions, over a real DynamoDB engine and a
+//! Stripe that keeps state. Only a payment page is pretended, and the SMS.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde_json::{Value as Json, json};
+use stand_ins::{Fault, Match, Outcome};
+use tests::{CONVERSATION, Setup, World};
+
+use super::expression::{Sound, Value};
+use super::player::{Answer, Call, Caller, End, Player, Step};
+use super::{AMERICAN, both, root, statuses};
+
+const PAY_PAGE: &str = "https://pay.example/p/7Hq2";
+const CREATE: &str = "Create Payment";
+const STATUS: &str = "Get Payment Status";
+const SEND: &str = "Send Payment Link";
+const CONFIRM: &str = "Confirm With Token";
+
+fn queue() -> End {
+    End::Queue("Payments".to_owned())
+}
+
+fn caller(language: &'static str, keys: &str) -> Caller {
+    let keys = keys.chars().map(|key| (key != '-').then_some(key)).collect();
+    Caller { ani: AMERICAN, language, keys, ..Caller::default() }
+}
+
+fn english(keys: &str) -> Player<'static> {
+    Player::new(&both()[0], caller("en-us", keys))
+}
+
+fn spanish(keys: &str) -> Player<'static> {
+    Player::new(&both()[0], caller("es-us", keys))
+}
+
+/// What a Data Action gets from the handler. Unset and empty inputs vanish on the way.
+async fn answer(world: &World, call: &Call) -> Answer {
+    let text = |name: &str| call.inputs[name].as_text().to_owned();
+    let given = call.inputs.iter().filter(|(_, value)| **value != Value::NotSet && **value != Value::text(""));
+    let body: Json = given.map(|(name, value)| (name.clone(), Json::from(value.as_text()))).collect();
+    let reply = match call.action.as_str() {
+        CREATE | CONFIRM => world.post(&body).await,
+        STATUS => world.status(&text("conversation_id"), Some(&text("order_id"))).await,
+        SEND => return Answer::Success(json!({ "conversation_id": CONVERSATION })),
+        other => panic!("there is no {other}"),
+    };
+    if reply.status < 300 { Answer::Success(reply.body) } else { Answer::Failure }
+}
+
+/// Plays a call to its end. The script sees every Data Action first, with how often that one was called, and may answer
+/// it. Time passes with the silences.
+async fn play(
+    world: &World,
+    player: &mut Player<'_>,
+    mut script: impl AsyncFnMut(&Call, usize) -> Option<Answer>,
+) -> End {
+    let mut called: BTreeMap<String, usize> = BTreeMap::new();
+    let mut waited = 0;
+    loop {
+        let call = match player.go() {
+            Step::Ended(end) => return end,
+            Step::Call(call) => call,
+        };
+        world.advance((player.silence() - waited) / 1000);
+        waited = player.silence();
+        let times = called.entry(call.action.clone()).or_default();
+        *times += 1;
+        let answer = match script(&call, *times).await {
+            Some(answer) => answer,
+            None => answer(world, &call).await,
+        };
+        player.answer(&answer);
+    }
+}
+
+/// The handler's answer, with a payment page that this version does not have.
+async fn with_page(world: &World, call: &Call) -> Option<Answer> {
+    if call.action != CREATE {
+        return None;
+    }
+    let Answer::Success(mut reply) = answer(world, call).await else { return Some(Answer::Failure) };
+    reply["payment_url"] = PAY_PAGE.into();
+    Some(Answer::Success(reply))
+}
+
+fn the_intent(world: &World) -> String {
+    world.stripe.intents().last().unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+/// The caller pays on the page, and Stripe's event arrives.
+async fn pay(world: &World, payment_method: &str) {
+    let _declined = world.stripe.pay(&the_intent(world), payment_method);
+    assert_eq!(world.deliver(&world.last_event()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_caller_pays_by_link_and_is_told() {
+    let world = World::new().await;
+    let mut player = english("1");
+    let mut sent = None;
+    let end = play(&world, &mut player, async |call, times| {
+        if call.action == SEND {
+            sent = Some(call.inputs.clone());
+        }
+        if (call.action.as_str(), times) == (STATUS, 3) {
+            pay(&world, "pm_card_visa").await;
+        }
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!(end, End::HungUp);
+    assert_eq!(player.visited[1..], ["English", CREATE, "Offer Link", "Ask", "Send Link", "Wait", "Paid"]);
+    assert!(player.said("You are about to pay 1.00 USD."));
+    assert_eq!(player.heard.last(), Some(&Sound::Speech(player.text("Flow.say_confirmed"))));
+    let sent = sent.unwrap();
+    assert_eq!(sent["to_address"], Value::text("+13125550187"));
+    assert_eq!(sent["from_address"], Value::text("+12025550143"));
+    assert_eq!(sent["text_body"], Value::Text(format!("{} {PAY_PAGE}", player.text("Flow.sms_text"))));
+    // One SMS holds 160 characters of its own alphabet, or 70 of any.
+    for mut player in [english(""), spanish("")] {
+        player.go();
+        assert!(player.text("Flow.sms_text").is_ascii() && player.text("Flow.sms_text").len() < 40);
+    }
+
+    // The webhook writes the very same.
+    let told = world.genesys.attributes(CONVERSATION);
+    assert_eq!(told.len(), 4);
+    for (name, value) in &told {
+        assert_eq!(player.caller.data.get(name), Some(value), "{name}");
+    }
+    assert_eq!(player.caller.data["payment_order_id"], "TEST-1");
+    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_order_of_an_earlier_flow_is_the_one_that_is_paid() {
+    let world = World::new().await;
+    let mut player = spanish("2");
+    player.caller.data = [
+        ("payment_order_id", "A-7"),
+        ("payment_amount", "49.90"),
+        ("payment_currency", "EUR"),
+        ("payment_description", "Boots"),
+        ("payment_receipt_email", "a@b.example"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let end = play(&world, &mut player, async |call, _| with_page(&world, call).await).await;
+    assert_eq!(end, queue());
+    let intent = &world.stripe.intents()[0];
+    assert_eq!((&intent["amount"], &intent["currency"]), (&json!(4990), &json!("eur")));
+    assert_eq!((&intent["description"], &intent["receipt_email"]), (&json!("Boots"), &json!("a@b.example")));
+    assert_eq!((&intent["metadata"]["order_id"], player.times("Flow.say_agent")), (&json!("A-7"), 1));
+    assert!(player.said("Usted va a pagar 49.90 EUR."));
+    assert_eq!(
+        (player.caller.data["payment_amount"].as_str(), player.caller.data["payment_currency"].as_str()),
+        ("49.90", "eur")
+    );
+}
+
+#[tokio::test]
+async fn a_decline_is_told_once_and_another_card_pays() {
+    let world = World::new().await;
+    let mut player = english("11");
+    let end = play(&world, &mut player, async |call, times| {
+        match (call.action.as_str(), times) {
+            (STATUS, 2) => pay(&world, "pm_card_visa_chargeDeclinedInsufficientFunds").await,
+            (STATUS, 9) => pay(&world, "pm_card_visa").await,
+            _ => {}
+        }
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!(end, End::HungUp);
+    assert!(player.said("The card has insufficient funds or has reached its limit. Please try another card."));
+    assert_eq!(player.visited.iter().filter(|task| *task == "Declined").count(), 1, "{:?}", player.visited);
+    assert_eq!((player.times("Flow.say_try_again"), player.times("Flow.say_confirmed")), (1, 1));
+    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn another_decline_after_the_first_is_told_as_well() {
+    let world = World::new().await;
+    let mut player = english("112");
+    let end = play(&world, &mut player, async |call, times| {
+        match (call.action.as_str(), times) {
+            (STATUS, 2) => pay(&world, "pm_card_visa_chargeDeclinedInsufficientFunds").await,
+            (STATUS, 5) => pay(&world, "pm_card_visa_chargeDeclined").await,
+            _ => {}
+        }
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_try_again")), (queue(), 2));
+    assert_eq!(player.caller.data["payment_reason"], "generic_decline");
+}
+
+/// Every decline code that the service knows by name, and two that it does not.
+fn decline_codes() -> BTreeSet<String> {
+    let source = fs::read_to_string(root().join("shared/src/api.rs")).unwrap();
+    let (_, after) = source.split_once("const HOPELESS").unwrap();
+    let (rules, _) = after.split_once("/// Why a flow cannot go on").unwrap();
+    let quoted = rules.split('"').skip(1).step_by(2);
+    let codes = quoted.filter(|text| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    codes.map(str::to_owned).chain(["generic_decline", "new_code_of_next_year"].map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn every_decline_code_is_told_apart_as_the_service_tells_it_and_none_is_tried_again_against_its_word() {
+    let world = World::new().await;
+    let codes = decline_codes();
+    assert!(codes.len() > 25 && codes.contains("stolen_card") && codes.contains("invalid_cvc"), "{codes:?}");
+    let mut sentences: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (index, code) in codes.iter().enumerate() {
+        let token = format!("pm_new{index}");
+        world.stripe.add_payment_method(&token, Outcome::decline(code));
+        let order = BTreeMap::from([("payment_order_id".to_owned(), format!("D-{index}"))]);
+        let mut service = Json::Null;
+        let mut told = Vec::new();
+        // The second call finds the payment declined.
+        for (language, keys) in [("en-us", "12"), ("es-us", "2")] {
+            let mut player = Player::new(&both()[0], Caller { data: order.clone(), ..caller(language, keys) });
+            let end = play(&world, &mut player, async |call, _| {
+                if call.action == STATUS {
+                    if service.is_null() {
+                        pay(&world, &token).await;
+                    }
+                    let Answer::Success(reply) = answer(&world, call).await else { panic!("no status") };
+                    service = reply;
+                }
+                with_page(&world, call).await
+            })
+            .await;
+            assert_eq!(
+                (service["payment_status"].as_str(), service["reason_code"].as_str()),
+                (Some("DECLINED"), Some(code.as_str()))
+            );
+            assert_eq!(end, queue(), "{code}");
+            let retryable = service["retryable"].as_bool().unwrap();
+            assert_eq!(player.times("Flow.say_try_again") > 0, retryable, "{code}");
+            // The last word before the agent's, or before the question.
+            let texts = ["Flow.say_agent", "Flow.say_try_again"].map(|name| player.text(name));
+            let mut spoken = player.heard.iter().filter_map(|sound| match sound {
+                Sound::Speech(said) if !texts.contains(said) => Some(said),
+                _ => None,
+            });
+            let sentence = spoken.next_back().unwrap();
+            told.push(sentence.clone());
+        }
+        assert_eq!(told[0], service["caller_message"], "{code}");
+        sentences.entry(told[0].clone()).or_default().insert(told[1].clone());
+    }
+    assert!(sentences.values().all(|other| other.len() == 1), "{sentences:#?}");
+    assert_eq!(sentences.values().flatten().collect::<BTreeSet<_>>().len(), sentences.len(), "{sentences:#?}");
+}
+
+#[tokio::test]
+async fn a_payment_that_cannot_be_made_is_tried_again_or_given_to_an_agent() {
+    let world = World::new().await;
+    world.stripe.outage(Match::post("/v1/payment_intents"), Fault::status(503));
+    let mut player = english("1111");
+    let end = play(&world, &mut player, async |_, _| None).await;
+    assert_eq!((end, player.questions, player.times("Flow.say_create_failed")), (queue(), 2, 3));
+    assert_eq!(player.caller.data["payment_error"], "bad.gateway");
+    assert_eq!(player.caller.data["payment_order_id"], "TEST-1");
+
+    // The caller need not wait that long, and who says nothing gets to somebody, too.
+    for (keys, questions) in [("2", 1), ("", 2), ("9-", 2), ("-2", 2)] {
+        let mut player = english(keys);
+        assert_eq!(play(&world, &mut player, async |_, _| None).await, queue(), "{keys}");
+        assert_eq!(player.questions, questions, "{keys}");
+    }
+
+    // What failed before works later.
+    let mut player = english("1");
+    let end = play(&world, &mut player, async |call, times| {
+        if (call.action.as_str(), times) == (CREATE, 1) {
+            return Some(Answer::Timeout);
+        }
+        world.stripe.clear_faults();
+        None
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_create_slow"), player.times("Flow.say_no_link")), (queue(), 1, 1));
+    assert_eq!(world.stripe.intents().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_payment_page_the_caller_holds_or_speaks_to_somebody() {
+    let world = World::new().await;
+    let mut player = english("2");
+    assert_eq!(play(&world, &mut player, async |_, _| None).await, queue());
+    assert_eq!((player.times("Flow.say_no_link"), player.times("Flow.say_link_sent")), (1, 0));
+
+    // Holding waits for a payment that is made elsewhere.
+    let mut player = english("1");
+    let end = play(&world, &mut player, async |call, times| {
+        if (call.action.as_str(), times) == (STATUS, 2) {
+            pay(&world, "pm_card_visa").await;
+        }
+        None
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_confirmed")), (End::HungUp, 1));
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_sent_is_tried_again_or_given_to_an_agent() {
+    let world = World::new().await;
+    let mut player = english("1112");
+    let end = play(&world, &mut player, async |call, times| match (call.action.as_str(), times) {
+        (SEND, 1) => Some(Answer::Failure),
+        (SEND, 2) => Some(Answer::Timeout),
+        _ => with_page(&world, call).await,
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_link_failed"), player.times("Flow.say_link_slow")), (queue(), 1, 1));
+    assert_eq!(player.times("Flow.say_link_sent"), 1);
+
+    let mut player = Player::new(&both()[0], Caller { ani: "anonymous", ..caller("en-us", "1") });
+    let end = play(&world, &mut player, async |call, _| with_page(&world, call).await).await;
+    assert_eq!((end, player.times("Flow.say_no_mobile"), player.questions), (queue(), 1, 0));
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_pay_is_asked_after_three_minutes() {
+    let world = World::new().await;
+    let mut player = english("11-2");
+    let mut asked = 0;
+    let end = play(&world, &mut player, async |call, _| {
+        asked += usize::from(call.action == STATUS);
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!((end, asked), (queue(), 72));
+    assert_eq!((player.times("Flow.say_not_yet"), player.times("Flow.say_waiting")), (2, 12));
+    let waits = player.heard.iter().filter(|sound| **sound == Sound::Silence(5000)).count();
+    assert_eq!(waits * 5, 360);
+    assert_eq!(player.caller.data["payment_status"], "PENDING");
+}
+
+#[tokio::test]
+async fn a_canceled_payment_begins_anew_as_another_attempt() {
+    let world = World::new().await;
+    let mut player = english("1112");
+    let end = play(&world, &mut player, async |call, times| {
+        if (call.action.as_str(), times) == (STATUS, 1) {
+            world.stripe.cancel(&the_intent(&world), None).unwrap();
+            assert_eq!(world.deliver(&world.last_event()).await.status, 200);
+        }
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_canceled")), (queue(), 1));
+    assert_eq!(world.stripe.intents().len(), 2);
+    assert_eq!(player.caller.data["stripe_intent_id"], the_intent(&world));
+}
+
+#[tokio::test]
+async fn money_that_is_only_held_is_told_as_such() {
+    let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
+    let mut player = spanish("1");
+    let end = play(&world, &mut player, async |call, times| {
+        if (call.action.as_str(), times) == (STATUS, 1) {
+            pay(&world, "pm_card_visa").await;
+        }
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_authorized")), (End::HungUp, 1));
+    assert!(!player.said(&player.text("Flow.say_confirmed")));
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_had_is_asked_for_three_times_before_the_caller_is() {
+    let world = World::new().await;
+    let mut player = english("12");
+    let mut asked = 0;
+    let end = play(&world, &mut player, async |call, times| {
+        if call.action == STATUS {
+            asked = times;
+            // Two failures are forgotten with the next answer.
+            return match times {
+                1 | 2 | 4 | 6 => Some(Answer::Failure),
+                5 => Some(Answer::Timeout),
+                _ => None,
+            };
+        }
+        with_page(&world, call).await
+    })
+    .await;
+    assert_eq!((end, player.times("Flow.say_status_failed")), (queue(), 1));
+    assert_eq!(asked, 6);
+}
+
+/// What a reply of this status looks like to the flow.
+fn reply(status: &str, reason: &str, retryable: bool, page: bool) -> Answer {
+    Answer::Success(json!({
+        "payment_status": status, "payment_intent_id": "pi_1", "amount": "1.00", "currency": "usd",
+        "payment_url": if page { PAY_PAGE } else { "" }, "reason_code": reason, "retryable": retryable,
+        "caller_message": "What the service says.", "conversation_id": CONVERSATION,
+    }))
+}
+
+/// The tasks a call visits when *Create Payment* answers with the first status and the polls with the others, the last
+/// one again and again.
+fn way(keys: &str, answered: &[&str]) -> Player<'static> {
+    let mut player = english(keys);
+    let mut left = answered.iter();
+    let mut last = "";
+    loop {
+        match player.go() {
+            Step::Ended(_) => return player,
+            Step::Call(call) => {
+                if call.action != SEND {
+                    last = left.next().unwrap_or(&last);
+                }
+                player.answer(&reply(last, "expired_card", true, true));
+            }
+        }
+    }
+}
+
+#[test]
+fn each_status_leads_to_its_task() {
+    let leads = |status: &str| way("2", &[status, "CONFIRMED"]).visited[3].clone();
+    for (status, task) in [
+        ("PENDING", "Offer Link"),
+        ("CREATING", "Wait"),
+        ("PROCESSING", "Wait"),
+        ("AUTHORIZED", "Paid"),
+        ("CONFIRMED", "Paid"),
+        ("DECLINED", "Declined"),
+        ("CANCELED", "Canceled"),
+        ("NOT_FOUND", "Ask"),
+    ] {
+        assert_eq!(leads(status), task, "{status} after Create Payment");
+    }
+    assert_eq!(way("1", &["NOT_FOUND", "CONFIRMED"]).visited[3..], ["Ask", "Create Payment", "Paid"]);
+    // While waiting: what ends the wait, and where a key 1 leads then.
+    for (status, rest) in [
+        ("AUTHORIZED", &["Paid"][..]),
+        ("CONFIRMED", &["Paid"]),
+        ("DECLINED", &["Declined", "Ask", "Wait"]),
+        ("CANCELED", &["Canceled", "Ask", "Create Payment"]),
+        ("NOT_FOUND", &["Ask", "Create Payment"]),
+        ("CREATING", &["Ask", "Create Payment"]),
+        ("PENDING", &["Ask", "Wait"]),
+        ("PROCESSING", &["Ask", "Wait"]),
+    ] {
+        let visited = way("11", &["PENDING", "PENDING", status]).visited;
+        assert_eq!(visited[6], "Wait");
+        assert_eq!(visited[7..7 + rest.len()], *rest, "{status} while waiting");
+    }
+    // A payment under way is told once, and waited for until it is through.
+    let player = way("1", &["PENDING", "PROCESSING", "PROCESSING", "CONFIRMED"]);
+    assert_eq!((player.times("Flow.say_processing"), player.times("Flow.say_confirmed")), (1, 1));
+    // So is one that is being made, for a while.
+    let player = way("1", &["PENDING", "CREATING", "CREATING", "CONFIRMED"]);
+    assert_eq!((player.questions, player.times("Flow.say_confirmed")), (1, 1));
+    assert_eq!(way("12", &["PENDING", "CREATING"]).times("Flow.say_create_slow"), 1);
+    // A decline is news again when the payment has been open in between.
+    let player = way("112", &["PENDING", "DECLINED", "DECLINED", "PENDING", "DECLINED"]);
+    assert_eq!(player.times("Flow.say_try_again"), 2);
+}
+
+#[test]
+fn the_secure_flow_waits_while_a_charge_may_come_and_no_longer() {
+    for (status, failed, passes) in [
+        ("CONFIRMED", false, 1),
+        ("AUTHORIZED", false, 1),
+        ("DECLINED", false, 1),
+        ("CANCELED", false, 1),
+        ("REFUNDED", false, 1),
+        ("PENDING", false, 10),
+        ("CREATING", false, 10),
+        ("NOT_FOUND", false, 10),
+        ("PROCESSING", false, 10),
+        ("PENDING", true, 5),
+        ("CREATING", true, 5),
+        ("NOT_FOUND", true, 5),
+        ("PROCESSING", true, 10),
+        ("CONFIRMED", true, 1),
+    ] {
+        let mut player = secure(Some("pm_new1"), &ORDER);
+        let (mut charges, mut asked) = (0, 0);
+        let end = loop {
+            match player.go() {
+                Step::Ended(end) => break end,
+                Step::Call(call) if call.action == CONFIRM => {
+                    charges += 1;
+                    player.answer(&if failed { Answer::Failure } else { reply("PENDING", "", false, false) });
+                }
+                Step::Call(_) => {
+                    asked += 1;
+                    player.answer(&reply(status, "", false, false));
+                }
+            }
+        };
+        assert_eq!((end, charges, asked), (End::Agent, if failed { 2 } else { 1 }, passes), "{status}, {failed}");
+        assert_eq!(player.caller.data["payment_status"], status);
+        assert_eq!(player.caller.data["payment_error"], if failed { "charge_failed" } else { "" });
+    }
+    // Not knowing is no status.
+    for (answer, error) in [(Answer::Failure, "status_failed"), (Answer::Timeout, "status_timeout")] {
+        let mut player = secure(Some("pm_new1"), &ORDER);
+        while let Step::Call(call) = player.go() {
+            player.answer(if call.action == CONFIRM { &Answer::Timeout } else { &answer });
+        }
+        assert_eq!(player.caller.data["payment_error"], error);
+        assert_eq!(player.caller.data.get("payment_status"), None);
+    }
+}
+
+#[test]
+fn a_status_from_tomorrow_has_a_way_too() {
+    for page in [true, false] {
+        let mut player = english("1111");
+        let end = loop {
+            match player.go() {
+                Step::Ended(end) => break end,
+                Step::Call(_) => player.answer(&reply("REFUNDED", "", false, page)),
+            }
+        };
+        assert_eq!((end, player.times("Flow.say_unclear")), (queue(), 3));
+    }
+    let mut player = english("11112");
+    let end = loop {
+        match player.go() {
+            Step::Ended(end) => break end,
+            Step::Call(call) => {
+                let status = if call.action == STATUS { "REFUNDED" } else { "PENDING" };
+                player.answer(&reply(status, "", false, true));
+            }
+        }
+    };
+    assert_eq!((end, player.times("Flow.say_unclear")), (queue(), 3));
+}
+
+/// Many calls with answers, keys, numbers and languages at random: each ends, each with somebody or well, and no
+/// caller hears what is not so.
+#[test]
+fn whatever_is_answered_and_pressed_a_call_ends_and_nobody_is_told_what_is_not_so() {
+    let mut ends = BTreeSet::new();
+    for seed in 0..1500 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let inbound = dice.bool();
+        let keys =
+            (0..dice.usize(0..9)).map(|_| dice.choice([None, Some('1'), Some('1'), Some('2'), Some('7')]).unwrap());
+        let caller = Caller {
+            keys: keys.collect(),
+            ani: dice.choice([AMERICAN, "tel:+493012345678", "anonymous", "", "sip:me@example.com", "12"]).unwrap(),
+            language: dice.choice(["en-us", "es-US", "fr-fr", ""]).unwrap(),
+            invocation_data: dice.choice([None, Some("pm_new1"), Some("pm_new1"), Some("")]).unwrap(),
+            data: if dice.bool() {
+                let data = [("payment_order_id", "A-1"), ("payment_amount", "5.00"), ("payment_currency", "usd")];
+                data.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+            } else {
+                BTreeMap::new()
+            },
+        };
+        let mut player = Player::new(&both()[usize::from(!inbound)], caller);
+        let (mut last, mut hopeful, page) = ("", false, dice.bool());
+        // Some calls keep to one answer, which leads deeper.
+        let habit = dice.bool().then(|| dice.choice(statuses()).unwrap());
+        let mut heard = 0;
+        let end = loop {
+            let step = player.go();
+            let offer = inbound.then(|| Sound::Speech(player.text("Flow.say_try_again")));
+            let offered = player.heard[heard..].iter().any(|sound| Some(sound) == offer.as_ref());
+            assert!(!offered || (last == "DECLINED" && hopeful), "seed {seed}: another try after {last}");
+            heard = player.heard.len();
+            let call = match step {
+                Step::Ended(end) => break end,
+                Step::Call(call) => call,
+            };
+            player.answer(&match dice.u8(0..10) {
+                0 => Answer::Failure,
+                1 => Answer::Timeout,
+                _ => {
+                    let any = dice.choice([statuses(), vec!["NEW"]].concat()).unwrap();
+                    let status = habit.filter(|_| dice.u8(0..5) > 0).unwrap_or(any);
+                    let reason = dice.choice(["", "stolen_card", "insufficient_funds"]).unwrap();
+                    if call.action != SEND {
+                        (last, hopeful) = (status, dice.bool());
+                    }
+                    reply(status, reason, hopeful, page)
+                }
+            });
+        };
+        if inbound {
+            let said = |variable: &str| player.said(&player.text(variable));
+            assert_eq!(said("Flow.say_confirmed"), end == End::HungUp && last == "CONFIRMED", "seed {seed}");
+            assert_eq!(said("Flow.say_authorized"), end == End::HungUp && last == "AUTHORIZED", "seed {seed}");
+            assert!(end == queue() || ["CONFIRMED", "AUTHORIZED"].contains(&last), "seed {seed}: {end:?}");
+        } else {
+            assert_eq!((&end, player.questions), (&End::Agent, 0), "seed {seed}");
+        }
+        ends.insert((inbound, format!("{end:?}")));
+    }
+    assert_eq!(ends.len(), 3, "{ends:?}");
+}
+
+// ---- by token -------------------------------------------------------------------------------------------------------
+
+fn secure(token: Option<&'static str>, order: &[(&str, &str)]) -> Player<'static> {
+    let data = order.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Player::new(&both()[1], Caller { invocation_data: token, data, ..caller("en-us", "") })
+}
+
+const ORDER: [(&str, &str); 3] =
+    [("payment_order_id", "A-1"), ("payment_amount", "50.00"), ("payment_currency", "usd")];
+
+#[tokio::test]
+async fn a_token_is_charged_once_and_the_agent_sees_how_it_went() {
+    let world = World::new().await;
+    for (token, order, status, message, retryable) in [
+        ("pm_card_visa", "T-1", "CONFIRMED", "Your payment was received. Thank you.", "false"),
+        ("pm_card_visa_chargeDeclined", "T-2", "DECLINED", "The card was declined. Please try another card.", "true"),
+        (
+            "pm_card_visa_chargeDeclinedLostCard",
+            "T-3",
+            "DECLINED",
+            "The card was declined. Please try another card.",
+            "false",
+        ),
+    ] {
+        let mut player = secure(Some(token), &[("payment_order_id", order), ORDER[1], ORDER[2]]);
+        assert_eq!(play(&world, &mut player, async |_, _| None).await, End::Agent);
+        let data = &player.caller.data;
+        assert_eq!((data["payment_status"].as_str(), data["payment_message"].as_str()), (status, message));
+        assert_eq!((data["payment_retryable"].as_str(), data["payment_error"].as_str()), (retryable, ""));
+        assert_eq!(data["stripe_intent_id"], the_intent(&world));
+        assert!(!data.values().any(|value| value.contains("pm_")), "{data:?}");
+        assert_eq!((player.times("Flow.say_charging"), player.questions), (1, 0));
+    }
+    assert_eq!(world.stripe.charges().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_token_or_an_order_nothing_is_charged() {
+    let world = World::new().await;
+    for (token, order, error) in [
+        (None, &ORDER[..], "no_token"),
+        (Some(""), &ORDER, "no_token"),
+        (Some("the pm_ of somebody"), &ORDER, "no_token"),
+        (Some("pm_card_visa"), &ORDER[..2], "no_order"),
+        (Some("pm_card_visa"), &[ORDER[0], ORDER[2]], "no_order"),
+        (Some("pm_card_visa"), &[("payment_order_id", ""), ORDER[1], ORDER[2]], "no_order"),
+    ] {
+        let mut player = secure(token, order);
+        player.caller.data.insert("payment_status".to_owned(), "PENDING".to_owned());
+        let end = play(&world, &mut player, async |call, _| panic!("{call:?}")).await;
+        assert_eq!((end, player.caller.data["payment_error"].as_str()), (End::Agent, error));
+        assert_eq!(player.caller.data["payment_status"], "PENDING", "what is known stays");
+    }
+    assert_eq!(world.stripe.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_charge_that_is_not_answered_in_time_is_found_out_about_and_not_repeated() {
+    let world = World::new().await;
+    let mut player = secure(Some("pm_card_visa"), &ORDER);
+    let mut charges = 0;
+    let end = play(&world, &mut player, async |call, _| {
+        if call.action == CONFIRM {
+            charges += 1;
+            let Answer::Success(_) = answer(&world, call).await else { panic!("no charge") };
+            return Some(Answer::Timeout);
+        }
+        None
+    })
+    .await;
+    assert_eq!((end, charges), (End::Agent, 1));
+    assert_eq!(
+        (player.caller.data["payment_status"].as_str(), player.caller.data["payment_error"].as_str()),
+        ("CONFIRMED", "timeout")
+    );
+    assert_eq!(world.stripe.charges().len(), 1);
+}
+
+#[tokio::test]
+async fn a_charge_that_fails_is_sent_once_more_and_charged_once() {
+    let world = World::new().await;
+    let mut player = secure(Some("pm_card_visa"), &ORDER);
+    let end = play(&world, &mut player, async |call, times| {
+        (call.action == CONFIRM && times == 1).then_some(())?;
+        // The card is charged, and the answer lost.
+        let Answer::Success(_) = answer(&world, call).await else { panic!("no charge") };
+        Some(Answer::Failure)
+    })
+    .await;
+    assert_eq!((end, player.caller.data["payment_status"].as_str()), (End::Agent, "CONFIRMED"));
+    assert_eq!(world.stripe.charges().len(), 1);
+
+    // A token that Stripe cannot use is given up soon, without a word of a payment.
+    let mut player = secure(Some("pm_unknown"), &[("payment_order_id", "A-2"), ORDER[1], ORDER[2]]);
+    let mut asked = 0;
+    let end = play(&world, &mut player, async |call, _| {
+        asked += usize::from(call.action == STATUS);
+        None
+    })
+    .await;
+    assert_eq!((end, asked, player.caller.data["payment_error"].as_str()), (End::Agent, 5, "charge_failed"));
+    assert_ne!(player.caller.data["payment_status"], "CONFIRMED");
+}
+
+#[tokio::test]
+async fn a_flow_that_sent_the_call_gets_it_back_and_says_how_it_went() {
+    let world = World::new().await;
+    let mut player = secure(Some("pm_card_visa"), &[&ORDER[..], &[("payment_return_to", "flow")]].concat());
+    assert_eq!(play(&world, &mut player, async |_, _| None).await, End::Flow("Phone Payment".to_owned()));
+    let data = player.caller.data;
+    let mut player = Player::new(&both()[0], Caller { data, ..caller("en-us", "") });
+    assert_eq!(play(&world, &mut player, async |_, _| None).await, End::HungUp);
+    assert_eq!((player.times("Flow.say_confirmed"), player.questions), (1, 0));
+    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+}
