@@ -27,6 +27,10 @@ fn caller(language: &'static str, keys: &str) -> Caller {
     Caller { ani: AMERICAN, language, keys, ..Caller::default() }
 }
 
+fn an_order(order_id: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("payment_order_id".to_owned(), order_id.to_owned())])
+}
+
 fn english(keys: &str) -> Player<'static> {
     Player::new(&both()[0], caller("en-us", keys))
 }
@@ -216,7 +220,7 @@ async fn every_decline_code_is_told_apart_as_the_service_tells_it_and_none_is_tr
     for (index, code) in codes.iter().enumerate() {
         let token = format!("pm_new{index}");
         world.stripe.add_payment_method(&token, Outcome::decline(code));
-        let order = BTreeMap::from([("payment_order_id".to_owned(), format!("D-{index}"))]);
+        let order = an_order(&format!("D-{index}"));
         let mut service = Json::Null;
         let mut told = Vec::new();
         // The second call finds the payment declined.
@@ -304,6 +308,12 @@ async fn without_a_payment_page_the_caller_holds_or_speaks_to_somebody() {
     })
     .await;
     assert_eq!((end, player.times("Flow.say_confirmed")), (End::HungUp, 1));
+
+    // Nobody is told to use a link that there is not.
+    let mut player = Player::new(&both()[0], Caller { data: an_order("B-2"), ..caller("en-us", "12") });
+    assert_eq!(play(&world, &mut player, async |_, _| None).await, queue());
+    assert_eq!((player.times("Flow.say_not_yet"), player.times("Flow.say_hold_or_speak")), (1, 2));
+    assert_eq!(player.times("Flow.say_wait_or_speak"), 0);
 }
 
 #[tokio::test]
