@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::ids::Correlation;
 use crate::link::{Link, LinkToken};
 use crate::notify::notify;
 use crate::payment::{Disagreement, Payment, PaymentStatus};
@@ -72,16 +73,30 @@ pub async fn look<S: GetLink + GetPayment>(
     clock: &impl Clock,
     token: &LinkToken,
 ) -> Result<Standing, StoreError> {
-    let Some(link) = store.link(token).await? else { return Ok(Standing::Unknown) };
-    let Link { correlation, valid_until } = link;
-    let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
-    let Some(payment) = payment.filter(|payment| payment.correlation == correlation) else {
-        return Ok(Standing::Canceled);
-    };
-    Ok(match standing(payment) {
-        Standing::Payable(_) | Standing::Processing if clock.now() >= valid_until => Standing::Expired,
-        standing => standing,
+    Ok(match find(store, clock, token).await? {
+        (Standing::Payable(_), Time::Over) => Standing::Expired,
+        (standing, _) => standing,
     })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    Left,
+    Over,
+}
+
+/// Where the link's payment stands on record, and whether the link's time is over.
+async fn find<S: GetLink + GetPayment>(
+    store: &S,
+    clock: &impl Clock,
+    token: &LinkToken,
+) -> Result<(Standing, Time), StoreError> {
+    let Some(link) = store.link(token).await? else { return Ok((Standing::Unknown, Time::Over)) };
+    let Link { correlation, valid_until } = link;
+    let time = if clock.now() < valid_until { Time::Left } else { Time::Over };
+    let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
+    let payment = payment.filter(|payment| payment.correlation == correlation);
+    Ok((payment.map_or(Standing::Canceled, standing), time))
 }
 
 fn standing(payment: Payment) -> Standing {
@@ -139,7 +154,7 @@ impl From<SettleError> for SessionError {
 }
 
 /// Opens the link: asks Stripe how the payment stands, writes that down as any refresh does, and gives what the page
-/// needs. That the payer was here is told to Genesys as far as the time allows, and else stays due on the record.
+/// needs. An expired link opens nothing, but who has paid just in time is told so. That the payer was here is told to Genesys as far as the time allows, and else stays due on the record.
 ///
 /// # Errors
 /// [`SessionError`].
@@ -156,10 +171,11 @@ where
     P: FetchIntent + PublishableKey,
     G: Conversations,
 {
-    let payment = match look(store, clock, token).await? {
-        Standing::Payable(payment) => *payment,
-        closed => return Ok(Session::Closed(closed)),
+    let (payment, time) = match find(store, clock, token).await? {
+        (Standing::Payable(payment), time) => (*payment, time),
+        (closed, _) => return Ok(Session::Closed(closed)),
     };
+    let correlation = payment.correlation.clone();
     let Some(intent_id) = payment.intent_id.clone() else { return Ok(Session::Closed(Standing::Processing)) };
     let publishable_key = stripe.publishable_key().await?;
     let answer = stripe.fetch_intent(&intent_id, deadline).await?;
@@ -171,7 +187,10 @@ where
         }
         Settled::Unknown => return Ok(Session::Closed(Standing::Canceled)),
     };
-    let payment = match opened(store, clock, payment.clone()).await {
+    if time == Time::Over && payment.is_payable() {
+        return Ok(Session::Closed(Standing::Expired));
+    }
+    let payment = match opened(store, clock, &correlation, payment.clone()).await {
         Ok(opened) => opened,
         Err(error) => {
             tracing::warn!(%error, "that the link was opened is not written down");
@@ -197,17 +216,22 @@ where
     }
 }
 
-/// Writes down that the payer was here, once.
-async fn opened<S>(store: &S, clock: &impl Clock, mut payment: Payment) -> Result<Payment, StoreError>
+/// Writes down that the payer was here, once, and only on the attempt that the link was made for.
+async fn opened<S>(
+    store: &S,
+    clock: &impl Clock,
+    correlation: &Correlation,
+    mut payment: Payment,
+) -> Result<Payment, StoreError>
 where
     S: GetPayment + UpdatePayment,
 {
     for _ in 0..MAX_ROUNDS {
-        let Some(next) = payment.opened(clock.now()) else { return Ok(payment) };
+        let is_its_own = payment.correlation == *correlation;
+        let Some(next) = payment.opened(clock.now()).filter(|_| is_its_own) else { return Ok(payment) };
         if store.save(&next).await? == Saved::Yes {
             return Ok(next);
         }
-        let correlation = &payment.correlation;
         let current = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
         payment = current.ok_or(StoreError::Contended)?;
     }

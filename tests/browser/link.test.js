@@ -146,6 +146,8 @@ scene('Stripe’s fields do not load: try again', async payer => {
   await payer.page.unroute('https://js.stripe.com/stand-in/payment.js');
   await payer.page.getByRole('button', { name: 'Try again' }).click();
   await payer.sees('open');
+  await payer.pays(CARDS.good);
+  await payer.sees('success');
 });
 
 scene('without JavaScript the page says so in four languages', async payer => {

@@ -9,7 +9,7 @@ import { Order } from './stack.js';
 const LANGUAGES = [
   ['en-US', 'en', 'usd', '1234.50', '$1,234.50', 'Pay $1,234.50', /the agent never sees them/, 'Card number'],
   ['en-GB', 'en', 'gbp', '1234.50', '£1,234.50', 'Pay £1,234.50', /the agent never sees them/, 'Card number'],
-  ['es-ES', 'es', 'eur', '12345.60', '12.345,60 €', 'Pagar 12.345,60 €', /el agente nunca los ve/, 'Número de tarjeta'],
+  ['es-ES', 'es', 'eur', '9876.50', '9876,50 €', 'Pagar 9876,50 €', /el agente nunca los ve/, 'Número de tarjeta'],
   ['es-MX', 'es', 'usd', '1234.50', 'USD 1,234.50', 'Pagar USD 1,234.50', /el agente nunca los ve/, 'Número de tarjeta'],
   ['fr-FR', 'fr', 'eur', '1234.50', '1 234,50 €', 'Payer 1 234,50 €', /le conseiller ne les voit jamais/, 'Numéro de carte'],
   ['de-DE', 'de', 'eur', '1234.50', '1.234,50 €', '1.234,50 € bezahlen', /am Telefon sieht sie niemand/, 'Kartennummer'],

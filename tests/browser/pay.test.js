@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 
-import { CARDS, scene } from './payer.js';
-import { Order } from './stack.js';
+import { CARDS, Payer, scene } from './payer.js';
+import { expire, Order } from './stack.js';
 
 /** Stripe has the money, once.
  * @param {Order} order */
@@ -12,6 +12,19 @@ async function paidOnce(order) {
   assert.equal(intent.status, 'succeeded');
   assert.equal(intent.amount_received, intent.amount);
   assert.equal(intent.charges.data.filter(/** @param {any} charge */ charge => charge.status === 'succeeded').length, 1);
+}
+
+/** The same order is paid through another link, in another tab.
+ * @param {import('./payer.js').Payer} payer @param {Order} order */
+async function paysElsewhere(payer, order) {
+  const page = await payer.page.context().newPage();
+  const other = new Payer(page, payer.edge);
+  await other.opens(await order.anotherLink());
+  await other.sees('open');
+  await other.pays(CARDS.good);
+  await other.sees('success');
+  await other.leaves();
+  await page.close();
 }
 
 /** A promise, and what fulfils it. */
@@ -244,33 +257,56 @@ scene('a page that comes back as it was left, card fields and all, asks again be
   const order = await Order.ask();
   await payer.opens(order.link);
   await payer.sees('open');
-  const elsewhere = await payer.page.context().newPage();
-  await elsewhere.goto(await order.anotherLink());
-  const fields = elsewhere.frameLocator('#card iframe');
-  await fields.locator('[name=number]').fill(CARDS.good);
-  await fields.locator('[name=expiry]').fill('12/34');
-  await fields.locator('[name=cvc]').fill('123');
-  await elsewhere.locator('#pay').click();
-  await elsewhere.locator('main[data-view=success]').waitFor();
-  // What the browser does then; it may or may not keep a page that must not be stored.
-  await payer.page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await paysElsewhere(payer, order);
+  await payer.comesBack();
   await payer.sees('paid');
   assert.equal(payer.sessions, 2);
+});
+
+scene('an answer that comes too late is not believed', async payer => {
+  const order = await Order.ask();
+  const late = signal();
+  payer.expected = [/net::ERR_FAILED/];
+  let asked = 0;
+  await payer.page.route('**/session', async route => {
+    asked += 1;
+    if (asked > 1) return route.continue();
+    await late.given;
+    await route.abort();
+  });
+  await Promise.all([payer.page.waitForRequest('**/session'), payer.opens(order.link)]);
+  await payer.comesBack();
+  await payer.sees('open');
+  const failed = payer.page.waitForEvent('requestfailed');
+  late.give();
+  await failed;
+  await payer.settled();
+  await payer.sees('open');
+});
+
+scene('a script that comes too late opens nothing', async payer => {
+  const order = await Order.ask();
+  const late = signal();
+  await payer.page.route('https://js.stripe.com/dahlia/stripe.js', async route => {
+    await late.given;
+    await route.fallback();
+  });
+  payer.link = order.link;
+  await Promise.all([payer.page.waitForResponse('**/session'), payer.page.goto(order.link, { waitUntil: 'commit' })]);
+  await payer.page.route('**/session', route => route.fulfill({ status: 410, json: { state: 'paid' } }));
+  await payer.comesBack();
+  await payer.sees('paid');
+  late.give();
+  await payer.page.waitForFunction(() => 'Stripe' in window);
+  await payer.settled();
+  await payer.sees('paid');
 });
 
 scene('two pages of one order: the second to pay is told that it is paid', async payer => {
   const order = await Order.ask();
   await payer.opens(order.link);
   await payer.sees('open');
-  const second = await payer.page.context().newPage();
-  await second.goto(await order.anotherLink());
-  const fields = second.frameLocator('#card iframe');
-  await fields.locator('[name=number]').fill(CARDS.good);
-  await fields.locator('[name=expiry]').fill('12/34');
-  await fields.locator('[name=cvc]').fill('123');
-  await second.locator('#pay').click();
-  await second.locator('main[data-view=success]').waitFor();
-
+  await paysElsewhere(payer, order);
   await payer.pays(CARDS.good);
   await payer.sees('paid');
   assert.equal(await payer.text('title'), 'Already paid');
@@ -297,4 +333,19 @@ scene('while Stripe is still at it the payer waits, and is told when it is done'
   waiting = false;
   await payer.page.clock.runFor(3100);
   await payer.sees('success');
+});
+
+scene('paid just in time: the answer is lost, and the link expires meanwhile', async payer => {
+  const order = await Order.ask();
+  await payer.opens(order.link);
+  await payer.sees('open');
+  payer.edge.onConfirm = async (_, route, ask) => {
+    await ask();
+    await expire(order.link);
+    await route.abort('connectionreset');
+  };
+  payer.expected = [/net::ERR_CONNECTION_RESET/];
+  await payer.pays(CARDS.good);
+  await payer.sees('success');
+  await paidOnce(order);
 });

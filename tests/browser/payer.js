@@ -12,9 +12,12 @@ import { StripeEdge } from './stripe-edge.js';
 
 /** @typedef {import('playwright-core').BrowserContextOptions} Options */
 
+/** Stripe's test cards; browser.py searches for them. */
 export const CARDS = { good: '4242424242424242', declined: '4000000000000002', secure: '4000000000003220' };
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Milliseconds to wait for what must come. */
+const PATIENCE = 15_000;
 const HOSTS = [new URL(stack.pages).host, 'js.stripe.com', 'api.stripe.com'];
 
 const browser = await chromium.launch({
@@ -93,6 +96,17 @@ export class Payer {
     return this.page.evaluate(() => document.activeElement?.id);
   }
 
+  /** Comes back to a page that the browser has kept as it was left. Whether it keeps one that must not be stored is the
+   * browser's own affair, so this is only what it does then. */
+  async comesBack() {
+    await this.page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  }
+
+  /** What has arrived at the page has had its effect. */
+  async settled() {
+    await this.page.evaluate(() => new Promise(resolve => { setTimeout(resolve); }));
+  }
+
   /** How often the page has asked where the payment stands. */
   get sessions() {
     return this.requests.filter(url => url.endsWith('/session')).length;
@@ -124,6 +138,7 @@ export class Payer {
 export function scene(name, visit, options = {}) {
   test(name, async t => {
     const context = await browser.newContext({ locale: 'en-US', viewport: { width: 390, height: 844 }, ...options });
+    context.setDefaultTimeout(PATIENCE);
     try {
       const edge = new StripeEdge();
       await edge.serve(context);

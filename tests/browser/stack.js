@@ -35,6 +35,7 @@ export class Order {
     this.intent = reply.payment_intent_id;
     const token = /\/pay\/([0-9A-Za-z]{22})$/.exec(reply.payment_url)?.[1];
     assert(token, 'payment_url leads to no pay link');
+    await post(`${stack.control}/issued`, { token });
     // The emulated API is not at the host name that AWS would give it.
     return `${stack.pages}/pay/${token}`;
   }

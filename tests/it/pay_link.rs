@@ -126,6 +126,26 @@ async fn what_is_at_work_authorised_or_declined_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn who_paid_just_before_the_link_expired_is_not_told_to_ask_for_a_new_one() {
+    let world = World::new().await;
+    world.stripe.add_payment_method("pm_slow", Outcome::Process);
+    let (intent, link) = ask(&world, "A-1").await;
+    world.advance(29 * 60);
+    world.stripe.pay(&intent, "pm_slow").unwrap();
+    world.advance(2 * 60);
+    assert_eq!(state(&world, &link).await, is(200, "processing"));
+    world.stripe.finish_processing(&intent, true).unwrap();
+    world.deliver_all().await;
+    assert_eq!(state(&world, &link).await, is(410, "paid"));
+
+    let (intent, link) = ask(&world, "A-2").await;
+    world.stripe.pay(&intent, "pm_card_visa").unwrap();
+    world.advance(31 * 60);
+    assert_eq!(state(&world, &link).await, is(410, "paid"), "the webhook was lost");
+    assert_eq!(world.status(CONVERSATION, Some("A-2")).await.text("payment_status"), "CONFIRMED");
+}
+
+#[tokio::test]
 async fn a_link_of_a_canceled_attempt_does_not_open_the_next_one() {
     let world = World::new().await;
     let (_, link) = ask(&world, "A-1").await;
@@ -272,13 +292,4 @@ async fn the_page_is_told_in_the_payer_s_language() {
         assert_eq!(response.headers()["content-language"], language);
         assert!(text(&response).contains(&format!(r#"<html lang="{language}" data-state="open">"#)));
     }
-}
-
-/// GSM-7 has no room for more than 160 characters in one SMS.
-#[test]
-fn the_default_text_and_a_link_on_a_domain_of_thirty_characters_fit_one_sms() {
-    let link =
-        format!("https://{}/pay/{}", "pay.a-shop-of-some-length.test", LinkToken::from_bits([0xFF; 16]).in_url());
-    assert_eq!(link.len(), 8 + 30 + 5 + 22);
-    assert!(160 - link.len() >= 95);
 }

@@ -6,8 +6,11 @@
 The tests run in Node.js. They reach the stack's parts at their addresses; what only the stack can do for them they ask
 of a little server that this program runs beside it:
 
-    POST /expire     {"token"}             the time of a pay link is over
+    POST /issued     {"token"}             a pay link was handed out
+    POST /expire     {"token"}             its time is over
     POST /delivered  {"intent", "event"}   answers when Stripe has delivered that webhook and got its answer
+
+Afterwards every log line and every record is searched for what the payers and their links had of secrets.
 """
 
 import hashlib
@@ -25,11 +28,16 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import leaks
 from containers import install, run_long
 from stack import GONE, ROOT, Say, Stack, StackError, stop_on_signals, uninterrupted
 
 TESTS = ROOT / "tests" / "browser"
+#: Written when npm has installed everything.
+INSTALLED = TESTS / "node_modules" / ".package-lock.json"
 SCREENSHOTS = ROOT / "docs" / "screenshots"
+#: Stripe's test cards that the tests pay with.
+CARDS = ("4242424242424242", "4000000000000002", "4000000000003220")
 #: Seconds from a payment to the end of its webhook; localstripe sends it after one.
 WEBHOOK = 15
 
@@ -40,18 +48,18 @@ class PayPages(Stack):
     def parameters(self) -> dict[str, str]:
         return {**super().parameters(), "MerchantName": '"Example Energy"'}
 
-    @property
-    def pages(self) -> str:
-        """Where pay links lead: the emulated API is not at the host name that AWS would give it."""
-        api_id = self.outputs["PayUrl"].removeprefix("https://").split(".")[0]
-        return f"{self.aws}/_aws/execute-api/{api_id}/v1"
-
 
 class Control:
     """What the tests may do to the stack."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        #: The tokens of the links, with what they are.
+        self.tokens: dict[str, str] = {}
+
+    def issued(self, token: str) -> None:
+        """Notes a pay link, to be searched for."""
+        self.tokens[token] = "the token of a pay link"
 
     def expire(self, token: str) -> None:
         """Ends a pay link's time."""
@@ -75,7 +83,11 @@ class Control:
 @contextmanager
 def serving(control: Control) -> Iterator[str]:
     """The server beside the stack; yields its address."""
-    verbs: dict[str, Callable[..., None]] = {"/expire": control.expire, "/delivered": control.delivered}
+    verbs: dict[str, Callable[..., None]] = {
+        "/issued": control.issued,
+        "/expire": control.expire,
+        "/delivered": control.delivered,
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -102,18 +114,36 @@ def serving(control: Control) -> Iterator[str]:
         server.server_close()
 
 
+def told(stack: Stack) -> dict[str, str | None]:
+    """What the programs in Node.js are told of the stack."""
+    return {
+        "chromium": shutil.which("chromium"),
+        "api": stack.api,
+        "apiKey": stack.api_key,
+        "pages": stack.pages,
+        "stripe": stack.stripe,
+        "stripeKey": stack.secrets.stripe_key,
+        "publishableKey": stack.secrets.publishable_key,
+        "genesys": stack.genesys,
+    }
+
+
+def installed() -> bool:
+    """Whether what the tests are made of is there; it is as long as the lock file has not changed since."""
+    lock = TESTS / "package-lock.json"
+    return INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime
+
+
 def prepare(tell: Say) -> None:
     """Sees to Chromium and to what the tests are made of."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise StackError(f"{program} is missing; install Node.js 20 or newer, with npm")
     install("chromium", "chromium", tell)
-    # What is there stays there while the lock file has not changed since.
-    lock, installed = TESTS / "package-lock.json", TESTS / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+    if not installed():
         command = ["npm", "ci", "--prefix", str(TESTS), "--no-audit", "--no-fund"]
         run_long(tell, "installing what the browser tests need", *command)
-        installed.touch()
+        INSTALLED.touch()
 
 
 def run(command: list[str], env: dict[str, str]) -> int:
@@ -131,6 +161,18 @@ def run(command: list[str], env: dict[str, str]) -> int:
                 child.wait(GONE)
 
 
+def search(control: Control) -> list[str]:
+    """What is where it must not be."""
+    stack = control.stack
+    intents = stack.at_stripe("/v1/payment_intents?limit=100").json()["data"]
+    secrets = {**leaks.secrets_of(stack), **{intent["client_secret"]: "a client secret" for intent in intents}}
+    return [
+        f"{what} is in {place}"
+        for place, lines in leaks.written(stack).items()
+        for what in sorted(leaks.found(lines, secrets, CARDS, words=control.tokens))
+    ]
+
+
 def main() -> int:
     stop_on_signals()
     began = time.monotonic()
@@ -141,26 +183,19 @@ def main() -> int:
     screenshots = sys.argv[1:] == ["screenshots"]
     try:
         prepare(tell)
-        with PayPages("browser", tell) as stack, serving(Control(stack)) as control:
-            told = {
-                "chromium": shutil.which("chromium"),
-                "screenshots": str(SCREENSHOTS),
-                "api": stack.api,
-                "apiKey": stack.api_key,
-                "pages": stack.pages,
-                "stripe": stack.stripe,
-                "stripeKey": stack.secrets.stripe_key,
-                "publishableKey": stack.secrets.publishable_key,
-                "genesys": stack.genesys,
-                "control": control,
-            }
-            env = {"BROWSER_TEST_STACK": json.dumps(told)}
+        with PayPages("browser", tell) as stack, serving(control := Control(stack)) as address:
+            known = {**told(stack), "screenshots": str(SCREENSHOTS), "control": address}
+            env = {"BROWSER_TEST_STACK": json.dumps(known), "TMPDIR": str(stack.tmp)}
             if screenshots:
                 tell("taking screenshots")
                 env["FONTCONFIG_FILE"] = str(TESTS / "fonts.conf")
                 return run(["node", str(TESTS / "screenshots.js")], env)
             tell("opening pay links in Chromium")
-            return run(["node", "--test", *map(str, sorted(TESTS.glob("*.test.js")))], env)
+            files = map(str, sorted(TESTS.glob("*.test.js")))
+            code = run(["node", "--test", "--test-reporter=spec", *files], env)
+            leaked = search(control)
+            tell("; ".join(leaked) or f"searched logs and table for secrets and {len(control.tokens)} links, found none")
+            return code or int(bool(leaked))
     except KeyboardInterrupt:
         return 130
     except StackError as error:
