@@ -12,13 +12,14 @@ use lambda_http::{Body, Response};
 use serde_json::{Map, Value, json};
 use shared::api::{Problem, ProblemCode};
 use shared::payment::PaymentStatus;
-use stand_ins::Stage;
+use stand_ins::{Fault, Match, Stage};
 use tests::{Answer, CONVERSATION, Setup, World, order, request, rest_event};
 
 /// The actions that call the API; each is there once for Web Services and once, with this suffix, for AWS Lambda.
 const VARIANTS: [&str; 2] = ["", " (Lambda)"];
 const POSTS: [&str; 3] = ["Create Payment", "Create Payment Secure", "Confirm With Token"];
 const QUERY: &str = "Get Payment Status";
+const CANCEL: &str = "Cancel Payment";
 
 /// What callers, agents and careless flows may put into a text. It is a valid value only in a description, or before the
 /// `@` of an e-mail address.
@@ -138,6 +139,9 @@ impl Sent {
                 ("POST", ["payments"]) => world.create_intent.handle(event(json!({}))).await,
                 ("GET", ["payments", id]) => {
                     world.status_query.handle(event(json!({ "conversation_id": decoded(id) }))).await
+                }
+                ("DELETE", ["payments", id]) => {
+                    world.create_intent.handle(event(json!({ "conversation_id": decoded(id) }))).await
                 }
                 _ => panic!("no route {} {}", self.method, self.url),
             }
@@ -292,6 +296,11 @@ impl Outputs {
     fn status(&self) -> &str {
         self.text("payment_status")
     }
+
+    /// Everything but the pay link, which is another one in every reply that has one.
+    fn but_the_link(&self) -> Value {
+        with(self.0.as_object().unwrap(), "payment_url", &Value::Null).into()
+    }
 }
 
 fn with(inputs: &Map<String, Value>, name: &str, value: &Value) -> Map<String, Value> {
@@ -316,6 +325,7 @@ fn wanted_body(action: &Action, inputs: &Map<String, Value>) -> Value {
     let mut body: Map<String, Value> = sent.map(|(name, value)| (name_there(name), value.clone())).collect();
     match action.base_name() {
         "Create Payment Secure" => body.insert("include_client_secret".to_owned(), json!(true)),
+        CANCEL => body.insert("operation".to_owned(), json!("cancel")),
         "Send Payment Link" => body.insert("toAddressMessengerType".to_owned(), json!("sms")),
         _ => None,
     };
@@ -324,14 +334,15 @@ fn wanted_body(action: &Action, inputs: &Map<String, Value>) -> Value {
 
 fn assert_sent(action: &Action, inputs: &Map<String, Value>) {
     let sent = action.send(inputs).unwrap_or_else(|failure| panic!("{failure}: {inputs:?}"));
-    if sent.body.is_some() {
+    if sent.method == "POST" {
         assert_eq!(sent.json(), wanted_body(action, inputs), "{}", action.name());
         return;
     }
     let (path, query) = sent.path_and_query();
     let [payments, conversation] = &path[..] else { panic!("{:.200}", sent.url) };
     assert_eq!((payments.as_str(), json!(decoded(conversation))), ("payments", inputs["conversation_id"].clone()));
-    let order = inputs.get("order_id").filter(|order| !order.is_null() && *order != "");
+    let is_sent = |order: &&Value| action.required().contains(&"order_id") || !(order.is_null() || **order == "");
+    let order = inputs.get("order_id").filter(is_sent);
     assert_eq!(query.map(|query| json!(form(&query))), order.map(|order| json!({ "order_id": order })));
 }
 
@@ -438,10 +449,10 @@ async fn a_nasty_text_arrives_at_stripe_unchanged_or_is_refused_and_never_change
 }
 
 #[tokio::test]
-async fn a_query_for_a_nasty_name_is_refused() {
+async fn a_nasty_name_is_queried_and_canceled_by_nobody() {
     let world = World::new().await;
-    for variant in VARIANTS {
-        let action = Action::named(&format!("{QUERY}{variant}"));
+    world.begin("A-1").await;
+    for action in Action::of_the_api().iter().filter(|action| [QUERY, CANCEL].contains(&action.base_name())) {
         for (input, code) in [("conversation_id", "invalid_conversation_id"), ("order_id", "invalid_order_id")] {
             for nasty in NASTY {
                 let inputs = with(&action.good("A-1"), input, &json!(nasty));
@@ -451,6 +462,7 @@ async fn a_query_for_a_nasty_name_is_refused() {
             }
         }
     }
+    assert_eq!(world.stripe.intents()[0]["status"], "requires_payment_method", "nothing was canceled");
 }
 
 // ---- replies ----
@@ -499,7 +511,9 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
 
         let first = flow.run("Create Payment", "A-1", &json!({ "description": "Order \"A-1\"" })).await;
         let again = flow.run("Create Payment", "A-1", &json!({})).await;
-        assert_eq!((first.status(), &first.0), ("PENDING", &again.0));
+        assert_eq!((first.status(), first.but_the_link()), ("PENDING", again.but_the_link()));
+        let links = [first.text("payment_url"), again.text("payment_url")];
+        assert!(links.iter().all(|link| link.starts_with("https://pay.example.com/pay/")) && links[0] != links[1]);
         assert_eq!((first.text("amount"), &first.0["amount_minor"]), ("50.00", &json!(5000)));
 
         let minor = json!({ "amount": null, "amount_minor": 500, "currency": "", "region": "jp" });
@@ -519,7 +533,7 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
             let declined = flow.run("Confirm With Token", "A-4", &json!({ "payment_method": token })).await;
             assert_eq!((declined.status(), declined.text("reason_code")), ("DECLINED", reason));
             assert_eq!((&declined.0["retryable"], &declined.0["final"]), (&json!(retryable), &json!(false)));
-            assert_eq!(flow.query("A-4").await.0, declined.0);
+            assert_eq!(flow.query("A-4").await.but_the_link(), declined.but_the_link());
         }
         let secure = flow.run("Create Payment Secure", "A-4", &json!({})).await;
         assert!(!secure.text("client_secret").is_empty(), "another card may pay a declined payment");
@@ -533,9 +547,9 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
         assert_eq!(flow.run("Confirm With Token", "A-5", &processing).await.status(), "PROCESSING");
         assert_eq!(flow.query("A-5").await.status(), "PROCESSING");
 
-        flow.world.stripe.cancel(first.text("payment_intent_id"), None).unwrap();
-        flow.world.deliver_all().await;
-        assert_eq!(flow.query("A-1").await.status(), "CANCELED");
+        let canceled = flow.run(CANCEL, "A-1", &json!({})).await;
+        assert_eq!((canceled.status(), &canceled.0["final"]), ("CANCELED", &json!(true)));
+        assert_eq!(flow.query("A-1").await.0, canceled.0);
         assert_eq!(flow.run("Create Payment", "A-1", &json!({})).await.0["attempt"], 2);
 
         flow.world.crash_while_creating(Stage::Answer, order("A-6")).await;
@@ -548,6 +562,45 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
 
         let seen: BTreeSet<&str> = flow.seen.iter().chain(&manual.seen).map(String::as_str).collect();
         assert_eq!(seen, STATUSES.map(PaymentStatus::as_str).into_iter().chain(["NOT_FOUND"]).collect());
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_tells_the_flow_what_became_of_the_payment() {
+    for variant in VARIANTS {
+        let mut flow = Flow::new(variant, Setup::default()).await;
+        let cancel = async |flow: &mut Flow, order_id: &str| flow.run(CANCEL, order_id, &json!({})).await;
+        assert_eq!(cancel(&mut flow, "A-1").await.status(), "NOT_FOUND");
+
+        let payment = flow.run("Create Payment", "A-1", &json!({})).await;
+        for _ in ["first", "again"] {
+            let canceled = cancel(&mut flow, "A-1").await;
+            assert_eq!((canceled.status(), canceled.text("payment_url")), ("CANCELED", ""));
+            assert_eq!(canceled.text("payment_intent_id"), payment.text("payment_intent_id"));
+        }
+        assert_eq!(flow.world.open_link(payment.text("payment_url")).await.text("state"), "canceled");
+        assert!(flow.world.stripe.pay(payment.text("payment_intent_id"), "pm_card_visa").is_err());
+        let anew = flow.run("Create Payment", "A-1", &json!({})).await;
+        assert_eq!((anew.status(), &anew.0["attempt"]), ("PENDING", &json!(2)));
+
+        // What went through, or is on its way, is told as that.
+        for (order_id, token, status) in
+            [("A-2", "pm_card_visa", "CONFIRMED"), ("A-3", "pm_card_processing", "PROCESSING")]
+        {
+            let payment = flow.run("Create Payment", order_id, &json!({})).await;
+            flow.world.advance(5);
+            flow.world.stripe.pay(payment.text("payment_intent_id"), token).unwrap();
+            assert_eq!(cancel(&mut flow, order_id).await.status(), status);
+        }
+
+        // An outage is no answer; asked again, it is done.
+        flow.run("Create Payment", "A-4", &json!({})).await;
+        flow.world.stripe.outage(Match::post("/v1/payment_intents").ending("/cancel"), Fault::status(503));
+        let action = Action::named(&format!("{CANCEL}{variant}"));
+        let answer = action.send(&action.good("A-4")).unwrap().arrive(&flow.world).await;
+        assert_eq!((answer.text("code"), action.take(&answer).is_err()), ("stripe_unavailable", true));
+        flow.world.stripe.clear_faults();
+        assert_eq!(cancel(&mut flow, "A-4").await.status(), "CANCELED");
     }
 }
 
@@ -652,7 +705,7 @@ async fn the_contracts_are_the_fields_that_the_handlers_read_and_write() {
     for action in Action::of_the_api() {
         let name = action.base_name();
         let wanted: BTreeSet<&str> = match name {
-            QUERY => BTreeSet::from(["conversation_id", "order_id"]),
+            QUERY | CANCEL => BTreeSet::from(["conversation_id", "order_id"]),
             // `Create Payment Secure` says include_client_secret itself; only a token's action has a token.
             _ => known
                 .iter()
@@ -679,10 +732,10 @@ async fn every_input_but_the_required_ones_can_be_left_out() {
         let mut needed: BTreeSet<&str> = action.inputs().keys().map(String::as_str).collect();
         for (way, more) in ways.iter().enumerate() {
             let mut inputs = action.good(&format!("A-{number}-{way}"));
-            if action.base_name() == QUERY {
-                inputs.remove("order_id");
-            } else {
-                inputs.extend(more.as_object().unwrap().clone());
+            match action.base_name() {
+                QUERY => drop(inputs.remove("order_id")),
+                CANCEL => {}
+                _ => inputs.extend(more.as_object().unwrap().clone()),
             }
             let answer = action.send(&inputs).unwrap().arrive(&world).await;
             assert!(action.take(&answer).is_ok(), "{:#}", answer.body);
@@ -704,10 +757,10 @@ fn url_method_headers_and_time_out_are_the_template_s() {
     assert_eq!(api["Auth"]["ApiKeyRequired"], true);
     for action in Action::of_the_api() {
         let is_query = action.base_name() == QUERY;
-        let (function, event, placeholder) = if is_query {
-            ("StatusQueryFunction", "GetPayment", "STATUS_QUERY_FUNCTION")
-        } else {
-            ("CreateIntentFunction", "CreatePayment", "CREATE_INTENT_FUNCTION")
+        let (function, event, placeholder) = match action.base_name() {
+            QUERY => ("StatusQueryFunction", "GetPayment", "STATUS_QUERY_FUNCTION"),
+            CANCEL => ("CreateIntentFunction", "CancelPayment", "CREATE_INTENT_FUNCTION"),
+            _ => ("CreateIntentFunction", "CreatePayment", "CREATE_INTENT_FUNCTION"),
         };
         let function = &template["Resources"][function]["Properties"];
         let event = &function["Events"][event]["Properties"];
@@ -729,7 +782,7 @@ fn url_method_headers_and_time_out_are_the_template_s() {
         assert!(event["TimeoutInMillis"].as_u64().unwrap() < time_out_ms, "{} gets the API's answer", action.name());
         assert!(event["Auth"].is_null(), "the API's own rule holds");
         let path = event["Path"].as_str().unwrap().replace("{conversation_id}", CONVERSATION);
-        let query = if is_query { "?order_id=A%3A1" } else { "" };
+        let query = if POSTS.contains(&action.base_name()) { "" } else { "?order_id=A%3A1" };
         let url = format!("https://API_ID.execute-api.REGION.amazonaws.com/{stage}{path}{query}");
         assert_eq!((Some(sent.method.as_str()), sent.url), (event["Method"].as_str(), url));
         assert_eq!(sent.headers, json!({ "Content-Type": "application/json", "x-api-key": "the-key" }));
@@ -738,7 +791,7 @@ fn url_method_headers_and_time_out_are_the_template_s() {
 
 #[test]
 fn the_lambda_variant_differs_only_in_how_the_function_is_reached() {
-    for name in POSTS.into_iter().chain([QUERY]) {
+    for name in POSTS.into_iter().chain([QUERY, CANCEL]) {
         let [mut web, mut lambda] = VARIANTS.map(|variant| Action::named(&format!("{name}{variant}")).json);
         for json in [&mut web, &mut lambda] {
             let fields = json.as_object_mut().unwrap();
@@ -747,7 +800,7 @@ fn the_lambda_variant_differs_only_in_how_the_function_is_reached() {
             let request = json["config"]["request"].as_object_mut().unwrap();
             request.remove("requestUrlTemplate");
             request.remove("headers");
-            if name == QUERY {
+            if !POSTS.contains(&name) {
                 request.remove("requestType");
                 request.remove("requestTemplate");
             }
@@ -779,7 +832,8 @@ fn every_file_has_the_shape_of_an_export() {
 
         let request = &json["config"]["request"];
         assert_eq!(keys(request), BTreeSet::from(["requestUrlTemplate", "requestType", "headers", "requestTemplate"]));
-        if request["requestType"] == "GET" {
+        // What these ask for is in the URL; the template is Genesys's default.
+        if ["GET", "DELETE"].contains(&request["requestType"].as_str().unwrap()) {
             assert_eq!(request["requestTemplate"], "${input.rawRequest}");
         }
 
@@ -803,7 +857,8 @@ fn every_file_has_the_shape_of_an_export() {
         }
         names.entry(kinds[action.kind.as_str()]).or_default().insert(action.name().to_owned());
     }
-    let of_the_api = |variant: &str| POSTS.into_iter().chain([QUERY]).map(|name| format!("{name}{variant}")).collect();
+    let of_the_api =
+        |variant: &str| POSTS.into_iter().chain([QUERY, CANCEL]).map(|name| format!("{name}{variant}")).collect();
     let wanted = BTreeMap::from([
         ("custom-rest-actions", of_the_api(VARIANTS[0])),
         ("aws-lambda-data-actions", of_the_api(VARIANTS[1])),

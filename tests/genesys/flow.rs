@@ -378,6 +378,22 @@ fn no_step_takes_a_card_digit() {
 }
 
 #[test]
+fn a_token_goes_into_the_secure_charge_and_nowhere_else() {
+    let uses = |yaml: &Yaml| {
+        let read = expressions(yaml).into_iter().filter(|read| variables_in(read).contains("Flow.InvocationData"));
+        read.count()
+    };
+    let [inbound, secure] = both();
+    assert_eq!(uses(&inbound.root), 0);
+    let is_looked_at: usize = of_kind(&secure.root, &["decision"]).iter().map(|step| uses(&step["condition"])).sum();
+    let is_charged: usize = of_kind(&secure.root, &["callDataSecure"])
+        .iter()
+        .map(|step| uses(&entry(&entry(&step["category"]).1["dataAction"]).1["inputs"]["payment_method"]))
+        .sum();
+    assert_eq!((is_looked_at, is_charged, uses(&secure.root)), (1, 1, 2));
+}
+
+#[test]
 fn an_amount_is_a_text_from_end_to_end() {
     for flow in both() {
         let types = declared(flow);

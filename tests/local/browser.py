@@ -194,7 +194,7 @@ def main() -> int:
             files = map(str, sorted(TESTS.glob("*.test.js")))
             code = run(["node", "--test", "--test-reporter=spec", *files], env)
             leaked = search(control)
-            tell("; ".join(leaked) or f"searched logs and table for secrets and {len(control.tokens)} links, found none")
+            tell("; ".join(leaked) or f"searched logs and table for secrets and {len(control.tokens)} links: none")
             return code or int(bool(leaked))
     except KeyboardInterrupt:
         return 130

@@ -1,13 +1,15 @@
 """Plays phone payments on the local stack and tells them line by line. Exits with 1 when a step is not as it must be.
 
 The flow's part is played by the Data Action files of `genesys/`, filled in for this stack and run as Genesys runs them.
-The caller's part is played with Stripe's test cards at localstripe, just as Stripe's own fields in the caller's browser
-would do it. Nothing else of a payment is played: it goes through API Gateway, the three functions, DynamoDB, Secrets
-Manager, Stripe's signed webhooks and the Genesys conversation.
+The first caller pays on the page of the pay link in Chromium, if Chromium and what the browser tests need are there. The
+other callers' part is played with Stripe's test cards at localstripe, just as Stripe's own fields on that page would do
+it. Nothing else of a payment is played: it goes through API Gateway, the three functions, DynamoDB, Secrets Manager,
+Stripe's signed webhooks and the Genesys conversation.
 """
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,13 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import browser
 import leaks
 from data_action import DataAction, Failure, Response
 from sign import signature
-from stack import ROOT, Reply, Stack, StackError, http, stop_on_signals
+from stack import ROOT, Reply, Stack, StackError, http, running, stop_on_signals
 
 #: Data Actions, by name. Each is there once more for AWS Lambda, with this suffix.
 CREATE, SECURE, TOKEN, QUERY = "Create Payment", "Create Payment Secure", "Confirm With Token", "Get Payment Status"
+CANCEL = "Cancel Payment"
 LAMBDA = " (Lambda)"
 
 GOOD_CARD = "4242424242424242"
@@ -67,6 +71,8 @@ class Demo:
         self.wrong: list[str] = []
         #: Everything that must be in no log and no record, with what it is.
         self.secrets = leaks.secrets_of(stack)
+        #: Whether a caller can open the page.
+        self.has_browser = all(map(shutil.which, ("chromium", "node"))) and browser.installed()
 
     # ---- telling and checking ----
 
@@ -94,8 +100,20 @@ class Demo:
         reply = request()
         took = (time.monotonic() - began) * 1000
         self.tell(f"{took:5.0f} ms  {actor:<10} {what}  ->  {reply.status}{self.gist(reply)}")
+        self.note(reply.body)
         self.expect(f"status ({reply.body[:300]!r})", reply.status, status)
         return reply
+
+    def note(self, body: bytes) -> None:
+        """Keeps in mind what a reply gives away that must be written down nowhere."""
+        try:
+            fields = json.loads(body)
+        except ValueError:
+            return
+        if secret := fields.get("client_secret"):
+            self.secrets[secret] = "a client secret"
+        if link := fields.get("payment_url"):
+            self.secrets[leaks.token_of(link)] = "the token of a pay link"
 
     @staticmethod
     def gist(reply: Reply) -> str:
@@ -105,7 +123,7 @@ class Demo:
         except ValueError:
             return ""
         error = fields.get("error")
-        names = ("payment_status", "payment_intent_id", "amount", "currency", "code", "reason_code", "status")
+        names = ("payment_status", "payment_intent_id", "state", "amount", "currency", "code", "reason_code", "status")
         found = [fields.get(name) for name in names] if not error else [error.get("code")]
         # The HTTP status of a problem is told already.
         return "".join(f" {value}" for value in found if value and value != reply.status)
@@ -122,14 +140,15 @@ class Demo:
         self, order: Order, amount: str, status: int = 201, action: str = CREATE, key: str | None = None, **more: str
     ) -> dict[str, Any]:
         """The flow asks for a payment. Gives the outputs or, on the Failure path, the problem, which no flow sees."""
-        answer = self.run(action, {**vars(order), "amount": amount, **more}, status, key)
-        if secret := answer.get("client_secret"):
-            self.secrets[secret] = "a client secret"
-        return answer
+        return self.run(action, {**vars(order), "amount": amount, **more}, status, key)
 
     def query(self, order: Order) -> dict[str, Any]:
         """The flow asks how the payment stands."""
         return self.run(QUERY, vars(order), 200)
+
+    def cancel(self, order: Order) -> dict[str, Any]:
+        """The flow, or an agent's script, releases the order."""
+        return self.run(CANCEL, vars(order), 200)
 
     def run(self, name: str, inputs: dict[str, str], status: int, key: str | None = None) -> dict[str, Any]:
         """The flow runs a Web Services Data Action."""
@@ -153,6 +172,7 @@ class Demo:
         invoked = self.stack.client("lambda").invoke(FunctionName=request.url, Payload=(request.body or "").encode())
         took = (time.monotonic() - began) * 1000
         payload = invoked["Payload"].read()
+        self.note(payload)
         error = invoked.get("FunctionError")
         told = json.loads(payload).get("errorType") if error else None
         gist = f"function error {told}" if error else self.gist(Reply(invoked["StatusCode"], payload)).lstrip()
@@ -175,28 +195,61 @@ class Demo:
         self.expect(f"path of {action.name}", "Success" if outputs else "Failure", path)
         return outputs
 
-    def pay(self, payment: dict[str, Any], card: str, accepted: bool) -> None:
-        """The caller types a card into Stripe's fields; then Stripe's webhook arrives and is answered."""
+    def open(self, payment: dict[str, Any], status: int, state: str) -> dict[str, Any]:
+        """The caller opens the link: the page, and what its script asks for then."""
+        page = self.stack.page(payment["payment_url"])
+        reply = self.step("caller", "opens the page of the link", lambda: http("GET", page), status)
+        self.expect("content type", reply.content_type, "text/html")
+        session: dict[str, Any] = self.step(
+            "page", "asks for the session", lambda: http("GET", f"{page}/session"), status
+        ).json()
+        self.expect("state", session.get("state"), state)
+        return session
+
+    def pay_on_the_page(self, payment: dict[str, Any], card: str) -> None:
+        """The caller opens the link in Chromium and pays there; then Stripe's webhook arrives and is answered."""
+        page = self.stack.page(payment["payment_url"])
+        known = json.dumps(browser.told(self.stack))
+        env = self.stack.environment({"BROWSER_TEST_STACK": known, "PAY_LINK": page, "PAY_CARD": card})
+        log = self.stack.logs / "browser.log"
+        written = len(self.stack.localstripe.lines)
+        began = time.monotonic()
+        with running("Chromium", ["node", str(browser.TESTS / "pay-once.js")], env, log) as payer:
+            code = payer.wait(lambda: self.tell("still paying"))
+        took = (time.monotonic() - began) * 1000
+        self.tell(f"{took:5.0f} ms  {'caller':<10} opens the link in Chromium, pays with test card ...{card[-4:]}")
+        self.expect(f"exit code of the browser, see {log},", code, 0)
+        self.await_webhook(payment, "payment_intent.succeeded", written)
+
+    def confirm(self, payment: dict[str, Any], client_secret: str, card: str, status: int) -> Reply:
+        """The caller types a card into Stripe's fields."""
         fields = {
             "key": self.stack.secrets.publishable_key,
-            "client_secret": payment["client_secret"],
+            "client_secret": client_secret,
             "payment_method_data": {
                 "type": "card",
                 "card": {"number": card, "exp_month": 12, "exp_year": 2034, "cvc": "123"},
             },
         }
-        intent_id = payment["payment_intent_id"]
-        url = f"{self.stack.stripe}/v1/payment_intents/{intent_id}/confirm"
-        written = len(self.stack.localstripe.lines)
-        self.step(
+        url = f"{self.stack.stripe}/v1/payment_intents/{payment['payment_intent_id']}/confirm"
+        return self.step(
             "caller",
             f"pays at Stripe with test card ...{card[-4:]}",
             lambda: http("POST", url, json.dumps(fields).encode()),
-            200 if accepted else 402,
+            status,
         )
+
+    def pay(self, payment: dict[str, Any], card: str, accepted: bool, client_secret: str = "") -> None:
+        """The caller pays or is declined; then Stripe's webhook arrives and is answered."""
+        written = len(self.stack.localstripe.lines)
+        self.confirm(payment, client_secret or payment["client_secret"], card, 200 if accepted else 402)
         event = "payment_intent.succeeded" if accepted else "payment_intent.payment_failed"
+        self.await_webhook(payment, event, written)
+
+    def await_webhook(self, payment: dict[str, Any], event: str, written: int) -> None:
+        """Stripe delivers an event and gets its answer; it had written so many lines before."""
         began = time.monotonic()
-        wanted = rf'webhook "{event}" (.*) \({intent_id}\)'
+        wanted = rf'webhook "{event}" (.*) \({payment["payment_intent_id"]}\)'
         sent = self.stack.localstripe.wait_for(wanted, WEBHOOK, after=written)
         took = (time.monotonic() - began) * 1000
         self.tell(f"{took:5.0f} ms  {'Stripe':<10} webhook {event} {sent[1]}")
@@ -219,10 +272,11 @@ class Demo:
         self.tell(f"{'':8}  {'DynamoDB':<10} {status}")
         self.expect("record", item.get("status"), {"S": status})
 
-    def expect_attributes(self, payment: dict[str, Any], status: str) -> None:
+    def expect_attributes(self, payment: dict[str, Any], status: str, progress: str = "") -> None:
         attributes = self.stack.heard(payment["conversation_id"])["attributes"]
         self.tell(f"{'':8}  {'Genesys':<10} shows {json.dumps(attributes)}")
         self.expect("attribute payment_status", attributes.get("payment_status"), status)
+        self.expect("attribute payment_progress", attributes.get("payment_progress"), progress or status.lower())
         self.expect("attribute stripe_intent_id", attributes.get("stripe_intent_id"), payment["payment_intent_id"])
 
     def deliver(self, what: str, body: bytes, secret: str, status: int) -> None:
@@ -260,7 +314,10 @@ class Demo:
             again = self.ask(order, "50.00", status=200, currency="usd")
             self.expect_fields(again, payment_intent_id=payment["payment_intent_id"], attempt=1)
             self.expect_fields(self.query(order), payment_status="PENDING", final=False)
-            self.pay(payment, GOOD_CARD, accepted=True)
+            if self.has_browser:
+                self.pay_on_the_page(again, GOOD_CARD)
+            else:
+                self.pay(payment, GOOD_CARD, accepted=True)
             self.expect_record(order, "CONFIRMED")
             self.expect_attributes(payment, "CONFIRMED")
             answer = self.query(order)
@@ -281,6 +338,38 @@ class Demo:
             self.expect_fields(
                 self.query(order), payment_status="CONFIRMED", payment_intent_id=payment["payment_intent_id"], attempt=1
             )
+
+        with self.scene("The caller opens the link"):
+            order = Order(self.conversation(), "A-1012")
+            payment = self.ask(order, "15.00", currency="gbp")
+            session = self.open(payment, 200, "open")
+            self.expect_fields(session, amount="15.00", currency="gbp", order_id=order.order_id)
+            self.expect_attributes(payment, "PENDING", "link_opened")
+            self.pay(payment, GOOD_CARD, accepted=True, client_secret=session["client_secret"])
+            self.expect_record(order, "CONFIRMED")
+            self.expect_attributes(payment, "CONFIRMED")
+            self.open(payment, 410, "paid")
+
+        with self.scene("A released order"):
+            order = Order(self.conversation(), "A-1013")
+            payment = self.ask(order, "60.00", currency="usd")
+            session = self.open(payment, 200, "open")
+            canceled = self.cancel(order)
+            self.expect_fields(
+                canceled, payment_status="CANCELED", final=True, payment_intent_id=payment["payment_intent_id"]
+            )
+            self.expect_record(order, "CANCELED")
+            self.open(payment, 410, "canceled")
+            late = self.confirm(payment, session["client_secret"], GOOD_CARD, 400).json()
+            self.expect("code", late["error"].get("code"), "payment_intent_unexpected_state")
+            self.expect("the second answer", self.cancel(order), canceled)
+            anew = self.ask(order, "60.00", currency="usd")
+            self.expect_fields(anew, payment_status="PENDING", attempt=2)
+            self.expect("the same intent", anew["payment_intent_id"] == payment["payment_intent_id"], False)
+            session = self.open(anew, 200, "open")
+            self.pay(anew, GOOD_CARD, accepted=True, client_secret=session["client_secret"])
+            self.expect_fields(self.cancel(order), payment_status="CONFIRMED", final=True, attempt=2)
+            self.expect_record(order, "CONFIRMED")
 
         with self.scene("A token from a voice vault, declined, then another one"):
             order = Order(self.conversation(), "A-1009")
@@ -348,12 +437,18 @@ class Demo:
             self.expect_fields(self.invoke(QUERY, vars(order)), payment_status="NOT_FOUND")
             payment = self.invoke(CREATE, inputs)
             self.expect_fields(payment, payment_status="PENDING", amount_minor=3000, attempt=1)
-            self.expect("the same order over the API", self.ask(order, "30.00", 200, currency="eur"), payment)
+            over_the_api = self.ask(order, "30.00", 200, currency="eur")
+            # Every reply has a link of its own.
+            links = {payment.pop("payment_url"), over_the_api.pop("payment_url")}
+            self.expect("links", len(links), 2)
+            self.expect("the same order over the API", over_the_api, payment)
             self.invoke(CREATE, {**inputs, "amount": "31.00"}, problem="order_changed")
             self.invoke(CREATE, {**inputs, "amount": "30.001"}, problem="invalid_amount")
             paid = self.invoke(TOKEN, {**inputs, "payment_method": "pm_card_visa"})
             self.expect_fields(paid, payment_status="CONFIRMED", payment_intent_id=payment["payment_intent_id"])
             self.expect("what is queried", self.invoke(QUERY, vars(order)), paid)
+            self.expect("what a cancellation answers", self.invoke(CANCEL, vars(order)), paid)
+            self.expect_fields(self.invoke(CANCEL, {**vars(order), "order_id": "A-0"}), payment_status="NOT_FOUND")
 
         with self.scene("Nothing secret is written down"):
             self.search_for_secrets()
@@ -384,6 +479,10 @@ def main() -> int:
         with Stack("demo", tell) as stack:
             tell(f"deployed: {stack.api}")
             demo = Demo(stack, tell)
+            if demo.has_browser:
+                tell("the first caller pays on the page, in Chromium")
+            else:
+                tell("all callers pay by localstripe's API: make browser-test installs what paying on the page needs")
             demo.play()
     except StackError as error:
         tell(str(error))

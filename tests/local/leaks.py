@@ -27,6 +27,11 @@ def signature_of(header: str) -> str:
     return header.partition("v1=")[2]
 
 
+def token_of(payment_url: str) -> str:
+    """What is secret of a pay link."""
+    return payment_url.rpartition("/")[2]
+
+
 def written(stack: Stack) -> dict[str, list[str]]:
     """Every line that the functions have logged and every item that they have stored, by where it is."""
     places = {f"the log of {function}": stack.function_logs(function) for function in FUNCTIONS}

@@ -272,6 +272,8 @@ class Call:
         )
         if client_secret := answer["client_secret"]:
             self.soak.secrets[client_secret] = "a client secret"
+        if payment_url := answer["payment_url"]:
+            self.soak.secrets[leaks.token_of(payment_url)] = "the token of a pay link"
         self.check(order, answer)
         order.intent_id = answer["payment_intent_id"]
 

@@ -191,6 +191,7 @@ class Reply:
 
     status: int
     body: bytes
+    content_type: str = ""
 
     def json(self) -> Any:
         try:
@@ -211,10 +212,10 @@ def http(
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=timeout) as answer:
-            return Reply(answer.status, answer.read())
+            return Reply(answer.status, answer.read(), answer.headers.get_content_type())
     except urllib.error.HTTPError as answer:
         with answer:
-            return Reply(answer.code, answer.read())
+            return Reply(answer.code, answer.read(), answer.headers.get_content_type())
 
 
 @dataclass(frozen=True)
@@ -327,9 +328,9 @@ class Stack:
 
     def _part(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
         with uninterrupted():
-            return self._parts.enter_context(running(name, command, self._environment(env), self.logs / f"{name}.log"))
+            return self._parts.enter_context(running(name, command, self.environment(env), self.logs / f"{name}.log"))
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Nothing of the caller's environment but where programs are."""
         return {
             "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -388,11 +389,12 @@ class Stack:
             raise StackError(f"sam deploy failed, the end of {deployment.log}:\n{tail}")
         stack = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
         self.outputs: dict[str, str] = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
-        # An emulated API and Function URL are at the emulator's own address, under the host name AWS would give them.
-        api_id, webhook_id = (
-            self.outputs[name].removeprefix("https://").split(".")[0] for name in ("ApiUrl", "WebhookUrl")
+        # Emulated APIs and Function URLs are at the emulator's own address, under the host name AWS would give them.
+        api_id, pages_id, webhook_id = (
+            self.outputs[name].removeprefix("https://").split(".")[0] for name in ("ApiUrl", "PayUrl", "WebhookUrl")
         )
         self.api = f"{self.aws}/_aws/execute-api/{api_id}/v1"
+        self.pages = f"{self.aws}/_aws/execute-api/{pages_id}/v1"
         self.webhook = f"{self.aws}/_aws/lambda-url/{webhook_id}/"
         key = self.client("apigateway").get_api_key(apiKey=self.outputs["ApiKeyId"], includeValue=True)
         self.api_key: str = key["value"]
@@ -435,6 +437,12 @@ class Stack:
 
     # ---- what can be asked ----
 
+    def page(self, payment_url: str) -> str:
+        """Where a pay link leads here."""
+        if not payment_url.startswith(self.outputs["PayUrl"] + "/pay/"):
+            raise StackError("payment_url is no pay link of this stack")
+        return self.pages + payment_url.removeprefix(self.outputs["PayUrl"])
+
     def open_conversation(self, conversation_id: str) -> None:
         """A call arrives at Genesys."""
         body = json.dumps({"conversation_id": conversation_id, "purpose": "customer"}).encode()
@@ -475,6 +483,7 @@ def main() -> int:
     try:
         with Stack("stack", tell, *sys.argv[1:]) as stack:
             print(f"API       {stack.api}  (x-api-key: {stack.api_key})")
+            print(f"Pay links {stack.pages}  (instead of {stack.outputs['PayUrl']})")
             print(f"Webhook   {stack.webhook}")
             print(f"AWS       {stack.aws}  (key and secret: test)")
             print(f"Stripe    {stack.stripe}")

@@ -1,5 +1,5 @@
 //! Whole calls, played through the flows. The handlers answer the Data Actions, over a real DynamoDB engine and a
-//! Stripe that keeps state. Only a payment page is pretended, and the SMS.
+//! Stripe that keeps state. Only the SMS is pretended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,6 @@ use super::expression::{Sound, Value};
 use super::player::{Answer, Call, Caller, End, Player, Step};
 use super::{AMERICAN, both, root, statuses};
 
-const PAY_PAGE: &str = "https://pay.example/p/7Hq2";
 const CREATE: &str = "Create Payment";
 const STATUS: &str = "Get Payment Status";
 const SEND: &str = "Send Payment Link";
@@ -79,14 +78,9 @@ async fn play(
     }
 }
 
-/// The handler's answer, with a payment page that this version does not have.
-async fn with_page(world: &World, call: &Call) -> Option<Answer> {
-    if call.action != CREATE {
-        return None;
-    }
-    let Answer::Success(mut reply) = answer(world, call).await else { return Some(Answer::Failure) };
-    reply["payment_url"] = PAY_PAGE.into();
-    Some(Answer::Success(reply))
+/// A deployment that gives no pay links.
+async fn without_pay_links() -> World {
+    World::with(Setup { pay_link_base: "", ..Setup::default() }).await
 }
 
 fn the_intent(world: &World) -> String {
@@ -99,19 +93,27 @@ async fn pay(world: &World, payment_method: &str) {
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
 }
 
+/// The link in the SMS that a call sends, if it is one.
+fn link_sent(call: &Call) -> Option<String> {
+    let text = (call.action == SEND).then(|| call.inputs["text_body"].as_text())?;
+    Some(text.rsplit(' ').next().unwrap().to_owned())
+}
+
 #[tokio::test]
 async fn a_caller_pays_by_link_and_is_told() {
     let world = World::new().await;
     let mut player = english("1");
-    let mut sent = None;
+    let (mut sent, mut link) = (None, String::new());
     let end = play(&world, &mut player, async |call, times| {
-        if call.action == SEND {
-            sent = Some(call.inputs.clone());
+        if let Some(found) = link_sent(call) {
+            (sent, link) = (Some(call.inputs.clone()), found);
         }
-        if (call.action.as_str(), times) == (STATUS, 3) {
-            pay(&world, "pm_card_visa").await;
+        match (call.action.as_str(), times) {
+            (STATUS, 2) => assert_eq!(world.open_link(&link).await.text("state"), "open"),
+            (STATUS, 3) => pay(&world, "pm_card_visa").await,
+            _ => {}
         }
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!(end, End::HungUp);
@@ -121,21 +123,51 @@ async fn a_caller_pays_by_link_and_is_told() {
     let sent = sent.unwrap();
     assert_eq!(sent["to_address"], Value::text("+13125550187"));
     assert_eq!(sent["from_address"], Value::text("+12025550143"));
-    assert_eq!(sent["text_body"], Value::Text(format!("{} {PAY_PAGE}", player.text("Flow.sms_text"))));
-    // One SMS holds 160 characters of its own alphabet, or 70 of any.
-    for mut player in [english(""), spanish("")] {
-        player.go();
-        assert!(player.text("Flow.sms_text").is_ascii() && player.text("Flow.sms_text").len() < 40);
-    }
+    assert_eq!(sent["text_body"], Value::Text(format!("{} {link}", player.text("Flow.sms_text"))));
+    assert_eq!(world.open_link(&link).await.text("state"), "paid");
 
-    // The webhook writes the very same.
-    let told = world.genesys.attributes(CONVERSATION);
+    // The webhook writes the very same, and what the flow cannot know: how far the caller has come on the page.
+    let mut told = world.genesys.attributes(CONVERSATION);
+    assert_eq!(told.remove("payment_progress").as_deref(), Some("confirmed"));
     assert_eq!(told.len(), 4);
     for (name, value) in &told {
         assert_eq!(player.caller.data.get(name), Some(value), "{name}");
     }
+    let progress: Vec<_> =
+        world.genesys.patches().into_iter().map(|patch| patch.attributes["payment_progress"].clone()).collect();
+    assert_eq!(progress, ["link_opened", "confirmed"]);
     assert_eq!(player.caller.data["payment_order_id"], "TEST-1");
     assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+}
+
+/// The characters of the GSM 7-bit default alphabet (3GPP TS 23.038). Those that it escapes count twice and are not here.
+const GSM_7: &str = concat!(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?",
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+);
+
+#[tokio::test]
+async fn the_text_and_a_link_on_a_domain_of_thirty_characters_fit_one_sms_in_every_language() {
+    const DOMAIN: &str = "https://pay.a-shop-of-some-length.test";
+    assert_eq!(DOMAIN.len(), "https://".len() + 30);
+    let world = World::with(Setup { pay_link_base: DOMAIN, ..Setup::default() }).await;
+    let languages = both()[0].root["supportedLanguages"].as_mapping().unwrap().keys();
+    for language in languages.map(|code| code.as_str().unwrap()) {
+        let mut player = Player::new(&both()[0], caller(language, "1"));
+        let mut text = String::new();
+        play(&world, &mut player, async |call, _| {
+            if call.action == SEND {
+                call.inputs["text_body"].as_text().clone_into(&mut text);
+            }
+            None
+        })
+        .await;
+        let (said, link) = text.rsplit_once(' ').unwrap();
+        assert_eq!(said, player.text("Flow.sms_text"), "{language}");
+        assert_eq!(link.len(), DOMAIN.len() + "/pay/".len() + 22, "{link}");
+        assert!(text.chars().count() <= 160, "{language}: {text}");
+        assert!(text.chars().all(|character| GSM_7.contains(character)), "{language}: {text}");
+    }
 }
 
 #[tokio::test]
@@ -151,7 +183,7 @@ async fn the_order_of_an_earlier_flow_is_the_one_that_is_paid() {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    let end = play(&world, &mut player, async |call, _| with_page(&world, call).await).await;
+    let end = play(&world, &mut player, async |_, _| None).await;
     assert_eq!(end, queue());
     let intent = &world.stripe.intents()[0];
     assert_eq!((&intent["amount"], &intent["currency"]), (&json!(4990), &json!("eur")));
@@ -174,7 +206,7 @@ async fn a_decline_is_told_once_and_another_card_pays() {
             (STATUS, 9) => pay(&world, "pm_card_visa").await,
             _ => {}
         }
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!(end, End::HungUp);
@@ -194,7 +226,7 @@ async fn another_decline_after_the_first_is_told_as_well() {
             (STATUS, 5) => pay(&world, "pm_card_visa_chargeDeclined").await,
             _ => {}
         }
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!((end, player.times("Flow.say_try_again")), (queue(), 2));
@@ -234,7 +266,7 @@ async fn every_decline_code_is_told_apart_as_the_service_tells_it_and_none_is_tr
                     let Answer::Success(reply) = answer(&world, call).await else { panic!("no status") };
                     service = reply;
                 }
-                with_page(&world, call).await
+                None
             })
             .await;
             assert_eq!(
@@ -287,13 +319,13 @@ async fn a_payment_that_cannot_be_made_is_tried_again_or_given_to_an_agent() {
         None
     })
     .await;
-    assert_eq!((end, player.times("Flow.say_create_slow"), player.times("Flow.say_no_link")), (queue(), 1, 1));
+    assert_eq!((end, player.times("Flow.say_create_slow"), player.times("Flow.say_offer_link")), (queue(), 1, 2));
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
 #[tokio::test]
 async fn without_a_payment_page_the_caller_holds_or_speaks_to_somebody() {
-    let world = World::new().await;
+    let world = without_pay_links().await;
     let mut player = english("2");
     assert_eq!(play(&world, &mut player, async |_, _| None).await, queue());
     assert_eq!((player.times("Flow.say_no_link"), player.times("Flow.say_link_sent")), (1, 0));
@@ -323,14 +355,14 @@ async fn a_link_that_cannot_be_sent_is_tried_again_or_given_to_an_agent() {
     let end = play(&world, &mut player, async |call, times| match (call.action.as_str(), times) {
         (SEND, 1) => Some(Answer::Failure),
         (SEND, 2) => Some(Answer::Timeout),
-        _ => with_page(&world, call).await,
+        _ => None,
     })
     .await;
     assert_eq!((end, player.times("Flow.say_link_failed"), player.times("Flow.say_link_slow")), (queue(), 1, 1));
     assert_eq!(player.times("Flow.say_link_sent"), 1);
 
     let mut player = Player::new(&both()[0], Caller { ani: "anonymous", ..caller("en-us", "1") });
-    let end = play(&world, &mut player, async |call, _| with_page(&world, call).await).await;
+    let end = play(&world, &mut player, async |_, _| None).await;
     assert_eq!((end, player.times("Flow.say_no_mobile"), player.questions), (queue(), 1, 0));
 }
 
@@ -341,7 +373,7 @@ async fn a_caller_who_does_not_pay_is_asked_after_three_minutes() {
     let mut asked = 0;
     let end = play(&world, &mut player, async |call, _| {
         asked += usize::from(call.action == STATUS);
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!((end, asked), (queue(), 72));
@@ -360,7 +392,7 @@ async fn a_canceled_payment_begins_anew_as_another_attempt() {
             world.stripe.cancel(&the_intent(&world), None).unwrap();
             assert_eq!(world.deliver(&world.last_event()).await.status, 200);
         }
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!((end, player.times("Flow.say_canceled")), (queue(), 1));
@@ -376,7 +408,7 @@ async fn money_that_is_only_held_is_told_as_such() {
         if (call.action.as_str(), times) == (STATUS, 1) {
             pay(&world, "pm_card_visa").await;
         }
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!((end, player.times("Flow.say_authorized")), (End::HungUp, 1));
@@ -398,7 +430,7 @@ async fn a_status_that_cannot_be_had_is_asked_for_three_times_before_the_caller_
                 _ => None,
             };
         }
-        with_page(&world, call).await
+        None
     })
     .await;
     assert_eq!((end, player.times("Flow.say_status_failed")), (queue(), 1));
@@ -409,7 +441,7 @@ async fn a_status_that_cannot_be_had_is_asked_for_three_times_before_the_caller_
 fn reply(status: &str, reason: &str, retryable: bool, page: bool) -> Answer {
     Answer::Success(json!({
         "payment_status": status, "payment_intent_id": "pi_1", "amount": "1.00", "currency": "usd",
-        "payment_url": if page { PAY_PAGE } else { "" }, "reason_code": reason, "retryable": retryable,
+        "payment_url": if page { "https://pay.example.com/pay/0000000000000000000001" } else { "" }, "reason_code": reason, "retryable": retryable,
         "caller_message": "What the service says.", "conversation_id": CONVERSATION,
     }))
 }
