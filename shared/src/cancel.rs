@@ -31,6 +31,7 @@ where
     P: CreateIntent + FetchIntent + CancelIntent,
 {
     let Some(mut payment) = store.payment(conversation_id, order_id).await? else { return Ok(None) };
+    let attempt = payment.correlation.attempt;
     if payment.status == PaymentStatus::Creating {
         payment = match open(store, stripe, clock, payment.clone(), deadline).await {
             Ok((payment, _)) => payment,
@@ -42,7 +43,9 @@ where
             Err(error) => return Err(error),
         };
     }
-    let (false, Some(intent_id)) = (payment.status.is_final(), payment.intent_id.clone()) else {
+    // An attempt that was begun meanwhile shows that this one is canceled, and is not this request's to cancel.
+    let is_done = payment.status.is_final() || payment.correlation.attempt != attempt;
+    let (false, Some(intent_id)) = (is_done, payment.intent_id.clone()) else {
         return Ok(Some(payment));
     };
     let seen = match stripe.cancel_intent(&intent_id, &payment.correlation, clock.now(), deadline).await {

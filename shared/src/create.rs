@@ -119,12 +119,19 @@ where
     P: CreateIntent + ConfirmIntent + FetchIntent,
 {
     let (mut payment, first) = begin(store, clock, order).await?;
+    let attempt = payment.correlation.attempt;
+    // Canceled meanwhile and begun anew, perhaps for another amount: what is asked for has to be compared again.
+    let own = |payment: Payment| match payment.correlation.attempt == attempt {
+        true => Ok(payment),
+        false => Err(CreateError::InProgress),
+    };
     let mut client_secret = None;
     if payment.status == PaymentStatus::Creating {
         (payment, client_secret) = open(store, stripe, clock, payment, deadline).await?;
+        payment = own(payment)?;
     }
     if let Some(payment_method) = order.payment_method.as_ref().filter(|_| payment.is_payable()) {
-        payment = confirm(store, stripe, clock, payment, payment_method, deadline).await?;
+        payment = own(confirm(store, stripe, clock, payment, payment_method, deadline).await?)?;
     }
     let client_secret = match &payment.intent_id {
         Some(intent_id) if order.include_client_secret && payment.is_payable() => match client_secret {

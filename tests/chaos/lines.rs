@@ -138,9 +138,14 @@ impl Transport for Line {
         let started = Instant::now();
         let request = recorded(&request);
         let hit = self.fault(&request);
+        let cancels = request.path.ends_with("/cancel");
         if let Some(hit) = hit {
             self.sim.hit(hit);
+            if cancels {
+                self.sim.hit(Hit::CancelFaulted);
+            }
         }
+        self.watch.sent(&[&request.path, &request.query, &String::from_utf8_lossy(&request.body)]);
         self.sim.note(|| format!("  → {} {}", request.method, request.path));
         self.sim.way().await;
         if hit == Some(Hit::StripeNoConnection) {
@@ -153,7 +158,11 @@ impl Transport for Line {
             let fault = hit.and_then(|hit| played(hit, &line.far));
             let name = format!("{} {}", request.method, request.path);
             let looks = request.method == "GET" && matches!(line.far, Far::Stripe(_));
-            let intent = request.path.rsplit('/').next().unwrap_or_default().to_owned();
+            let intent = request.path.trim_end_matches("/cancel").rsplit('/').next().unwrap_or_default().to_owned();
+            // The payer was a little faster.
+            if cancels && !line.sim.is_calm() && line.sim.chance(150) {
+                line.watch.payer_acts(&intent);
+            }
             let carried = line.carry(request, fault).await;
             // What was read may be out of date before it arrives: the payer acts, and the answer takes its time.
             if looks && !line.sim.is_calm() && line.sim.chance(200) {
@@ -201,6 +210,7 @@ pub(crate) struct Aws {
     watch: Arc<Watch>,
     database: Database,
     secrets: Arc<Mutex<HashMap<String, String>>>,
+    scripted: Arc<Mutex<Option<(&'static str, Hit)>>>,
 }
 
 impl fmt::Debug for Aws {
@@ -214,7 +224,13 @@ type Said = (u16, String);
 
 impl Aws {
     pub(crate) fn new(sim: &Arc<Sim>, watch: &Arc<Watch>, database: Database) -> Self {
-        Self { sim: Arc::clone(sim), watch: Arc::clone(watch), database, secrets: Arc::default() }
+        let (sim, watch) = (Arc::clone(sim), Arc::clone(watch));
+        Self { sim, watch, database, secrets: Arc::default(), scripted: Arc::default() }
+    }
+
+    /// The next request to DynamoDB that holds this text meets this fault, whatever the dice say.
+    pub(crate) fn fail_next(&self, text: &'static str, hit: Hit) {
+        *self.scripted.lock().unwrap() = Some((text, hit));
     }
 
     /// Writes a secret's text.
@@ -225,10 +241,15 @@ impl Aws {
     async fn exchange(self, operation: String, body: String) -> Result<Said, ConnectorError> {
         let dynamo = operation.starts_with("DynamoDB");
         let name = operation.split('.').nth(1).unwrap_or_default().to_owned();
-        let hit = self.fault(&name, dynamo);
+        let scripted = self.scripted.lock().unwrap().take_if(|(text, _)| dynamo && body.contains(*text));
+        let hit = scripted.map(|(_, hit)| hit).or_else(|| self.fault(&name, dynamo));
         if let Some(hit) = hit {
             self.sim.hit(hit);
+            if body.contains("LINK#") {
+                self.sim.hit(Hit::LinkFaulted);
+            }
         }
+        self.watch.sent(&[&body]);
         self.sim.way().await;
         let lost = || ConnectorError::io("the connection is lost".into());
         match hit {

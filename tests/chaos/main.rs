@@ -12,7 +12,9 @@
     reason = "a campaign stops where it is wrong"
 )]
 
+mod found;
 mod lines;
+mod link;
 mod room;
 mod schedule;
 mod sim;
@@ -23,7 +25,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use schedule::{Outcome, play, play_one_death};
+use schedule::{Outcome, Scene, play, play_one_death};
 use sim::{Hit, Hits};
 
 /// Schedules that `make test` plays.
@@ -53,18 +55,29 @@ fn the_invariants_hold_in_every_schedule() {
 
 #[test]
 fn every_function_may_die_at_every_await() {
-    // Who comes first has something to find out and to tell.
-    for (function, poll_first) in [("create-intent", true), ("status-query", true), ("stripe-webhook", false)] {
+    for (scene, function) in [
+        (Scene::Token, "create-intent"),
+        (Scene::Token, "status-query"),
+        (Scene::Token, "stripe-webhook"),
+        (Scene::Link, "create-intent"),
+        (Scene::Link, "session"),
+        (Scene::Link, "status-query"),
+        (Scene::Link, "stripe-webhook"),
+        (Scene::Cancel, "cancel"),
+        (Scene::CancelOfTheUnfinished, "cancel"),
+        (Scene::Cancel, "status-query"),
+        (Scene::Cancel, "stripe-webhook"),
+    ] {
         let mut deaths = 0;
         loop {
-            let Outcome { hits, violations, .. } = play_one_death(function, deaths + 1, poll_first);
-            assert!(violations.is_empty(), "{function} died at wait {}: {violations:#?}", deaths + 1);
-            if !hits.contains_key(&Hit::Killed) {
+            let (died, violations) = play_one_death(scene, function, deaths + 1);
+            assert!(violations.is_empty(), "{scene:?}: {function} died at wait {}: {violations:#?}", deaths + 1);
+            if !died {
                 break;
             }
             deaths += 1;
         }
-        eprintln!("{function}: {deaths} places to die");
+        eprintln!("{scene:?}: {function}, {deaths} places to die");
         assert!(deaths > 5, "{function} hardly waits");
     }
 }

@@ -12,7 +12,6 @@ use shared::adapters::aws;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
 use shared::adapters::http::Http;
-use shared::adapters::os_random::OsRandom;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::adapters::stripe::Stripe as StripeClient;
 use shared::config::{CreateIntentConfig, GenesysConfig};
@@ -26,17 +25,21 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::lines::{Aws, Line};
+use crate::link::SeededBits;
 use crate::sim::{Hit, Sim, SimClock, mortal};
-use crate::watch::{Order, Watch};
+use crate::watch::{Order, PayLink, Watch};
 
 type StripeAdapter = StripeClient<SecretsManager, Line>;
 type GenesysAdapter = GenesysClient<SecretsManager, Line>;
-type Create = CreateIntentFunction<Table, StripeAdapter, OsRandom, SimClock>;
+type Create = CreateIntentFunction<Table, StripeAdapter, SeededBits, SimClock>;
 type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, SimClock>;
-type Status = StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
+pub(crate) type Status = StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
 
 const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
 const CREATE_BUDGET: Duration = Duration::from_millis(4500);
+
+/// Where pay links lead.
+pub(crate) const LINK_BASE: &str = "https://pay.example.com";
 
 /// Timers have a resolution of 1 ms.
 const GRAIN: Duration = Duration::from_millis(2);
@@ -49,6 +52,7 @@ pub(crate) struct Room {
     pub(crate) aws: Aws,
     pub(crate) credentials: Mutex<Credentials>,
     orders: Mutex<Vec<Order>>,
+    links: Mutex<Vec<PayLink>>,
     table: Table,
     secrets_manager: aws_sdk_secretsmanager::Client,
     config: CreateIntentConfig,
@@ -139,6 +143,7 @@ impl Room {
                 "STRIPE_SECRET_ID" => "stripe",
                 "CAPTURE_METHOD" => capture,
                 "STRIPE_API_BASE" => "http://127.0.0.1:1",
+                "PAY_LINK_BASE" => LINK_BASE,
                 _ => return None,
             };
             Some(value.to_owned())
@@ -152,6 +157,7 @@ impl Room {
             aws,
             credentials: Mutex::default(),
             orders: Mutex::new(orders),
+            links: Mutex::default(),
             table: Table::new(dynamodb, config.table.name.clone(), config.table.record_days),
             secrets_manager,
             late_payment_flow: sim.chance(500),
@@ -175,6 +181,15 @@ impl Room {
 
     pub(crate) fn add_order(&self, order: &Order) {
         self.orders.lock().unwrap().push(order.clone());
+    }
+
+    /// Every link that came with a reply, in order.
+    pub(crate) fn links(&self) -> Vec<PayLink> {
+        self.links.lock().unwrap().clone()
+    }
+
+    pub(crate) fn keep(&self, link: PayLink) {
+        self.links.lock().unwrap().push(link);
     }
 
     /// The next event of Stripe's; none any more once [`Self::stop_events`] was called and all were given.
@@ -250,44 +265,92 @@ impl Room {
         GenesysClient::new(http().over(line), config, Arc::new(CachedSecret::new(self.secret("genesys"))))
     }
 
-    fn clock(&self) -> SimClock {
+    pub(crate) fn clock(&self) -> SimClock {
         SimClock(Arc::clone(&self.sim))
     }
 
     /// `POST /payments`; `None` when the function was killed.
     pub(crate) async fn post(&self, body: &Value) -> Option<Answer> {
-        let function = self.instance(&self.creates).unwrap_or_else(|| CreateIntentFunction {
+        let function = self.create_instance();
+        let event = rest_event("POST", "/payments", &json!({}), &json!({}), &body.to_string());
+        let response = self.invoke("create-intent", CREATE_BUDGET, function.handle(request(&event))).await?;
+        self.creates.lock().unwrap().push(function);
+        let handled = self.read("create-intent", response);
+        self.usable("create-intent", &handled);
+        if handled.status < 300 {
+            let same = handled.body["amount_minor"] == body["amount_minor"];
+            self.sim.check(same, || format!("1: {body} is answered with another amount: {}", handled.body));
+            let name = |field: &str| body[field].as_str().expect("a name").to_owned();
+            self.handed_out(&(name("conversation_id"), name("order_id")), &handled.body);
+        }
+        Some(handled)
+    }
+
+    /// `DELETE /payments/{conversation_id}`; `None` when the function was killed.
+    pub(crate) async fn cancel(&self, order: &Order) -> Option<Answer> {
+        let (conversation, order_id) = order;
+        match self.watch.record(order).map(|record| record.status).as_deref() {
+            _ if self.sim.is_calm() => {}
+            Some("CREATING") => self.sim.hit(Hit::CancelCreating),
+            Some("PENDING" | "DECLINED") => self.sim.hit(Hit::CancelPayable),
+            Some("CANCELED") => self.sim.hit(Hit::CancelAgain),
+            _ => {}
+        }
+        let function = self.create_instance();
+        let names = json!({ "conversation_id": conversation });
+        let path = format!("/payments/{conversation}");
+        let event = rest_event("DELETE", &path, &names, &json!({ "order_id": order_id }), "");
+        let response = self.invoke("cancel", CREATE_BUDGET, function.handle(request(&event))).await?;
+        self.creates.lock().unwrap().push(function);
+        let handled = self.read("cancel", response);
+        self.usable("cancel", &handled);
+        match handled.body["payment_status"].as_str() {
+            Some("CANCELED") => {
+                self.watch.answered_canceled(order, handled.body["attempt"].as_u64().expect("an attempt"));
+            }
+            Some("CONFIRMED") => self.sim.hit(Hit::CancelTooLate),
+            _ => {}
+        }
+        Some(handled)
+    }
+
+    fn create_instance(&self) -> Create {
+        self.instance(&self.creates).unwrap_or_else(|| CreateIntentFunction {
             store: self.table.clone(),
             stripe: self.stripe_client().0,
-            random: OsRandom,
+            random: SeededBits { sim: Arc::clone(&self.sim), watch: Arc::clone(&self.watch) },
             clock: self.clock(),
             policy: self.config.policy.clone(),
             budget: CREATE_BUDGET,
             pay_link: self.config.pay_link.clone(),
-        });
-        let event = rest_event("POST", "/payments", &json!({}), &json!({}), &body.to_string());
-        let handled = self.invoke("create-intent", CREATE_BUDGET, function.handle(request(&event))).await?;
-        self.creates.lock().unwrap().push(function);
-        self.usable("create-intent", &handled);
-        Some(handled)
+        })
     }
 
     /// `GET /payments/{conversation_id}`; `None` when the function was killed.
     pub(crate) async fn status(&self, (conversation, order): &Order, by_order: bool) -> Option<Answer> {
-        let function = self.instance(&self.statuses).unwrap_or_else(|| StatusQueryFunction {
+        let function = self.status_instance();
+        let query = if by_order { json!({ "order_id": order }) } else { json!({}) };
+        let path = format!("/payments/{conversation}");
+        let event = rest_event("GET", &path, &json!({ "conversation_id": conversation }), &query, "");
+        let response = self.invoke("status-query", status_query::BUDGET, function.handle(request(&event))).await?;
+        self.return_status_instance(function);
+        let handled = self.read("status-query", response);
+        self.usable("status-query", &handled);
+        Some(handled)
+    }
+
+    pub(crate) fn status_instance(&self) -> Status {
+        self.instance(&self.statuses).unwrap_or_else(|| StatusQueryFunction {
             store: self.table.clone(),
             stripe: self.stripe_client().0,
             genesys: Some(self.genesys_client()),
             clock: self.clock(),
             merchant_name: tests::MERCHANT.to_owned(),
-        });
-        let query = if by_order { json!({ "order_id": order }) } else { json!({}) };
-        let path = format!("/payments/{conversation}");
-        let event = rest_event("GET", &path, &json!({ "conversation_id": conversation }), &query, "");
-        let handled = self.invoke("status-query", status_query::BUDGET, function.handle(request(&event))).await?;
+        })
+    }
+
+    pub(crate) fn return_status_instance(&self, function: Status) {
         self.statuses.lock().unwrap().push(function);
-        self.usable("status-query", &handled);
-        Some(handled)
     }
 
     /// One delivery of an event, signed as Stripe signs now; `None` when the function was killed.
@@ -300,8 +363,9 @@ impl Room {
         self.stripe.set_now(self.sim.true_second());
         let webhook = self.stripe.webhook(event);
         let event = url_event(&webhook.body, Some(&webhook.signature), self.sim.chance(500));
-        let handled = self.invoke("stripe-webhook", stripe_webhook::BUDGET, function.handle(request(&event))).await?;
+        let response = self.invoke("stripe-webhook", stripe_webhook::BUDGET, function.handle(request(&event))).await?;
         self.webhooks.lock().unwrap().push(function);
+        let handled = self.read("stripe-webhook", response);
         let known = matches!(handled.status, 200 | 400 | 503);
         self.sim.check(known, || format!("6: stripe-webhook answered {} {}", handled.status, handled.body));
         Some(handled)
@@ -314,12 +378,13 @@ impl Room {
         (at < idle.len() as u64).then(|| idle.swap_remove(usize::try_from(at).unwrap()))
     }
 
-    async fn invoke(
+    /// Lets a function answer; `None` when it was killed.
+    pub(crate) async fn invoke(
         &self,
         name: &str,
         budget: Duration,
         handling: impl Future<Output = Response<Body>>,
-    ) -> Option<Answer> {
+    ) -> Option<Response<Body>> {
         let sim = &self.sim;
         let lives = sim.lives(name);
         sim.note(|| format!("▶ {name}"));
@@ -330,13 +395,22 @@ impl Room {
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         let Some(response) = handled else {
             sim.hit(Hit::Killed);
+            match name {
+                "cancel" => sim.hit(Hit::CancelKilled),
+                "session" => sim.hit(Hit::SessionKilled),
+                _ => {}
+            }
             return None;
         };
         let took = started.elapsed();
         sim.check(took <= budget + GRAIN, || format!("6: {name} took {took:?}"));
+        Some(response)
+    }
+
+    pub(crate) fn read(&self, name: &str, response: Response<Body>) -> Answer {
         let answer = Answer::read(response);
-        sim.note(|| format!("◀ {name} {} {}", answer.status, answer.body));
-        Some(answer)
+        self.sim.note(|| format!("◀ {name} {} {}", answer.status, answer.body));
+        answer
     }
 
     /// Whether a flow can branch on an answer.
@@ -353,17 +427,21 @@ impl Room {
 
     /// Nothing secret is in any item.
     pub(crate) fn look_for_secrets_in_the_table(&self) {
-        for (conversation, _) in self.orders() {
-            for item in self.watch.items(&conversation) {
-                let leak = SECRETS.iter().find(|secret| item.contains(**secret));
-                self.sim.check(leak.is_none(), || format!("5: {leak:?} is in an item"));
-            }
+        let tokens = self.watch.tokens();
+        for item in self.watch.items() {
+            let leak = secrets(&tokens).find(|secret| item.contains(secret));
+            self.sim.check(leak.is_none(), || format!("5: {leak:?} is in an item"));
         }
     }
 }
 
 /// What nothing may hold that outlives a request.
-pub(crate) const SECRETS: [&str; 7] = ["canary0", "sk_test_", "whsec_", "_secret_", "pm_", "v1=", "Bearer "];
+const SECRETS: [&str; 7] = ["canary0", "sk_test_", "whsec_", "_secret_", "pm_", "v1=", "Bearer "];
+
+/// The same with the tokens of the pay links.
+pub(crate) fn secrets(tokens: &[String]) -> impl Iterator<Item = &str> {
+    SECRETS.into_iter().chain(tokens.iter().map(String::as_str))
+}
 
 fn credentials() -> aws_sdk_dynamodb::config::Credentials {
     aws_sdk_dynamodb::config::Credentials::new("AKID", "SECRET", None, None, "tests")

@@ -1,6 +1,7 @@
 //! What happens in one seed: callers, payers, Stripe's deliveries and disturbances, all at once, on virtual time. Then
 //! calm, what is outstanding is delivered, and the books are balanced.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::room::{Credentials, Room, SECRETS};
+use crate::room::{Credentials, Room, secrets};
 use crate::sim::{Hit, Hits, Sim};
 use crate::watch::Order;
 
@@ -28,35 +29,118 @@ pub(crate) fn play(seed: u64, tracing: bool) -> Outcome {
     stage(seed, tracing, async |room| run(room).await)
 }
 
-/// Plays a payment by token, its webhooks and a poll without any trouble, but that this function dies once, at this
-/// wait. Whoever called it calls again.
-pub(crate) fn play_one_death(function: &'static str, lives: u64, poll_first: bool) -> Outcome {
-    stage(0, false, async |room| {
+/// What is played without any trouble, but that one function dies once. Whoever called it calls again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scene {
+    /// A payment by token.
+    Token,
+    /// A payment by link, which is opened and told of before it is paid.
+    Link,
+    /// A payment is canceled that can be paid.
+    Cancel,
+    /// A payment is canceled whose creator died after Stripe made the intent.
+    CancelOfTheUnfinished,
+}
+
+/// Plays a scene in which this function dies at this wait. Tells whether it waited that often, and what was wrong.
+pub(crate) fn play_one_death(scene: Scene, function: &'static str, lives: u64) -> (bool, Vec<String>) {
+    let died = Cell::new(false);
+    let outcome = stage(0, false, async |room| {
         room.sim.calm_down();
-        room.sim.doom(function, lives);
         let order = &room.orders()[0];
+        if matches!(scene, Scene::CancelOfTheUnfinished) {
+            leave_unfinished(room, order).await;
+        }
+        let deaths = || room.sim.hits().get(&Hit::Killed).copied();
+        let before = deaths();
+        room.sim.doom(function, lives);
         let mut asked = body(order, 5000);
-        asked["payment_method"] = TOKENS[0].into();
-        while room.post(&asked).await.is_none() {}
-        room.sim.pause(11_000, 11_000).await;
-        if poll_first {
+        let ends_as = match scene {
+            Scene::Token => {
+                asked["payment_method"] = TOKENS[0].into();
+                while room.post(&asked).await.is_none() {}
+                "CONFIRMED"
+            }
+            Scene::Link => {
+                while room.post(&asked).await.is_none() {}
+                let secret = open_and_tell(room, order).await;
+                room.watch.pay_by_card(&secret, TOKENS[0]);
+                "CONFIRMED"
+            }
+            Scene::Cancel | Scene::CancelOfTheUnfinished => {
+                if matches!(scene, Scene::Cancel) {
+                    while room.post(&asked).await.is_none() {}
+                }
+                let canceled = loop {
+                    if let Some(answer) = room.cancel(order).await {
+                        break answer;
+                    }
+                };
+                let status = &canceled.body["payment_status"];
+                room.sim.check(status == "CANCELED", || format!("6: it is not canceled but {status}"));
+                "CANCELED"
+            }
+        };
+        // Who comes first has something to find out and to tell.
+        if function != "stripe-webhook" {
+            room.sim.pause(11_000, 11_000).await;
             while room.status(order, true).await.is_none() {}
         }
-        for event in room.stripe.events() {
-            while room.deliver(&event).await.is_none_or(|answer| answer.status != 200) {
-                room.sim.pause(1000, 20_000).await;
-            }
-        }
+        deliver_all(room).await;
         // A turn that died with its holder has lapsed by then.
         room.sim.pause(16_000, 16_000).await;
         room.status(order, true).await;
+        room.try_every_link().await;
         room.watch.balance(&room.genesys, &room.orders());
-        let paid = room.watch.record(order).is_some_and(|record| record.status == "CONFIRMED");
-        room.sim.check(paid, || "3: it is not paid".to_owned());
-    })
+        let record = room.watch.record(order);
+        let ended = record.as_ref().is_some_and(|record| record.status == ends_as);
+        room.sim.check(ended, || format!("3: it is not {ends_as}, but {record:?}"));
+        died.set(deaths() != before);
+    });
+    (died.get(), outcome.violations)
 }
 
-fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>)) -> Outcome {
+/// Lets create-intent die again and again, each time a wait later, until it dies when Stripe has made the intent.
+async fn leave_unfinished(room: &Room, order: &Order) {
+    for lives in 1.. {
+        room.sim.doom("create-intent", lives);
+        let answer = room.post(&body(order, 5000)).await;
+        assert!(answer.is_none(), "create-intent never dies after Stripe made the intent");
+        room.sim.pause(1000, 1000).await;
+        if !room.stripe.intents().is_empty() {
+            break;
+        }
+    }
+    let record = room.watch.record(order).expect("a record");
+    assert_eq!((record.status.as_str(), record.intent), ("CREATING", None), "it died too late");
+}
+
+/// The payer opens the newest link, and Genesys hears of it. Gives the client secret.
+async fn open_and_tell(room: &Room, order: &Order) -> String {
+    let link = room.links().pop().expect("a link");
+    let answer = loop {
+        if let Some(answer) = room.session(&link).await {
+            break answer;
+        }
+    };
+    deliver_all(room).await;
+    room.sim.pause(16_000, 16_000).await;
+    while room.status(order, true).await.is_none() {}
+    let progress = room.genesys.attributes(&order.0).remove("payment_progress");
+    room.sim.check(progress.as_deref() == Some("link_opened"), || format!("3: it is not opened but {progress:?}"));
+    answer.text("client_secret").to_owned()
+}
+
+/// Delivers every event Stripe has, in order, again until it is taken.
+async fn deliver_all(room: &Room) {
+    for event in room.stripe.events() {
+        while room.deliver(&event).await.is_none_or(|answer| answer.status != 200) {
+            room.sim.pause(1000, 20_000).await;
+        }
+    }
+}
+
+pub(crate) fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>)) -> Outcome {
     // The AWS SDK draws its back-off from the thread's own dice.
     fastrand::seed(seed);
     tests::forget_thread_log();
@@ -67,8 +151,11 @@ fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>)) -> Outco
         let room = Room::new(seed, &sim).await;
         scene(&room).await;
         let log = tests::thread_log();
-        let leak = log.lines().find(|line| SECRETS.iter().any(|secret| line.contains(secret)));
-        sim.check(leak.is_none(), || format!("5: a secret is in the log: {}", leak.unwrap_or_default()));
+        let tokens = room.watch.tokens();
+        if let Some(secret) = secrets(&tokens).find(|secret| log.contains(secret)) {
+            let line = log.lines().find(|line| line.contains(secret)).unwrap_or_default();
+            sim.violation(format!("5: a secret is in the log: {line}"));
+        }
         Outcome { hits: sim.hits(), violations: sim.violations(), invocations: room.invocations() }
     })
 }
@@ -98,6 +185,9 @@ async fn run(room: &Arc<Room>) {
             sim.check(answer.status == 200, || format!("6: {} {}", answer.status, answer.body));
         }
     }
+    for order in &room.orders() {
+        room.come_back(order).await;
+    }
     room.stop_events();
     let all_taken = timeout(SETTLING, deliveries).await;
     sim.check(all_taken.is_ok_and(|ended| ended.is_ok()), || "3: an event is never taken".to_owned());
@@ -105,11 +195,12 @@ async fn run(room: &Arc<Room>) {
     for order in &room.orders() {
         let _ = room.status(order, true).await;
     }
+    room.try_every_link().await;
     room.watch.balance(&room.genesys, &room.orders());
     room.look_for_secrets_in_the_table();
 }
 
-fn body((conversation, order): &Order, cents: u64) -> Value {
+pub(crate) fn body((conversation, order): &Order, cents: u64) -> Value {
     json!({ "conversation_id": conversation, "order_id": order, "amount_minor": cents, "currency": "usd" })
 }
 
@@ -133,6 +224,15 @@ async fn caller(room: Arc<Room>, order: Order) {
             }
             let (first, second) = tokio::join!(room.post(&asked), room.post(&twin));
             first.or(second)
+        } else if sim.chance(80) {
+            let canceling = async {
+                sim.pause(1, 1500).await;
+                room.cancel(&order).await;
+                if sim.chance(500) {
+                    room.post(&body(&order, 5700)).await;
+                }
+            };
+            tokio::join!(room.post(&asked), canceling).0
         } else {
             room.post(&asked).await
         };
@@ -145,7 +245,8 @@ async fn caller(room: Arc<Room>, order: Order) {
         }
     }
     for _ in 0..sim.below(7) {
-        match sim.below(10) {
+        match sim.below(13) {
+            10.. => cancel(&room, &order).await,
             0 => {
                 sim.hit(Hit::OtherAmount);
                 room.post(&body(&order, cents + 100)).await;
@@ -172,19 +273,59 @@ async fn caller(room: Arc<Room>, order: Order) {
     if sim.chance(30) {
         sim.pause(19 * 3_600_000, 30 * 3_600_000).await;
         sim.hit(Hit::OldRecord);
-        room.post(&body(&order, cents)).await;
+        if sim.chance(300) {
+            room.cancel(&order).await;
+        } else {
+            room.post(&body(&order, cents)).await;
+        }
+    }
+}
+
+/// The order is released: the payment is canceled, once or twice at once, until there is an answer. Some begin anew.
+async fn cancel(room: &Room, order: &Order) {
+    let sim = &room.sim;
+    let mut answered = if sim.chance(300) {
+        sim.hit(Hit::CancelTwin);
+        let (first, second) = tokio::join!(room.cancel(order), room.cancel(order));
+        first.or(second)
+    } else {
+        room.cancel(order).await
+    };
+    for _ in 0..3 {
+        if answered.as_ref().is_some_and(|answer| answer.status == 200) {
+            break;
+        }
+        sim.pause(200, 8000).await;
+        answered = room.cancel(order).await;
+    }
+    let canceled = answered.is_some_and(|answer| answer.body["payment_status"] == "CANCELED");
+    if canceled && sim.chance(500) {
+        sim.hit(Hit::NewAttempt);
+        room.post(&body(order, sim.pick(&[5000, 5700]))).await;
     }
 }
 
 /// Tokens of a voice vault: one that pays, two that do not, one nobody knows.
-const TOKENS: [&str; 4] =
+pub(crate) const TOKENS: [&str; 4] =
     ["pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "pm_nobody_knows"];
 
-/// The payer at Stripe, who also plays whoever captures or cancels in the dashboard.
-async fn payer(room: Arc<Room>, (conversation, order): Order) {
+/// The payer, by link or by whatever else leads to Stripe's fields, who also plays whoever captures or cancels in the
+/// dashboard.
+async fn payer(room: Arc<Room>, of: Order) {
     let sim = &room.sim;
+    if sim.chance(100) {
+        // The message is found when its time is over, or nearly.
+        sim.pause(20 * 60_000, 60 * 60_000).await;
+        pay_by_link(&room, &of).await;
+        return;
+    }
     for _ in 0..1 + sim.below(5) {
         sim.pause(300, 25_000).await;
+        if sim.chance(500) {
+            pay_by_link(&room, &of).await;
+            continue;
+        }
+        let (conversation, order) = &of;
         let of_order = |intent: &&Value| {
             intent["metadata"]["conversation_id"] == conversation.as_str()
                 && intent["metadata"]["order_id"] == order.as_str()
@@ -192,6 +333,27 @@ async fn payer(room: Arc<Room>, (conversation, order): Order) {
         let intents = room.stripe.intents();
         if let Some(intent) = intents.iter().rfind(of_order) {
             room.watch.payer_acts(intent["id"].as_str().expect("an id"));
+        }
+    }
+}
+
+/// Opens a link that came with a reply, and pays with the client secret that the session hands out.
+async fn pay_by_link(room: &Room, order: &Order) {
+    let sim = &room.sim;
+    let Some(link) = room.a_link(order) else { return room.session_of_nobody_s().await };
+    if sim.chance(200) {
+        room.page(&link.url).await;
+    }
+    for _ in 0..3 {
+        let answer = room.session(&link).await;
+        match answer.as_ref().map(|answer| answer.text("state")) {
+            None | Some("unavailable") => sim.pause(500, 4000).await,
+            Some("open") => {
+                sim.pause(100, 8000).await;
+                let secret = answer.as_ref().map(|answer| answer.text("client_secret")).unwrap_or_default();
+                return room.watch.pay_with(secret);
+            }
+            Some(_) => return,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -69,6 +69,7 @@ hits! {
     DynamoConditionFailed "DynamoDB: condition failed",
     SecretsThrottled "Secrets Manager: throttled",
     SecretsTimeout "Secrets Manager: time-out",
+    NoRandomBits "operating system: no random bits",
     WebhookLost "webhook: never delivered",
     WebhookDuplicated "webhook: duplicated",
     WebhookDelayed "webhook: delayed by a minute or more",
@@ -84,6 +85,22 @@ hits! {
     OtherAmount "caller: another amount for the order",
     NewAttempt "caller: a new attempt after CANCELED",
     OldRecord "caller: back after the idempotency key's window",
+    CancelPayable "cancel: while it can be paid",
+    CancelCreating "cancel: while it is being made",
+    CancelTwin "cancel: twice at once",
+    CancelAgain "cancel: once more",
+    CancelTooLate "cancel: answered CONFIRMED",
+    CancelFaulted "cancel: a fault at Stripe's /cancel",
+    CancelKilled "cancel: killed",
+    LinkOpened "pay link: opened",
+    LinkPaid "pay link: opened, and paid with the client secret",
+    LinkOlder "pay link: opened though there is a newer one",
+    LinkExpired "pay link: expired",
+    LinkCanceled "pay link: of a canceled attempt",
+    LinkReplaced "pay link: of an attempt with a successor",
+    LinkUnknown "pay link: unknown",
+    LinkFaulted "pay link: a fault at its item",
+    SessionKilled "pay link: its session killed",
     MetadataEdited "Stripe: metadata edited to name another order",
 }
 
@@ -107,9 +124,10 @@ pub(crate) struct Sim {
     rng: Mutex<fastrand::Rng>,
     started: Instant,
     skew_ms: AtomicI64,
+    clock_changes: AtomicU64,
     calm: AtomicBool,
     pub(crate) roughness: Roughness,
-    doom: Mutex<Option<(&'static str, u64)>>,
+    doom: Mutex<BTreeMap<&'static str, u64>>,
     hits: Mutex<Hits>,
     violations: Mutex<Vec<String>>,
     tracing: bool,
@@ -131,6 +149,7 @@ impl Sim {
             rng: Mutex::new(rng),
             started: Instant::now(),
             skew_ms: AtomicI64::new(0),
+            clock_changes: AtomicU64::new(0),
             calm: AtomicBool::new(false),
             roughness,
             doom: Mutex::default(),
@@ -173,12 +192,12 @@ impl Sim {
 
     /// The next invocation of this function dies after so many waits, whatever the dice say.
     pub(crate) fn doom(&self, function: &'static str, lives: u64) {
-        *self.doom.lock().unwrap() = Some((function, lives));
+        self.doom.lock().unwrap().insert(function, lives);
     }
 
     /// How many waits an invocation of this function survives; `None` for all.
     pub(crate) fn lives(&self, function: &str) -> Option<u64> {
-        if let Some((_, lives)) = self.doom.lock().unwrap().take_if(|(doomed, _)| *doomed == function) {
+        if let Some(lives) = self.doom.lock().unwrap().remove(function) {
             return Some(lives);
         }
         let dies = !self.is_calm() && self.chance(self.roughness.kills);
@@ -188,7 +207,7 @@ impl Sim {
     /// From here on nothing goes wrong any more.
     pub(crate) fn calm_down(&self) {
         self.calm.store(true, Ordering::SeqCst);
-        self.skew_ms.store(0, Ordering::SeqCst);
+        self.skew(0);
     }
 
     pub(crate) fn is_calm(&self) -> bool {
@@ -197,6 +216,12 @@ impl Sim {
 
     pub(crate) fn skew(&self, ms: i64) {
         self.skew_ms.store(ms, Ordering::SeqCst);
+        self.clock_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often the functions' clock was set.
+    pub(crate) fn clock_changes(&self) -> u64 {
+        self.clock_changes.load(Ordering::SeqCst)
     }
 
     /// What the clock of everybody but the functions says, in Unix seconds.

@@ -1,13 +1,14 @@
 //! Looks at every write to the table and every act of Stripe's the moment it happens, and once more when all is over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use dynoxide::Database;
 use serde_json::{Value, json};
+use shared::link::LinkToken;
 use stand_ins::{Genesys, Stripe};
 
-use crate::sim::Sim;
+use crate::sim::{Hit, Sim};
 
 /// Conversation and order.
 pub(crate) type Order = (String, String);
@@ -20,12 +21,27 @@ pub(crate) struct Record {
     pub(crate) intent: Option<String>,
     pub(crate) amount: i64,
     pub(crate) currency: String,
-    pub(crate) notified: Option<(String, String)>,
+    /// When the payer first opened a link.
+    pub(crate) opened_at: Option<i64>,
+    pub(crate) notified: Option<Notice>,
 }
+
+/// What Genesys is told: intent, payment status, and how far the payer has come.
+type Notice = (String, String, String);
 
 impl Record {
     fn is_final(&self) -> bool {
         matches!(self.status.as_str(), "CONFIRMED" | "CANCELED")
+    }
+
+    pub(crate) fn is_payable(&self) -> bool {
+        matches!(self.status.as_str(), "PENDING" | "DECLINED")
+    }
+
+    /// What Genesys should hold.
+    fn notice(&self) -> Option<Notice> {
+        let opened = self.opened_at.is_some() && self.status == "PENDING";
+        Some((self.intent.clone()?, self.status.clone(), progress(&self.status, opened)))
     }
 }
 
@@ -46,6 +62,22 @@ struct Seen {
     edited: Vec<Order>,
     /// Conversations in which nobody hears anything any more.
     over: Vec<String>,
+    /// Attempts whose link somebody has asked to open.
+    opening: HashSet<(Order, u64)>,
+    /// Attempts that a request to cancel was told are canceled.
+    canceled: HashSet<(Order, u64)>,
+    /// The tokens of all pay links, also of those that nobody got.
+    tokens: Vec<String>,
+}
+
+/// What the table knows of a pay link.
+#[derive(Clone, Debug)]
+pub(crate) struct PayLink {
+    pub(crate) url: String,
+    pub(crate) order: Order,
+    pub(crate) attempt: u64,
+    /// In Unix milliseconds, by the functions' clock.
+    pub(crate) valid_until: u64,
 }
 
 impl Watch {
@@ -67,8 +99,59 @@ impl Watch {
             intent: text("payment_intent_id"),
             amount: number("amount_minor"),
             currency: text("currency").expect("a currency"),
-            notified: text("notified_intent_id").zip(text("notified_status")),
+            opened_at: item["opened_at"]["N"].as_str().and_then(|n| n.parse().ok()),
+            notified: text("notified_intent_id").zip(text("notified_status")).map(|(intent, status)| {
+                let progress = progress(&status, item["notified_opened"]["BOOL"] == true);
+                (intent, status, progress)
+            }),
         })
+    }
+
+    /// The link behind a URL, as it is in the table.
+    pub(crate) fn link(&self, url: &str) -> Option<PayLink> {
+        let token = LinkToken::parse(url.rsplit('/').next()?).ok()?;
+        let key = json!({ "pk": { "S": format!("LINK#{}", token.sha256()) }, "sk": { "S": "LINK" } });
+        let item = self.item(&key)?;
+        let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
+        let number = |name: &str| item[name]["N"].as_str().and_then(|n| n.parse().ok());
+        Some(PayLink {
+            url: url.to_owned(),
+            order: (text("conversation_id")?, text("order_id")?),
+            attempt: number("attempt")?,
+            valid_until: number("valid_until")?,
+        })
+    }
+
+    /// A token was made.
+    pub(crate) fn token(&self, token: String) {
+        self.seen.lock().unwrap().tokens.push(token);
+    }
+
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.seen.lock().unwrap().tokens.clone()
+    }
+
+    /// No pay link is in what a function sends.
+    pub(crate) fn sent(&self, texts: &[&str]) {
+        let seen = self.seen.lock().unwrap();
+        let leaks = texts.iter().any(|text| seen.tokens.iter().any(|token| text.contains(token)));
+        self.sim.check(!leaks, || format!("5: a pay link is in a request: {texts:?}"));
+    }
+
+    /// Somebody asks to open a link.
+    pub(crate) fn opening(&self, link: &PayLink) {
+        self.seen.lock().unwrap().opening.insert((link.order.clone(), link.attempt));
+    }
+
+    /// Whose intent this is: the order and the attempt it was made for.
+    pub(crate) fn made_for(&self, intent: &str) -> Option<(Order, u64)> {
+        self.seen.lock().unwrap().made_for.get(intent).cloned()
+    }
+
+    /// A request to cancel was answered `CANCELED`: nobody may be able to pay that attempt, now or later.
+    pub(crate) fn answered_canceled(&self, order: &Order, attempt: u64) {
+        self.seen.lock().unwrap().canceled.insert((order.clone(), attempt));
+        self.stripe_acted();
     }
 
     /// Whether an intent has its pointer.
@@ -83,14 +166,10 @@ impl Watch {
         (!item.is_null()).then_some(item)
     }
 
-    /// Every payment item of a conversation, in DynamoDB's JSON.
-    pub(crate) fn items(&self, conversation: &str) -> Vec<String> {
-        let asked = json!({
-            "TableName": "payments",
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": { ":pk": { "S": format!("CONVERSATION#{conversation}") } },
-        });
-        let got = self.database.query(serde_json::from_value(asked).expect("a request")).expect("a query");
+    /// Every item of the table, in DynamoDB's JSON.
+    pub(crate) fn items(&self) -> Vec<String> {
+        let asked = json!({ "TableName": "payments" });
+        let got = self.database.scan(serde_json::from_value(asked).expect("a request")).expect("a scan");
         let items = serde_json::to_value(got).expect("JSON")["Items"].take();
         items.as_array().expect("items").iter().map(Value::to_string).collect()
     }
@@ -137,7 +216,16 @@ impl Watch {
             self.sim.check(!leaves_final, || format!("4: a final status was left: {before:?} → {now:?}"));
             let other_intent = stays && before.intent.is_some() && now.intent != before.intent;
             self.sim.check(!other_intent, || format!("1: another intent for one attempt: {before:?} → {now:?}"));
+            let again = stays && before.opened_at.is_some() && now.opened_at != before.opened_at;
+            self.sim.check(!again, || format!("4: the first opening was forgotten: {before:?} → {now:?}"));
+            let known = before.notified.is_some() && before.notified == before.notice();
+            let told_again = known && now.notified.is_none();
+            self.sim.check(!told_again, || format!("4: Genesys is told again what it is known to hold: {before:?}"));
         }
+        let by_somebody = || self.seen.lock().unwrap().opening.contains(&(order.clone(), now.attempt));
+        self.sim.check(now.opened_at.is_none() || by_somebody(), || {
+            format!("4: nobody opened a link of {order:?} {now:?}")
+        });
         if now.status == "CONFIRMED" {
             let intent = now.intent.as_deref().and_then(|id| self.stripe.intent(id));
             let succeeded = intent.as_ref().is_some_and(|intent| {
@@ -173,6 +261,31 @@ impl Watch {
         self.stripe_acted();
     }
 
+    /// The payer tries some card on the intent of a client secret.
+    pub(crate) fn pay_with(&self, client_secret: &str) {
+        const CARDS: [&str; 4] =
+            ["pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "pm_card_processing"];
+        let card = if self.sim.chance(500) { CARDS[0] } else { self.sim.pick(&CARDS) };
+        self.pay_by_card(client_secret, card);
+    }
+
+    /// The payer tries this card. What Stripe refuses is part of the story: the payment may have been canceled since.
+    pub(crate) fn pay_by_card(&self, client_secret: &str, card: &str) {
+        let (sim, stripe) = (&self.sim, &self.stripe);
+        let intents = stripe.intents();
+        let Some(intent) = intents.iter().find(|intent| intent["client_secret"] == client_secret) else {
+            return sim.violation("6: a client secret of no intent was handed out".to_owned());
+        };
+        let id = intent["id"].as_str().expect("an id");
+        stripe.set_now(sim.true_second());
+        let paid = stripe.pay(id, card).is_ok_and(|intent| intent["status"] == "succeeded");
+        sim.note(|| format!("payer: {id} with {card} by link: paid is {paid}"));
+        if paid {
+            sim.hit(Hit::LinkPaid);
+        }
+        self.stripe_acted();
+    }
+
     /// Stripe has acted: is every order still charged at most once, and has it at most one intent that lives?
     pub(crate) fn stripe_acted(&self) {
         let mut seen = self.seen.lock().unwrap();
@@ -184,9 +297,11 @@ impl Watch {
                 let order = (metadata("conversation_id"), metadata("order_id"));
                 (order, metadata("attempt").parse().expect("an attempt"))
             };
-            let (order, _) = seen.made_for.entry(id.clone()).or_insert_with(made_for).clone();
+            let of = seen.made_for.entry(id.clone()).or_insert_with(made_for).clone();
             if intent["status"] != "canceled" {
-                live.entry(order).or_default().push(id);
+                let released = seen.canceled.contains(&of) && !seen.edited.contains(&of.0);
+                self.sim.check(!released, || format!("1: {of:?} was answered to be canceled, and {id} can be paid"));
+                live.entry(of.0).or_default().push(id);
             }
         }
         for (order, intents) in live {
@@ -238,12 +353,13 @@ impl Watch {
             };
             let status = payment_status(&self.stripe.intent(&intent).expect("an intent"));
             self.sim.check(record.status == status, || format!("3: {record:?}, but Stripe says {status}"));
-            let expected = Some((intent.clone(), status.to_owned()));
+            let expected = record.notice();
             self.sim.check(record.notified == expected, || format!("3: {record:?} was not told as {expected:?}"));
-            let heard = told.iter().rfind(|(of, _)| *of == intent).map(|(_, status)| status.as_str());
+            let heard = told.iter().rfind(|(of, ..)| *of == intent);
             let over = self.seen.lock().unwrap().over.contains(&order.0);
-            self.sim
-                .check(over || heard == Some(status), || format!("3: Genesys holds {heard:?}, Stripe says {status}"));
+            self.sim.check(over || heard == expected.as_ref(), || {
+                format!("3: Genesys holds {heard:?}, Stripe and the record say {expected:?}")
+            });
             self.told_in_order(order, &told, &truth, &made_for);
         }
         let mut charged: BTreeMap<String, i64> = BTreeMap::new();
@@ -257,23 +373,29 @@ impl Watch {
         self.sim.check(balanced, || format!("books: Stripe charged {charged:?}, the records say {confirmed:?}"));
     }
 
-    /// What Genesys was told of an order must go through Stripe's history forwards. The same once more does no harm.
+    /// What Genesys was told of an order must go through Stripe's history forwards. The same once more does no harm. Once
+    /// it has heard that the link was opened, it does not hear of a link that was not.
     fn told_in_order(
         &self,
         order: &Order,
-        told: &[(String, String)],
+        told: &[Notice],
         truth: &[(String, String)],
         made_for: &HashMap<String, (Order, u64)>,
     ) {
-        let of_order = |line: &&(String, String)| made_for.get(&line.0).is_some_and(|(of, _)| of == order);
-        let mut truth_left = truth.iter().filter(of_order).peekable();
-        let told: Vec<_> = told.iter().filter(of_order).collect();
-        for line in &told {
-            while truth_left.peek().is_some_and(|next| next != line) {
+        let of_order = |intent: &str| made_for.get(intent).is_some_and(|(of, _)| of == order);
+        let truth: Vec<_> = truth.iter().filter(|line| of_order(&line.0)).collect();
+        let mut truth_left = truth.iter().peekable();
+        let told: Vec<_> = told.iter().filter(|line| of_order(&line.0)).collect();
+        let mut opened = HashSet::new();
+        for (intent, status, progress) in &told {
+            while truth_left.peek().is_some_and(|next| (&next.0, &next.1) != (intent, status)) {
                 truth_left.next();
             }
-            if truth_left.peek().is_none() {
-                let truth: Vec<_> = truth.iter().filter(of_order).collect();
+            if progress == "link_opened" {
+                opened.insert(intent);
+            }
+            let closes = progress == "pending" && opened.contains(intent);
+            if truth_left.peek().is_none() || closes {
                 self.sim
                     .violation(format!("4: Genesys heard {told:?} of {order:?}, where Stripe's history is {truth:?}"));
                 return;
@@ -295,10 +417,16 @@ pub(crate) fn payment_status(intent: &Value) -> &'static str {
     }
 }
 
-/// Intent and status of everything Genesys was told, in order.
-fn told(genesys: &Genesys) -> Vec<(String, String)> {
+/// `payment_progress`, by the words of the agent's screen and not by the code under test.
+fn progress(status: &str, opened: bool) -> String {
+    if opened { "link_opened".to_owned() } else { status.to_ascii_lowercase() }
+}
+
+/// Everything Genesys was told, in order.
+fn told(genesys: &Genesys) -> Vec<Notice> {
     let line = |attributes: &BTreeMap<String, String>| {
-        (attributes["stripe_intent_id"].clone(), attributes["payment_status"].clone())
+        let text = |name: &str| attributes[name].clone();
+        (text("stripe_intent_id"), text("payment_status"), text("payment_progress"))
     };
     genesys.patches().iter().map(|patch| line(&patch.attributes)).collect()
 }

@@ -1,11 +1,11 @@
-//! The life of a payment as a model, checked exhaustively for bounded counts: requests with and without a token,
-//! webhooks and refreshes that run at the same time, step by step, each of which may die between any two steps;
-//! requests to Stripe that are lost, answered too late or refused; events repeated and out of order; a Genesys that
-//! refuses; metadata edited at Stripe.
+//! The life of a payment as a model, checked exhaustively for bounded counts: requests with and without a token, requests
+//! to cancel, pay links opened, webhooks and refreshes that run at the same time, step by step, each of which may die
+//! between any two steps; requests to Stripe that are lost, answered too late or refused; events repeated and out of
+//! order; a Genesys that refuses; metadata edited at Stripe.
 //!
 //! What moves the record is the production code: [`Payment::begin`], [`Payment::observe`], [`Payment::rejected`],
-//! [`Payment::next_attempt`], [`Payment::due_notice`]. The model is what runs around it: the table's conditions, the
-//! order of the steps, Stripe and Genesys. Each mutation breaks one rule and must be found out.
+//! [`Payment::next_attempt`], [`Payment::opened`], [`Payment::due_notice`]. The model is what runs around it: the table's
+//! conditions, the order of the steps, Stripe and Genesys. Each mutation breaks one rule and must be found out.
 //!
 //! | file | holds |
 //! |---|---|
@@ -26,8 +26,8 @@ use shared::payment::{Notice, Observation, Payment, PaymentStatus, StripeStatus}
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::properties::{
-    CONFIRMED_IS_PAID, ENDS_IN_AGREEMENT, FINAL_STAYS, NEVER_OLDER, NO_CONTRADICTION, ONE_CHARGE, ONE_RECORD, ONE_TRY,
-    QUIET_AGREES,
+    CANCELED_STAYS, CONFIRMED_IS_PAID, ENDS_IN_AGREEMENT, FINAL_STAYS, LINK_OPENS_ITS_OWN, NEVER_OLDER, NEVER_TWICE,
+    NO_CONTRADICTION, ONE_CHARGE, ONE_RECORD, ONE_TRY, OPENED_IS_TRUE, OPENED_STAYS, OWN_ATTEMPT, QUIET_AGREES,
 };
 
 /// How much of everything may still happen.
@@ -41,6 +41,10 @@ struct Left {
     tries: u8,
     /// Somebody cancels an intent at Stripe.
     cancellations: u8,
+    /// Requests to cancel.
+    cancels: u8,
+    /// The payer opens a pay link.
+    sessions: u8,
     /// Stripe's clock moves on by a second.
     ticks: u8,
     /// An event is delivered once more.
@@ -95,6 +99,24 @@ enum Mutation {
     ForgetTheIntent,
     /// An intent is adopted whether or not it belongs to somebody already.
     ForgetThePointersCondition,
+    /// A token is charged on whatever attempt the order has come to.
+    ChargeAnyAttempt,
+    /// A request cancels whatever attempt the order has come to.
+    CancelAnyAttempt,
+    /// A request to cancel writes that down, and leaves Stripe alone.
+    CancelTheRecordAlone,
+    /// A request to cancel takes a record without an intent for an attempt without one.
+    CancelWithoutOpening,
+    /// A link opens whatever attempt the order has come to.
+    OpenAnyAttempt,
+    /// A link is opened by what the record said before Stripe was asked.
+    OpenWithoutSettling,
+    /// That a link was opened is written down on whatever attempt the order has come to.
+    MarkAnyAttempt,
+    /// That a link was opened is written down under the version before.
+    MarkWithoutAVersion,
+    /// That Genesys knows of an opened link is not written down.
+    ForgetThatOpenedIsTold,
 }
 
 /// The attempt of an order.
@@ -140,17 +162,26 @@ struct Order {
     turn: bool,
     /// The earliest event that may have been what Genesys accepted last.
     heard: Option<usize>,
+    /// Whether it also heard that a link was opened.
+    heard_opened: bool,
+    /// Whether it is written down that Genesys accepted it, and nothing else was told since.
+    sure: bool,
 }
 
 /// Who runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Run {
-    /// create-intent, with a token that is still to be charged.
-    Post { token: Option<u8> },
+    /// create-intent, with a token that is still to be charged on the attempt that the request began or found.
+    Post { token: Option<u8>, on: u32 },
+    /// create-intent, to cancel the attempt that the request found; whether Stripe was asked to.
+    Cancel { on: u32, asked: bool },
     /// stripe-webhook, which shall accept this event.
     Delivery { event: usize },
     /// status-query.
     Refresh,
+    /// status-query, for a link: the attempt it was made for, the intent it opens, whether Stripe has said meanwhile that
+    /// nobody can pay that any more, and whether there is nothing left but to tell Genesys.
+    Session { of: Attempt, intent: usize, is_final: bool, telling: bool },
 }
 
 /// Something under way in one function, as far as it has come.
@@ -171,12 +202,16 @@ enum Step {
     Reject(Hashed<Payment>),
     /// Ask Stripe to charge a token on the record's intent.
     Confirm(Hashed<Payment>, u8),
+    /// Ask Stripe to cancel the record's intent.
+    Cancel(Hashed<Payment>),
     /// Ask Stripe how an intent stands.
     Fetch(Hashed<Payment>, usize),
     /// Read the record an event is about.
     Read(Attempt, Hashed<Observation>),
     /// Write the next state that follows from what was seen; with `adopts`, and the intent's pointer.
     Write { next: Hashed<Payment>, seen: Hashed<Observation>, adopts: bool },
+    /// Write down that the payer has opened a link.
+    Mark(Hashed<Payment>),
     /// Take the turn to tell Genesys.
     Claim(Hashed<Payment>),
     /// Tell Genesys.
@@ -195,6 +230,8 @@ struct State {
     confirmations: Vec<Confirmation>,
     /// Attempts that Stripe refuses, however often it is asked.
     refused: Vec<Attempt>,
+    /// Attempts that a request to cancel was told are canceled.
+    canceled: Vec<Attempt>,
     /// Everything that was ever true at Stripe, in order.
     events: Vec<Event>,
     orders: Vec<Order>,
@@ -209,8 +246,13 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Broken {
     token_tried_again: bool,
+    request_strayed: bool,
+    secret_strayed: bool,
+    opened_by_nobody: bool,
+    opened_forgotten: bool,
     final_left: bool,
     heard_older: bool,
+    told_again: bool,
     disagreed: bool,
 }
 
@@ -221,7 +263,11 @@ enum Action {
         token: Option<u8>,
     },
     Try(usize, PaymentStatus),
+    /// In Stripe's dashboard.
+    CancelIntent(usize),
     Cancel(usize),
+    /// The payer opens a link of this attempt.
+    Open(Attempt),
     Edit(usize),
     Tick,
     Deliver(usize),
@@ -300,6 +346,8 @@ const ONE_POST: Left = Left {
     token_posts: 0,
     tries: 0,
     cancellations: 0,
+    cancels: 0,
+    sessions: 0,
     ticks: 0,
     repeats: 0,
     refreshes: 0,
@@ -339,6 +387,21 @@ const A_DEATH_AMONG_TWO_TRIES: Life = one_order(1, Left { tries: 2, refreshes: 1
 const EDITED_METADATA: Life = without_genesys(2, 2, Left { posts: 2, tries: 1, deaths: 1, edits: 1, ..NO_POST });
 const EDITED_METADATA_AND_A_REFRESH: Life =
     without_genesys(2, 1, Left { posts: 2, token_posts: 1, refreshes: 1, deaths: 2, edits: 1, ..NO_POST });
+const A_CANCEL_AMONG_WEBHOOKS: Life = one_order(2, Left { tries: 1, cancels: 1, ..ONE_POST });
+const A_CANCEL_AND_A_DEATH: Life = without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, deaths: 1, ..NO_POST });
+const TWO_CANCELS_AND_A_FAULT: Life = without_genesys(1, 2, Left { tries: 1, cancels: 2, faults: 1, ..ONE_POST });
+const TWO_CANCELS_AND_A_NEW_ATTEMPT: Life = without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 2, ..NO_POST });
+const THREE_AT_ONCE_AND_A_CANCEL: Life = without_genesys(1, 3, Left { posts: 2, tries: 1, cancels: 1, ..NO_POST });
+const A_TOKEN_AND_A_CANCEL: Life = without_genesys(1, 2, Left { token_posts: 1, cancels: 1, faults: 1, ..ONE_POST });
+const A_CANCEL_OF_WHAT_STRIPE_REFUSES: Life =
+    without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, rejections: 1, ..NO_POST });
+const A_LINK_AND_A_DEATH: Life = one_order(2, Left { tries: 1, sessions: 1, deaths: 1, ..ONE_POST });
+const A_LINK_AND_A_REFRESH: Life = one_order(2, Left { tries: 1, sessions: 1, refreshes: 1, ..ONE_POST });
+const TWO_LINKS_AT_ONCE: Life = one_order(2, Left { tries: 1, sessions: 2, ..ONE_POST });
+const A_LINK_AND_A_NEW_ATTEMPT: Life =
+    without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, sessions: 1, ..NO_POST });
+const A_LINK_AND_A_REFUSAL: Life =
+    one_order(1, Left { posts: 2, tries: 1, cancels: 1, sessions: 1, refusals: 1, ..NO_POST });
 
 #[test]
 fn the_invariants_hold_in_every_state() {
@@ -357,6 +420,18 @@ fn the_invariants_hold_in_every_state() {
         A_DEATH_AMONG_TWO_TRIES,
         EDITED_METADATA,
         EDITED_METADATA_AND_A_REFRESH,
+        A_CANCEL_AMONG_WEBHOOKS,
+        A_CANCEL_AND_A_DEATH,
+        TWO_CANCELS_AND_A_FAULT,
+        TWO_CANCELS_AND_A_NEW_ATTEMPT,
+        THREE_AT_ONCE_AND_A_CANCEL,
+        A_TOKEN_AND_A_CANCEL,
+        A_CANCEL_OF_WHAT_STRIPE_REFUSES,
+        A_LINK_AND_A_DEATH,
+        A_LINK_AND_A_REFRESH,
+        TWO_LINKS_AT_ONCE,
+        A_LINK_AND_A_NEW_ATTEMPT,
+        A_LINK_AND_A_REFUSAL,
     ] {
         let checker = life.checker().threads(2).spawn_bfs().join();
         eprintln!("{} states {life:?}", checker.unique_state_count());
@@ -381,6 +456,15 @@ fn every_mutation_is_found_out_by_the_property_it_breaks() {
         (Mutation::TrustTheReplay, TWO_TOKENS_AND_A_FAULT, QUIET_AGREES),
         (Mutation::ForgetTheIntent, EDITED_METADATA, CONFIRMED_IS_PAID),
         (Mutation::ForgetThePointersCondition, EDITED_METADATA, ONE_RECORD),
+        (Mutation::ChargeAnyAttempt, A_TOKEN_AND_A_CANCEL, OWN_ATTEMPT),
+        (Mutation::CancelAnyAttempt, TWO_CANCELS_AND_A_NEW_ATTEMPT, OWN_ATTEMPT),
+        (Mutation::CancelTheRecordAlone, A_CANCEL_AND_A_DEATH, CANCELED_STAYS),
+        (Mutation::CancelWithoutOpening, A_CANCEL_AND_A_DEATH, CANCELED_STAYS),
+        (Mutation::OpenAnyAttempt, A_LINK_AND_A_NEW_ATTEMPT, LINK_OPENS_ITS_OWN),
+        (Mutation::OpenWithoutSettling, A_LINK_AND_A_REFRESH, LINK_OPENS_ITS_OWN),
+        (Mutation::MarkAnyAttempt, A_LINK_AND_A_NEW_ATTEMPT, OPENED_IS_TRUE),
+        (Mutation::MarkWithoutAVersion, A_LINK_AND_A_REFRESH, OPENED_STAYS),
+        (Mutation::ForgetThatOpenedIsTold, A_LINK_AND_A_REFRESH, NEVER_TWICE),
     ];
     for (mutation, life, property) in broken {
         let mutated = Life { mutation: Some(mutation), ..life };

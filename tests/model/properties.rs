@@ -9,20 +9,26 @@
 //! clocks. Nor are other amounts and currencies: all intents here are for the same, and the tests of
 //! [`Payment::observe`] have it refuse others.
 
-use shared::payment::{Observation, Payment, PaymentStatus, StripeStatus};
+use shared::payment::{Notice, Observation, Payment, PaymentStatus, StripeStatus};
 use stateright::{Model, Property};
 
 use crate::steps::{at, attempt};
-use crate::{AtStripe, Life, State};
+use crate::{AtStripe, Life, Order, State};
 
 pub(crate) const ONE_CHARGE: &str = "1: an order has one live intent and is charged once";
 pub(crate) const ONE_TRY: &str = "1: a token is tried once, however often it is sent";
+pub(crate) const OWN_ATTEMPT: &str = "1: a request charges or cancels no other attempt than it began or found";
+pub(crate) const CANCELED_STAYS: &str = "1: nobody can pay an attempt that was answered to be canceled";
+pub(crate) const LINK_OPENS_ITS_OWN: &str = "1: a link opens its own attempt's intent, until that is final";
 pub(crate) const CONFIRMED_IS_PAID: &str = "2: CONFIRMED means that this very intent succeeded";
 pub(crate) const ONE_RECORD: &str = "2: an intent belongs to one record, and no more is confirmed than was charged";
 pub(crate) const QUIET_AGREES: &str = "3: whenever all is quiet, record and conversation say what Stripe says";
 pub(crate) const ENDS_IN_AGREEMENT: &str = "3: in the end record and conversation say what Stripe says";
 pub(crate) const FINAL_STAYS: &str = "4: a final status is left by a new attempt only";
 pub(crate) const NEVER_OLDER: &str = "4: Genesys hears nothing older after something newer";
+pub(crate) const NEVER_TWICE: &str = "4: Genesys is not told again what it is known to hold";
+pub(crate) const OPENED_IS_TRUE: &str = "4: an attempt counts as opened only where a link of its own was";
+pub(crate) const OPENED_STAYS: &str = "4: an attempt that was opened stays so";
 pub(crate) const NO_CONTRADICTION: &str = "an honest Stripe is never contradicted";
 
 impl State {
@@ -45,9 +51,9 @@ impl State {
     }
 
     /// What Genesys accepted last.
-    fn told(&self, order: usize) -> Option<(usize, PaymentStatus)> {
-        let notice = self.notice(self.orders[order].heard?);
-        Some((at(&notice.intent_id), notice.status))
+    fn told(&self, order: usize) -> Option<Notice> {
+        let Order { heard, heard_opened, .. } = self.orders[order];
+        Some(Notice { opened: heard_opened, ..self.notice(heard?) })
     }
 
     /// Whether metadata was edited. Which order the money is put down to is then not demanded to be right, only that it
@@ -69,7 +75,18 @@ impl Life {
         newest == Some(at(id))
             && record.stripe_status == Some(intent.status)
             && record.status == intent.payment_status()
-            && (!self.genesys || state.told(order) == Some((at(id), record.status)))
+            && (!self.genesys || self.is_told(state, order, record))
+    }
+
+    /// Whether Genesys holds what the record says. Nobody asks again on behalf of a payer who has opened a link: where a
+    /// run was cut off, that may be due until the next poll or webhook.
+    fn is_told(&self, state: &State, order: usize, record: &Payment) -> bool {
+        let Some(told) = state.told(order) else { return false };
+        let opened = record.status == PaymentStatus::Pending && record.opened_at.is_some();
+        let is_cut_off = state.left.deaths < self.left.deaths || state.left.refusals < self.left.refusals;
+        record.intent_id.as_ref() == Some(&told.intent_id)
+            && record.status == told.status
+            && (told.opened == opened || (opened && is_cut_off && record.due_notice().is_some()))
     }
 
     fn all_agree(&self, state: &State) -> bool {
@@ -96,6 +113,12 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             })
         }),
         Property::always(ONE_TRY, |_, state: &State| !state.broken.token_tried_again),
+        Property::always(OWN_ATTEMPT, |_, state: &State| !state.broken.request_strayed),
+        Property::always(CANCELED_STAYS, |_, state: &State| {
+            let mut of_canceled = state.stripe.iter().filter(|intent| state.canceled.contains(&intent.of));
+            of_canceled.all(|intent| intent.status == StripeStatus::Canceled)
+        }),
+        Property::always(LINK_OPENS_ITS_OWN, |_, state: &State| !state.broken.secret_strayed),
         Property::always(CONFIRMED_IS_PAID, |_, state: &State| {
             let paid = state.paid().filter(|(_, intent)| intent.status == StripeStatus::Succeeded);
             paid.count() == state.confirmed().count()
@@ -118,6 +141,9 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
         }),
         Property::always(FINAL_STAYS, |_, state: &State| !state.broken.final_left),
         Property::always(NEVER_OLDER, |_, state: &State| !state.broken.heard_older),
+        Property::always(NEVER_TWICE, |_, state: &State| !state.broken.told_again),
+        Property::always(OPENED_IS_TRUE, |_, state: &State| !state.broken.opened_by_nobody),
+        Property::always(OPENED_STAYS, |_, state: &State| !state.broken.opened_forgotten),
         Property::always(NO_CONTRADICTION, |_, state: &State| state.is_edited() || !state.broken.disagreed),
     ];
     // Without these the others could hold for want of anything happening.
@@ -127,7 +153,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
         (
             life.genesys,
             Property::sometimes("Genesys is told of a confirmation", |_, state: &State| {
-                state.is_quiet() && state.told(0).is_some_and(|(_, status)| status == PaymentStatus::Confirmed)
+                state.is_quiet() && state.told(0).is_some_and(|told| told.status == PaymentStatus::Confirmed)
             }),
         ),
         (
@@ -155,6 +181,36 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             left.cancellations > 0,
             Property::sometimes("an attempt that replaces a canceled one is confirmed", |_, state: &State| {
                 state.confirmed().any(|record| record.correlation.attempt > 1)
+            }),
+        ),
+        (
+            left.cancels > 0,
+            Property::sometimes("a request to cancel is told that it is canceled", |_, state: &State| {
+                !state.canceled.is_empty()
+            }),
+        ),
+        (
+            left.cancels > 0 && left.tries > 0,
+            Property::sometimes("a request to cancel comes too late", |life: &Life, state: &State| {
+                state.left.cancels < life.left.cancels && state.is_quiet() && state.confirmed().next().is_some()
+            }),
+        ),
+        (
+            left.cancels > 0 && left.posts + left.token_posts > 1 && left.tries > 0,
+            Property::sometimes("an attempt that replaces one canceled on request is confirmed", |_, state: &State| {
+                !state.canceled.is_empty() && state.confirmed().next().is_some()
+            }),
+        ),
+        (
+            left.sessions > 0 && life.genesys,
+            Property::sometimes("Genesys is told that the link was opened", |_, state: &State| {
+                state.is_quiet() && state.told(0).is_some_and(|told| told.opened)
+            }),
+        ),
+        (
+            left.sessions > 0 && left.tries > 0,
+            Property::sometimes("an attempt whose link was opened is confirmed", |_, state: &State| {
+                state.confirmed().any(|record| record.opened_at.is_some())
             }),
         ),
         (

@@ -85,6 +85,11 @@ impl State {
         }
     }
 
+    fn cancel(&mut self, at: usize) {
+        self.stripe[at] = AtStripe { status: StripeStatus::Canceled, declined: false, ..self.stripe[at] };
+        self.say(at);
+    }
+
     fn is_payable(&self, at: usize) -> bool {
         self.stripe[at].status == StripeStatus::RequiresPaymentMethod
     }
@@ -121,12 +126,17 @@ impl State {
         self.pointers.iter().find(|(of, _)| *of == intent).map(|(_, attempt)| *attempt)
     }
 
-    /// Genesys hears a status. The same once more, after a crash, does no harm; an older one does.
+    /// Genesys hears a status. The same once more, after a crash, does no harm; an older one does. Nor does a status come
+    /// before its link was opened once Genesys has heard of that.
     fn hear(&mut self, order: usize, notice: &Notice) {
-        let from = self.orders[order].heard.unwrap_or(0);
-        let heard = (from..self.events.len()).find(|event| self.notice(*event) == *notice);
-        self.broken.heard_older |= heard.is_none();
+        let Order { heard: last, heard_opened, .. } = self.orders[order];
+        let from = last.unwrap_or(0);
+        let status = Notice { opened: false, ..notice.clone() };
+        let heard = (from..self.events.len()).find(|event| self.notice(*event) == status);
+        let closes = heard == last && heard_opened && !notice.opened;
+        self.broken.heard_older |= heard.is_none() || closes;
         self.orders[order].heard = heard.or(Some(from));
+        self.orders[order].heard_opened = notice.opened;
     }
 
     /// What an event makes known.
@@ -159,9 +169,18 @@ impl Step {
     fn version(&mut self) -> Option<(&mut Hashed<Payment>, u64)> {
         match self {
             Self::Make(read) | Self::Reject(read) | Self::Confirm(read, _) | Self::Fetch(read, _) => Some((read, 0)),
-            Self::Claim(read) | Self::Tell(read, _) => Some((read, 0)),
-            Self::Write { next, .. } => Some((next, 1)),
+            Self::Cancel(read) | Self::Claim(read) | Self::Tell(read, _) => Some((read, 0)),
+            Self::Write { next, .. } | Self::Mark(next) => Some((next, 1)),
             Self::AwaitTwin(_) | Self::Read(..) | Self::End(..) | Self::Look(_) => None,
+        }
+    }
+}
+
+impl Run {
+    /// The attempt that a request with a token begins or finds, or one to cancel.
+    fn is_on(&mut self, record: &Payment) {
+        if let Self::Post { token: Some(_), on } | Self::Cancel { on, .. } = self {
+            *on = attempt(record).number;
         }
     }
 }
@@ -208,6 +227,8 @@ impl Life {
         state.broken.final_left |= record.status.is_final()
             && record.status != next.status
             && (record.status != PaymentStatus::Canceled || of.number == record.correlation.attempt);
+        state.broken.opened_forgotten |=
+            record.opened_at.is_some() && next.opened_at.is_none() && of == attempt(&record);
         if let Some(intent) = adopted {
             state.pointers.retain(|(of, _)| *of != intent);
             state.pointers.push((intent, of));
@@ -224,33 +245,67 @@ impl Life {
         let Some(record) = state.orders[order].record.clone() else {
             let begun = Hashed::new(begin(order));
             state.orders[order].record = Some(begun.clone());
-            return Then::Step(Step::Make(begun));
+            return Self::make(run, begun);
         };
         if let Some(next) = record.next_attempt(*MONEY, terms(), NOW) {
             self.write(state, &next, false);
-            return Then::Step(Step::Make(Hashed::new(next)));
+            return Self::make(run, Hashed::new(next));
         }
         if record.status == PaymentStatus::Creating {
-            return Then::Step(Step::Make(record));
+            return Self::make(run, record);
         }
-        self.settled(run, record)
+        run.is_on(&record);
+        self.settled(state, run, record)
+    }
+
+    fn make(run: &mut Run, record: Hashed<Payment>) -> Then {
+        run.is_on(&record);
+        Then::Step(Step::Make(record))
     }
 
     /// What follows once the record says what there is to say.
-    fn settled(&self, run: &mut Run, payment: Hashed<Payment>) -> Then {
+    fn settled(&self, state: &mut State, run: &mut Run, payment: Hashed<Payment>) -> Then {
         match run {
-            Run::Post { token } => {
-                let payable = matches!(payment.status, PaymentStatus::Pending | PaymentStatus::Declined);
-                match token.take().filter(|_| payable) {
-                    Some(token) => Then::Step(Step::Confirm(payment, token)),
-                    None => Then::Done,
-                }
-            }
-            // create-intent leaves telling Genesys to the webhook.
-            Run::Delivery { .. } | Run::Refresh => match self.due(&payment) {
-                Some(_) => Then::Step(Step::Claim(payment)),
+            Run::Post { token, on } => match token.take().filter(|_| payment.is_payable()) {
+                // Another attempt may be for another amount.
+                Some(_) if attempt(&payment).number != *on && !self.is(Mutation::ChargeAnyAttempt) => Then::Failed,
+                Some(token) => Then::Step(Step::Confirm(payment, token)),
                 None => Then::Done,
             },
+            Run::Cancel { on, asked } => {
+                let is_its_own = attempt(&payment).number == *on || self.is(Mutation::CancelAnyAttempt);
+                if !*asked && is_its_own && !payment.status.is_final() && payment.intent_id.is_some() {
+                    state.broken.request_strayed |= attempt(&payment).number != *on;
+                    *asked = true;
+                    return Then::Step(Step::Cancel(payment));
+                }
+                let of = attempt(&payment);
+                if payment.status == PaymentStatus::Canceled && !state.canceled.contains(&of) {
+                    state.canceled.push(of);
+                    state.canceled.sort_by_key(|of| (of.order, of.number));
+                }
+                Then::Done
+            }
+            Run::Session { of, telling: telling @ false, intent, is_final } => {
+                let is_its_own = attempt(&payment) == *of;
+                if let Some(next) = payment.opened(NOW).filter(|_| is_its_own || self.is(Mutation::MarkAnyAttempt)) {
+                    return Then::Step(Step::Mark(Hashed::new(next)));
+                }
+                if payment.is_payable() && payment.intent_id.as_ref().map(at) == Some(*intent) {
+                    state.broken.secret_strayed |= !is_its_own || *is_final || state.stripe[*intent].of != *of;
+                }
+                *telling = true;
+                self.told(payment)
+            }
+            // create-intent leaves telling Genesys to the webhook.
+            Run::Delivery { .. } | Run::Refresh | Run::Session { .. } => self.told(payment),
+        }
+    }
+
+    fn told(&self, payment: Hashed<Payment>) -> Then {
+        match self.due(&payment) {
+            Some(_) => Then::Step(Step::Claim(payment)),
+            None => Then::Done,
         }
     }
 
@@ -261,12 +316,12 @@ impl Life {
                 let adopts = payment.intent_id.is_none();
                 Then::Step(Step::Write { next: Hashed::new(*next), seen, adopts })
             }
-            Verdict::Keep(_) => self.settled(run, payment),
+            Verdict::Keep(_) => self.settled(state, run, payment),
             Verdict::AskStripe => Then::Step(Step::Fetch(payment, at(&seen.intent.id))),
             Verdict::Disagree(_) => {
                 state.broken.disagreed = true;
                 match run {
-                    Run::Refresh => self.settled(run, payment),
+                    Run::Refresh => self.settled(state, run, payment),
                     _ => Then::Done,
                 }
             }
@@ -297,24 +352,59 @@ impl Life {
                 let seen = Observation { intent, as_of, source: Source::Event, event_id: None };
                 self.observed(state, run, payment, Hashed::new(seen))
             }
-            Step::AwaitTwin(order) => self.settled(run, state.record(order)),
+            Step::AwaitTwin(order) => {
+                let record = state.record(order);
+                self.settled(state, run, record)
+            }
             Step::Reject(payment) => {
                 let rejected = payment.rejected("amount_too_small", NOW).expect("a record that is being created");
-                let current = state.record(attempt(&payment).order);
-                if !self.write(state, &rejected, false) && current.intent_id.is_some() {
-                    return self.settled(run, current);
+                let order = attempt(&payment).order;
+                let is_written = self.write(state, &rejected, false);
+                let current = state.record(order);
+                match run {
+                    Run::Cancel { .. } => self.settled(state, run, current),
+                    _ if !is_written && current.intent_id.is_some() => self.settled(state, run, current),
+                    _ => Then::Done,
                 }
-                Then::Done
             }
-            Step::Confirm(payment, token) => self.confirm(state, run, payment, token, outcome),
+            Step::Confirm(payment, token) => {
+                if let Run::Post { on, .. } = run {
+                    state.broken.request_strayed |= attempt(&payment).number != *on;
+                    *on = 0;
+                }
+                self.confirm(state, run, payment, token, outcome)
+            }
+            Step::Cancel(payment) if self.is(Mutation::CancelTheRecordAlone) => {
+                let next =
+                    Payment { status: PaymentStatus::Canceled, version: payment.version + 1, ..(*payment).clone() };
+                self.write(state, &next, false);
+                let record = state.record(attempt(&payment).order);
+                self.settled(state, run, record)
+            }
+            Step::Cancel(payment) => {
+                let intent = payment.intent_id.as_ref().map(at).expect("an intent");
+                if !state.is_payable(intent) {
+                    // Canceled before, paid meanwhile, or at work: where the intent stands now is what counts.
+                    return Then::Step(Step::Fetch(payment, intent));
+                }
+                state.cancel(intent);
+                let seen = state.fetched(intent);
+                self.observed(state, run, payment, seen)
+            }
             Step::Fetch(payment, intent) => {
                 let seen = state.fetched(intent);
+                if let Run::Session { is_final, .. } = run {
+                    *is_final = matches!(seen.intent.status, StripeStatus::Succeeded | StripeStatus::Canceled);
+                    if self.is(Mutation::OpenWithoutSettling) {
+                        return self.settled(state, run, payment);
+                    }
+                }
                 self.observed(state, run, payment, seen)
             }
             Step::Read(of, seen) => self.read(state, run, of, seen),
             Step::Write { next, seen, adopts } => {
                 if self.write(state, &next, adopts) {
-                    return self.settled(run, next);
+                    return self.settled(state, run, next);
                 }
                 let current = state.record(attempt(&next).order);
                 if current.version == next.version - 1 {
@@ -326,6 +416,19 @@ impl Life {
                 }
                 self.observed(state, run, current, seen)
             }
+            Step::Mark(next) => {
+                let of = attempt(&next);
+                if self.write(state, &next, false) {
+                    let opened = matches!(run, Run::Session { of: own, .. } if *own == of);
+                    state.broken.opened_by_nobody |= !opened;
+                    if self.is(Mutation::MarkWithoutAVersion) {
+                        let marked = Payment { version: next.version - 1, ..(*state.record(of.order)).clone() };
+                        state.orders[of.order].record = Some(Hashed::new(marked));
+                    }
+                }
+                let record = state.record(of.order);
+                self.settled(state, run, record)
+            }
             Step::Claim(payment) => self.claim(state, run, payment),
             Step::Tell(payment, notice) => {
                 let order = attempt(&payment).order;
@@ -334,12 +437,18 @@ impl Life {
             }
             Step::End(order, notice) => {
                 let record = state.record(order);
-                let told = Payment { notified: Some(notice), version: record.version + 1, ..(*record).clone() };
+                let opened = notice.opened && !self.is(Mutation::ForgetThatOpenedIsTold);
+                let notified = Some(Notice { opened, ..notice });
+                let told = Payment { notified, version: record.version + 1, ..(*record).clone() };
                 state.orders[order].record = Some(Hashed::new(told));
                 state.orders[order].turn = false;
+                state.orders[order].sure = true;
                 Then::Step(Step::Look(order))
             }
-            Step::Look(order) => self.settled(run, state.record(order)),
+            Step::Look(order) => {
+                let record = state.record(order);
+                self.settled(state, run, record)
+            }
         }
     }
 
@@ -412,9 +521,13 @@ impl Life {
         let order = attempt(&payment).order;
         let record = state.record(order);
         if record.version != payment.version {
-            return self.settled(run, record);
+            return self.settled(state, run, record);
         }
         let Some(notice) = self.due(&payment) else { return Then::Done };
+        let Order { heard, heard_opened, sure, .. } = state.orders[order];
+        let holds = heard.map(|event| Notice { opened: heard_opened, ..state.notice(event) });
+        state.broken.told_again |= sure && holds.as_ref() == Some(&notice);
+        state.orders[order].sure = false;
         if !self.is(Mutation::KeepNotifiedWhileTelling) {
             let notified = Some(notice.clone()).filter(|_| self.is(Mutation::SetNotifiedBeforeTelling));
             let claimed = Payment { notified, version: record.version + 1, ..(*record).clone() };
@@ -429,7 +542,7 @@ impl Life {
         match step {
             Step::Make(_) => &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain, Fault::InUse],
             // A twin that holds the token's key ends the run just as a lost request does.
-            Step::Confirm(..) => &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain],
+            Step::Confirm(..) | Step::Cancel(_) => &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain],
             // Nothing is executed, so every kind of failure is the same.
             Step::Fetch(..) => &[Fault::NotExecuted],
             _ => &[],
@@ -507,7 +620,7 @@ impl Life {
                         actions.extend(outcomes.map(|outcome| Action::Try(at, outcome)));
                     }
                     if left.cancellations > 0 {
-                        actions.push(Action::Cancel(at));
+                        actions.push(Action::CancelIntent(at));
                     }
                 }
                 StripeStatus::Processing => {
@@ -533,6 +646,9 @@ impl Life {
             if left.posts > 0 {
                 actions.push(Action::Post { order, token: None });
             }
+            if left.cancels > 0 && order < begun {
+                actions.push(Action::Cancel(order));
+            }
             if left.token_posts > 0 {
                 let tokens = if left.token_posts == self.left.token_posts { 0..1 } else { 0..2 };
                 actions.extend(tokens.map(|token| Action::Post { order, token: Some(token) }));
@@ -543,6 +659,15 @@ impl Life {
             if left.repeats > 0 || !(event.accepted || under_way) {
                 actions.push(Action::Deliver(at));
             }
+        }
+        if left.sessions > 0 {
+            // A link that opens nothing changes nothing.
+            let opens = |of: &Attempt| {
+                let record = state.record(of.order);
+                record.is_payable() && (attempt(&record) == *of || self.is(Mutation::OpenAnyAttempt))
+            };
+            // Whoever has its intent on record has a link, or asks for one.
+            actions.extend(state.pointers.iter().map(|(_, of)| *of).filter(opens).map(Action::Open));
         }
         if left.refreshes == 0 {
             return;
@@ -576,6 +701,7 @@ impl Model for Life {
             stripe: Vec::new(),
             confirmations: Vec::new(),
             refused: Vec::new(),
+            canceled: Vec::new(),
             events: Vec::new(),
             orders: vec![Order::default(); usize::from(self.orders)],
             pointers: Vec::new(),
@@ -613,7 +739,7 @@ impl Model for Life {
                     None => state.left.posts -= 1,
                     Some(_) => state.left.token_posts -= 1,
                 }
-                let mut run = Run::Post { token };
+                let mut run = Run::Post { token, on: 0 };
                 let then = self.post(&mut state, &mut run, order);
                 Self::then(&mut state, run, then);
             }
@@ -621,10 +747,29 @@ impl Model for Life {
                 state.left.tries -= u8::from(state.is_payable(at));
                 state.charge(at, outcome);
             }
-            Action::Cancel(at) => {
+            Action::CancelIntent(at) => {
                 state.left.cancellations -= 1;
-                state.stripe[at] = AtStripe { status: StripeStatus::Canceled, declined: false, ..state.stripe[at] };
-                state.say(at);
+                state.cancel(at);
+            }
+            Action::Cancel(order) => {
+                state.left.cancels -= 1;
+                let (mut run, record) = (Run::Cancel { on: 0, asked: false }, state.record(order));
+                run.is_on(&record);
+                let then = match record.status {
+                    PaymentStatus::Creating if self.is(Mutation::CancelWithoutOpening) => {
+                        Then::Step(Step::Reject(record))
+                    }
+                    PaymentStatus::Creating => Then::Step(Step::Make(record)),
+                    _ => self.settled(&mut state, &mut run, record),
+                };
+                Self::then(&mut state, run, then);
+            }
+            Action::Open(of) => {
+                state.left.sessions -= 1;
+                let record = state.record(of.order);
+                let intent = record.intent_id.as_ref().map(at).expect("an intent");
+                let run = Run::Session { of, intent, is_final: false, telling: false };
+                Self::then(&mut state, run, Then::Step(Step::Fetch(record, intent)));
             }
             Action::Edit(at) => {
                 state.left.edits -= 1;
@@ -646,7 +791,7 @@ impl Model for Life {
                 let (mut run, record) = (Run::Refresh, state.record(order));
                 let then = match intent {
                     Some(intent) => Then::Step(Step::Fetch(record, intent)),
-                    None => self.settled(&mut run, record),
+                    None => self.settled(&mut state, &mut run, record),
                 };
                 Self::then(&mut state, run, then);
             }

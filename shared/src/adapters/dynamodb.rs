@@ -397,7 +397,7 @@ impl PutLink for Table {
         match put {
             Ok(_) => Ok(()),
             // The SDK's own retry of a put whose answer was lost meets its first try: nobody else can have this token.
-            Err(error) if is_conflict(&error) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
             Err(error) => Err(unavailable(&error)),
         }
     }
