@@ -114,6 +114,99 @@ MUTANTS = (
         "let _ = notify(&self.store, genesys, &self.clock, payment, deadline).await;",
         ("it", "genesys_down_keeps_the_state_and_stripe_s_retry_tells_it"),
     ),
+    Mutant(
+        "charge whatever attempt there is by now",
+        "shared/src/create.rs",
+        "let own = |payment: Payment| match payment.correlation.attempt == attempt {",
+        "let own = |payment: Payment| match attempt > 0 {",
+        ("chaos", "a_token_is_not_charged_on_an_attempt_that_has_replaced_its_own"),
+    ),
+    Mutant(
+        "cancel whatever attempt there is by now",
+        "shared/src/cancel.rs",
+        "|| payment.correlation.attempt != attempt;",
+        "|| attempt == 0;",
+        ("chaos", "a_request_to_cancel_leaves_an_attempt_alone_that_was_begun_meanwhile"),
+    ),
+    Mutant(
+        "cancel the record alone",
+        "shared/src/cancel.rs",
+        "    let seen = match stripe.cancel_intent(",
+        "    let next = Payment { version: payment.version + 1, status: PaymentStatus::Canceled, ..payment.clone() };\n"
+        "    if store.save(&next).await? == Saved::Yes {\n"
+        "        return Ok(Some(next));\n"
+        "    }\n"
+        "    let seen = match stripe.cancel_intent(",
+    ),
+    Mutant(
+        "cancel what is being made without making its intent known",
+        "shared/src/cancel.rs",
+        "    if payment.status == PaymentStatus::Creating {\n",
+        "    if payment.status == PaymentStatus::Creating {\n"
+        "        if attempt > 0 {\n"
+        "            return released(store, clock, payment).await.map(Some);\n"
+        "        }\n",
+    ),
+    Mutant(
+        "open whatever attempt there is by now",
+        "shared/src/pay_link.rs",
+        "payment.filter(|payment| payment.correlation == correlation);",
+        "payment.filter(|payment| payment.correlation.order_id == correlation.order_id);",
+    ),
+    Mutant(
+        "open by what the record said before",
+        "shared/src/pay_link.rs",
+        "    let payment = match settle(store, stripe, clock, payment, answer.seen, deadline).await? {\n"
+        "        Settled::Moved(payment) | Settled::Kept(payment, _) => payment,\n",
+        "    let before = payment.clone();\n"
+        "    let payment = match settle(store, stripe, clock, payment, answer.seen, deadline).await? {\n"
+        "        Settled::Moved(_) | Settled::Kept(..) => before,\n",
+    ),
+    Mutant(
+        "open an expired link",
+        "shared/src/pay_link.rs",
+        "if time == Time::Over && payment.is_payable() {",
+        "if time == Time::Over && payment.version == 0 {",
+    ),
+    Mutant(
+        "take an opening for that of whatever attempt there is by now",
+        "shared/src/pay_link.rs",
+        "filter(|_| is_its_own)",
+        "filter(|_| is_its_own || correlation.attempt > 0)",
+        ("chaos", "a_link_opened_while_its_attempt_is_replaced_leaves_the_new_attempt_unopened"),
+    ),
+    Mutant(
+        "write an opening down without a new version",
+        "shared/src/payment.rs",
+        "            version: self.version + 1,\n            opened_at: Some(now),",
+        "            version: self.version,\n            opened_at: Some(now),",
+    ),
+    Mutant(
+        "tell again and again that a link was opened",
+        "shared/src/payment.rs",
+        "(self.notified.as_ref() != Some(&notice)).then_some(notice)",
+        "(self.notified.as_ref() != Some(&notice) || opened).then_some(notice)",
+    ),
+    Mutant(
+        "hand out a link that was not written",
+        "shared/src/adapters/dynamodb.rs",
+        'Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),',
+        "Err(error) if is_conflict(&error) => Ok(()),",
+        ("chaos", "a_link_that_dynamodb_did_not_write_is_not_handed_out"),
+    ),
+    Mutant(
+        "store a link's token",
+        "shared/src/adapters/dynamodb.rs",
+        'key(format!("LINK#{}", token.sha256()), "LINK".to_owned())',
+        'key(format!("LINK#{}", token.in_url()), "LINK".to_owned())',
+    ),
+    Mutant(
+        "log a link's token",
+        "shared/src/pay_link.rs",
+        "    store.put_link(&token, &link).await?;\n",
+        "    store.put_link(&token, &link).await?;\n"
+        '    tracing::debug!(token = token.in_url(), "pay link made");\n',
+    ),
 )
 
 

@@ -58,7 +58,7 @@ fn a_link_opened_while_its_attempt_is_replaced_leaves_the_new_attempt_unopened()
     });
 }
 
-/// The request that canceled late took the new attempt for the one it had found.
+/// A request to cancel that came through late took the new attempt for the one it had found.
 #[test]
 fn a_request_to_cancel_leaves_an_attempt_alone_that_was_begun_meanwhile() {
     calmly(async |room, order| {
