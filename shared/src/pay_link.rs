@@ -154,7 +154,8 @@ impl From<SettleError> for SessionError {
 }
 
 /// Opens the link: asks Stripe how the payment stands, writes that down as any refresh does, and gives what the page
-/// needs. An expired link opens nothing, but who has paid just in time is told so. That the payer was here is told to Genesys as far as the time allows, and else stays due on the record.
+/// needs. An expired link opens nothing, but who has paid just in time is told so. That the payer was here is told to
+/// Genesys as far as the time allows, and else stays due on the record.
 ///
 /// # Errors
 /// [`SessionError`].
