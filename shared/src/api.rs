@@ -655,6 +655,120 @@ mod tests {
         assert!(is_retryable(PaymentStatus::Declined, "insufficient_funds"));
     }
 
+    const LIMIT: &str = "The card has insufficient funds or has reached its limit. Please try another card.";
+    const EXPIRED: &str = "The card has expired or its expiry date is wrong. Please check it or try another card.";
+    const CODE: &str = "The card's security code is wrong. Please check it and try again.";
+    const NUMBER: &str = "The card number is wrong. Please check it and try again.";
+    const BANK: &str =
+        "The bank asks for an extra confirmation that cannot be given by phone. Please try another card.";
+    const LATER: &str = "The bank could not be reached. Please try again in a moment.";
+    const OTHER: &str = "The card was declined. Please try another card.";
+
+    /// Every code of Stripe's page "Decline codes", in its order: whether another try makes sense, and what is said.
+    const DECLINES: [(&str, bool, &str); 51] = [
+        ("approve_with_id", true, OTHER),
+        ("authentication_not_handled", true, OTHER),
+        ("authentication_required", true, BANK),
+        ("call_issuer", true, OTHER),
+        ("card_not_supported", true, OTHER),
+        ("card_velocity_exceeded", true, LIMIT),
+        ("currency_not_supported", true, OTHER),
+        ("do_not_honor", true, OTHER),
+        ("do_not_try_again", true, OTHER),
+        ("duplicate_transaction", true, OTHER),
+        ("expired_card", true, EXPIRED),
+        ("fraudulent", false, OTHER),
+        ("generic_decline", true, OTHER),
+        ("incorrect_address", true, OTHER),
+        ("incorrect_cvc", true, CODE),
+        ("incorrect_number", true, NUMBER),
+        ("incorrect_pin", true, OTHER),
+        ("incorrect_zip", true, OTHER),
+        ("insufficient_funds", true, LIMIT),
+        ("invalid_account", true, OTHER),
+        ("invalid_amount", true, OTHER),
+        ("invalid_cvc", true, CODE),
+        ("invalid_expiry_month", true, EXPIRED),
+        ("invalid_expiry_year", true, EXPIRED),
+        ("invalid_number", true, NUMBER),
+        ("invalid_pin", true, OTHER),
+        ("issuer_not_available", true, LATER),
+        ("lost_card", false, OTHER),
+        ("merchant_blacklist", false, OTHER),
+        ("mobile_device_authentication_required", true, OTHER),
+        ("new_account_information_available", true, OTHER),
+        ("no_action_taken", true, OTHER),
+        ("not_permitted", true, OTHER),
+        ("offline_pin_required", true, OTHER),
+        ("online_or_offline_pin_required", true, OTHER),
+        ("pickup_card", false, OTHER),
+        ("pin_try_exceeded", true, OTHER),
+        ("processing_error", true, LATER),
+        ("reenter_transaction", true, LATER),
+        ("restricted_card", false, OTHER),
+        ("revocation_of_all_authorizations", false, OTHER),
+        ("revocation_of_authorization", false, OTHER),
+        ("security_violation", false, OTHER),
+        ("service_not_allowed", false, OTHER),
+        ("stolen_card", false, OTHER),
+        ("stop_payment_order", false, OTHER),
+        ("testmode_decline", true, OTHER),
+        ("transaction_not_allowed", false, OTHER),
+        ("try_again_later", true, LATER),
+        ("withdrawal_count_limit_exceeded", true, LIMIT),
+        ("a_code_that_stripe_adds_one_day", true, OTHER),
+    ];
+
+    #[test]
+    fn every_decline_is_said_and_tried_again_as_stripe_s_list_wants_it() {
+        for (code, again, said) in DECLINES {
+            assert_eq!(is_retryable(PaymentStatus::Declined, code), again, "{code}");
+            assert_eq!(caller_message(PaymentStatus::Declined, code), said, "{code}");
+        }
+        let hopeless: Vec<&str> = DECLINES.iter().filter(|(_, again, _)| !again).map(|(code, ..)| *code).collect();
+        assert_eq!(HOPELESS.as_slice(), hopeless, "none that Stripe does not list");
+    }
+
+    #[test]
+    fn every_status_is_said_and_only_what_may_still_change_by_another_try_is_retryable() {
+        use PaymentStatus as S;
+        for (status, name, is_final, retryable, said) in [
+            (S::Creating, "CREATING", false, true, "Your payment is being prepared."),
+            (S::Pending, "PENDING", false, false, "Your payment is ready and waiting for you."),
+            (S::Processing, "PROCESSING", false, false, "Your payment is being processed."),
+            (S::Authorized, "AUTHORIZED", false, false, "Your card was authorized. Thank you."),
+            (S::Confirmed, "CONFIRMED", true, false, "Your payment was received. Thank you."),
+            (S::Canceled, "CANCELED", true, false, "This payment was canceled."),
+            (S::Declined, "DECLINED", false, true, OTHER),
+        ] {
+            assert_eq!((status.as_str(), status.is_final()), (name, is_final));
+            for reason_code in ["", "amount_too_small", "lost_card"] {
+                let hopeless = status == S::Declined && reason_code == "lost_card";
+                assert_eq!(is_retryable(status, reason_code), retryable && !hopeless, "{name} {reason_code}");
+                assert_eq!(caller_message(status, reason_code), said, "{name} {reason_code}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_payer_is_told_has_its_status_word_and_wait() {
+        for (told, status, state, wait) in [
+            (PayerTold::Processing, 200, "processing", None),
+            (PayerTold::Paid, 410, "paid", None),
+            (PayerTold::Canceled, 410, "canceled", None),
+            (PayerTold::Expired, 410, "expired", None),
+            (PayerTold::Unknown, 404, "unknown", None),
+            (PayerTold::Unavailable, 503, "unavailable", Some("2")),
+        ] {
+            assert_eq!(told.state(), state);
+            let response = told.into_response();
+            assert_eq!(response.status().as_u16(), status, "{state}");
+            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!((header("retry-after"), header("cache-control")), (wait, Some("no-store")), "{state}");
+            assert_eq!(body(response), serde_json::json!({ "state": state }));
+        }
+    }
+
     #[test]
     fn a_client_secret_hides_in_debug() {
         let conversation = ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap();

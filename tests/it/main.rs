@@ -20,3 +20,4 @@ mod status;
 mod store;
 mod template;
 mod webhook;
+mod wire;

@@ -165,9 +165,10 @@ fn every_allowed_currency_and_every_region_s_has_a_ceiling_by_default() {
     }
 }
 
-/// What a pattern lets through and what it keeps out, by example; and the variable that the value ends up in.
+/// A pattern, and by example what it lets through and keeps out; and the variable that the value ends up in.
 struct Pattern {
     parameter: &'static str,
+    text: &'static str,
     variable: &'static str,
     takes: &'static [&'static str],
     refuses: &'static [&'static str],
@@ -175,6 +176,7 @@ struct Pattern {
 
 const SECRET: Pattern = Pattern {
     parameter: "StripeSecretArn",
+    text: r"^$|^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$",
     variable: "STRIPE_SECRET_ID",
     takes: &[
         "",
@@ -193,6 +195,7 @@ const SECRET: Pattern = Pattern {
 
 const LOCAL_BASE: Pattern = Pattern {
     parameter: "StripeApiBase",
+    text: r"^$|^https?://[^/]+$",
     variable: "STRIPE_API_BASE",
     takes: &["", "http://127.0.0.1:8420", "https://api.stripe.com", "http://host.docker.internal:1"],
     refuses: &["127.0.0.1:8420", "ftp://localhost", "https://", "https://x.com/path", "xhttps://x.com"],
@@ -201,24 +204,28 @@ const LOCAL_BASE: Pattern = Pattern {
 const PATTERNS: [Pattern; 14] = [
     Pattern {
         parameter: "AllowedCurrencies",
+        text: r"^[a-z]{3}(,[a-z]{3})*$",
         variable: "ALLOWED_CURRENCIES",
         takes: &["usd", "usd,eur", "usd,eur,gbp,jpy"],
         refuses: &["", "USD", "usd,", ",usd", "usd, eur", "us", "usdd", "usd;eur", "us1"],
     },
     Pattern {
         parameter: "RegionCurrencies",
+        text: r"^$|^[A-Za-z0-9_-]+=[a-z]{3}(,[A-Za-z0-9_-]+=[a-z]{3})*$",
         variable: "REGION_CURRENCIES",
         takes: &["", "US=usd", "US=usd,EU=eur", "north_west-1=usd", "0=eur"],
         refuses: &["US", "US=", "=usd", "US=USD", "US=usd,", "US=usd EU=eur", "US:usd", "U S=usd", "US=usdd"],
     },
     Pattern {
         parameter: "MaxAmounts",
+        text: r"^$|^[a-z]{3}=[0-9]{1,12}(,[a-z]{3}=[0-9]{1,12})*$",
         variable: "MAX_AMOUNTS",
         takes: &["", "usd=1", "usd=1000000,jpy=1500000", "usd=999999999999"],
         refuses: &["usd", "usd=", "usd=10.00", "USD=1", "usd=1,", "usd=1 jpy=1", "usd=-1", "usd=1234567890123"],
     },
     Pattern {
         parameter: "PayLinkBase",
+        text: r"^$|^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$",
         variable: "PAY_LINK_BASE",
         takes: &[
             "",
@@ -241,6 +248,7 @@ const PATTERNS: [Pattern; 14] = [
     },
     Pattern {
         parameter: "GenesysDomain",
+        text: r"^$|^[a-z0-9-]+(\.[a-z0-9-]+)+$",
         variable: "GENESYS_DOMAIN",
         takes: &["", "mypurecloud.com", "usw2.pure.cloud", "use2.us-gov-pure.cloud", "mypurecloud.com.au"],
         refuses: &[
@@ -255,6 +263,7 @@ const PATTERNS: [Pattern; 14] = [
     },
     Pattern {
         parameter: "GenesysLatePaymentFlowId",
+        text: r"^$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
         variable: "GENESYS_LATE_PAYMENT_FLOW_ID",
         takes: &["", "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a", "7D3C1F5E-8A51-4C0E-9B7A-2F6D0C1E4B5A"],
         refuses: &[
@@ -269,6 +278,7 @@ const PATTERNS: [Pattern; 14] = [
     },
     Pattern {
         parameter: "GenesysOrgId",
+        text: r"^$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
         variable: "", // of the role alone
         takes: &["", "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a"],
         refuses: &[
@@ -283,6 +293,7 @@ const PATTERNS: [Pattern; 14] = [
     },
     Pattern {
         parameter: "GenesysAwsAccountId",
+        text: r"^[0-9]{12}$",
         variable: "",
         takes: &["765628985471", "012345678901"],
         refuses: &["", "76562898547", "7656289854710", "76562898547x", "*"],
@@ -291,6 +302,7 @@ const PATTERNS: [Pattern; 14] = [
     Pattern { parameter: "GenesysSecretArn", variable: "GENESYS_SECRET_ID", ..SECRET },
     Pattern {
         parameter: "SecretsKeyArn",
+        text: r"^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$",
         variable: "",
         takes: &[
             "",
@@ -317,8 +329,9 @@ fn each_pattern_lets_through_what_the_code_takes_and_keeps_out_what_is_mistyped(
     let parameters = &template()["Parameters"];
     let of_the_sdk = Pattern { parameter: "AwsEndpointUrl", variable: "", ..LOCAL_BASE };
     let mut found = BTreeSet::new();
-    for Pattern { parameter, variable, takes, refuses } in PATTERNS.iter().chain([&of_the_sdk]) {
+    for Pattern { parameter, text, variable, takes, refuses } in PATTERNS.iter().chain([&of_the_sdk]) {
         let pattern = parameters[*parameter]["AllowedPattern"].as_str().unwrap();
+        assert_eq!(pattern, *text, "{parameter}");
         let pattern = Regex::new(pattern).unwrap_or_else(|error| panic!("{parameter}: {error}"));
         for text in *takes {
             assert!(pattern.is_match(text), "{parameter} refuses {text:?}");
