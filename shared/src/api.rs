@@ -5,8 +5,9 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::card_guard::{holds_card_number, quoted};
+use crate::card_guard::{in_identifier, quoted};
 use crate::entry::is_bare;
+use crate::fields;
 use crate::ids::{ConversationId, OrderId};
 use crate::payment::{Payment, PaymentStatus};
 use crate::ports::StoreError;
@@ -540,7 +541,7 @@ impl Bare {
         if body.len() > MAX_REQUEST_BYTES {
             return Err(Problem::request_too_large(body.len()));
         }
-        if std::str::from_utf8(body).is_ok_and(holds_card_number) {
+        if std::str::from_utf8(body).is_ok_and(fields::hold_card_number) {
             return Err(Problem::card_data_refused());
         }
         let read: Option<Self> = serde_json::from_slice(body).ok();
@@ -557,7 +558,7 @@ impl Bare {
 /// # Errors
 /// [`ProblemCode::InvalidConversationId`], or [`ProblemCode::CardDataRefused`].
 pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
-    if holds_card_number(text) {
+    if in_identifier(text) {
         return Err(Problem::card_data_refused());
     }
     if holds_secret(text) {
@@ -577,7 +578,7 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
 /// # Errors
 /// [`ProblemCode::InvalidOrderId`], or [`ProblemCode::CardDataRefused`].
 pub fn order_id(text: &str) -> Result<OrderId, Problem> {
-    if holds_card_number(text) {
+    if in_identifier(text) {
         return Err(Problem::card_data_refused());
     }
     if holds_secret(text) {
