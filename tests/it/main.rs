@@ -16,6 +16,7 @@ mod hostile;
 mod leaks;
 mod pay_link;
 mod rotation;
+mod runtime;
 mod status;
 mod store;
 mod template;
