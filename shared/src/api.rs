@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::card_guard::{in_identifier, quoted};
-use crate::entry::is_bare;
+use crate::entry::{FunctionError, is_bare};
 use crate::fields;
 use crate::ids::{ConversationId, OrderId};
 use crate::payment::{Payment, PaymentStatus};
@@ -387,37 +387,51 @@ impl ProblemCode {
     }
 }
 
-/// Problem details. `detail` names the field, what was given and what is wanted.
+/// A refusal. What came is kept apart from what is expected: only the reply over HTTP, which goes to nobody but the
+/// sender, repeats anything of a request. A function error is kept by Lambda and Genesys, and a log line for months.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The code.
     pub code: ProblemCode,
     /// The request field it is about, or empty.
     pub field: &'static str,
-    /// What is wrong with it.
-    pub detail: String,
+    /// What came, as in `amount is "5,00"`; may quote the request or tell an amount. Empty where there is nothing to say.
+    pub came: String,
+    /// What is expected, and what to do. Has nothing of the request in it, and no amount of a record.
+    pub expected: String,
 }
 
 impl Problem {
     /// A problem with one field of the request.
     #[must_use]
-    pub fn with_field(code: ProblemCode, field: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, field, detail: detail.into() }
+    pub fn with_field(code: ProblemCode, field: &'static str, expected: impl Into<String>) -> Self {
+        Self { code, field, came: String::new(), expected: expected.into() }
     }
 
     /// A problem with no field of the request.
     #[must_use]
-    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self::with_field(code, "", detail)
+    pub fn new(code: ProblemCode, expected: impl Into<String>) -> Self {
+        Self::with_field(code, "", expected)
+    }
+
+    /// The same with what came, for the reply over HTTP.
+    #[must_use]
+    pub fn came(self, came: impl Into<String>) -> Self {
+        Self { came: came.into(), ..self }
+    }
+
+    /// The `detail` of the reply over HTTP: what came, and what is expected.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let Self { came, expected, .. } = self;
+        if came.is_empty() { expected.clone() } else { format!("{came}; {expected}") }
     }
 
     /// The refusal of a request longer than is read.
     #[must_use]
     pub fn request_too_large(bytes: usize) -> Self {
-        Self::new(
-            ProblemCode::RequestTooLarge,
-            format!("the request has {bytes} bytes and at most {MAX_REQUEST_BYTES} are read"),
-        )
+        Self::new(ProblemCode::RequestTooLarge, format!("the request must have at most {MAX_REQUEST_BYTES} bytes"))
+            .came(format!("the request has {bytes} bytes"))
     }
 
     /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an unknown field.
@@ -440,7 +454,8 @@ impl Problem {
         )
     }
 
-    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help.
+    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help. It carries
+    /// the function error that takes its place where the request came bare.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         #[derive(Serialize)]
@@ -460,7 +475,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             code,
-            detail: &self.detail,
+            detail: &self.detail(),
             field: self.field,
             retryable,
         };
@@ -468,6 +483,7 @@ impl Problem {
         if retryable {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }
+        response.extensions_mut().insert(FunctionError::new(code, self.expected));
         response
     }
 }
@@ -546,9 +562,9 @@ impl Bare {
         }
         let read: Option<Self> = serde_json::from_slice(body).ok();
         read.filter(|bare| bare.operation.as_deref() == operation).ok_or_else(|| {
-            let detail = "the request wants conversation_id and, where one order is meant, order_id: strings, each once, \
-                          and nothing else";
-            Problem::new(ProblemCode::MalformedRequest, detail)
+            let expected = "the request must have conversation_id and, where one order is meant, order_id: strings, each \
+                            once, and nothing else";
+            Problem::new(ProblemCode::MalformedRequest, expected)
         })
     }
 }
@@ -565,11 +581,9 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
         return Err(Problem::misplaced_secret());
     }
     ConversationId::parse(&text.to_ascii_lowercase()).map_err(|wants| {
-        Problem::with_field(
-            ProblemCode::InvalidConversationId,
-            "conversation_id",
-            format!("conversation_id is {} and wants {wants}", quoted(text)),
-        )
+        let expected = format!("conversation_id must be {wants}");
+        Problem::with_field(ProblemCode::InvalidConversationId, "conversation_id", expected)
+            .came(format!("conversation_id is {}", quoted(text)))
     })
 }
 
@@ -585,11 +599,8 @@ pub fn order_id(text: &str) -> Result<OrderId, Problem> {
         return Err(Problem::misplaced_secret());
     }
     OrderId::parse(text).map_err(|wants| {
-        Problem::with_field(
-            ProblemCode::InvalidOrderId,
-            "order_id",
-            format!("order_id is {} and wants {wants}", quoted(text)),
-        )
+        Problem::with_field(ProblemCode::InvalidOrderId, "order_id", format!("order_id must be {wants}"))
+            .came(format!("order_id is {}", quoted(text)))
     })
 }
 

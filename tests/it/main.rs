@@ -18,6 +18,7 @@ mod lines;
 mod pay_link;
 mod payloads;
 mod rotation;
+mod runtime;
 mod status;
 mod store;
 mod template;
