@@ -287,7 +287,7 @@ scene('an answer that comes too late is not believed', async payer => {
 scene('a script that comes too late opens nothing', async payer => {
   const order = await Order.ask();
   const late = signal();
-  await payer.page.route('https://js.stripe.com/dahlia/stripe.js', async route => {
+  await payer.page.route('https://js.stripe.com/endive/stripe.js', async route => {
     await late.given;
     await route.fallback();
   });

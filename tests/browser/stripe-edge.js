@@ -38,7 +38,7 @@ export class StripeEdge {
   #js(route) {
     if (this.scriptBlocked) return route.abort('blockedbyclient');
     switch (new URL(route.request().url()).pathname) {
-      case '/dahlia/stripe.js': return route.fulfill(javascript('stripe.js'));
+      case '/endive/stripe.js': return route.fulfill(javascript('stripe.js'));
       case '/stand-in/payment.html': return route.fulfill(html('payment.html'));
       case '/stand-in/payment.js': return route.fulfill(javascript('payment.js'));
       default: return route.fulfill({ status: 404 });

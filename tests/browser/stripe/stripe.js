@@ -1,4 +1,4 @@
-// Stands in for https://js.stripe.com/dahlia/stripe.js: the Payment Element in a frame of js.stripe.com, confirmPayment
+// Stands in for https://js.stripe.com/endive/stripe.js: the Payment Element in a frame of js.stripe.com, confirmPayment
 // with a 3-D Secure frame of hooks.stripe.com, and the mistakes of an integration that the real one throws at.
 (() => {
   const FRAMES = 'https://js.stripe.com';
