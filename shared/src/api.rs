@@ -123,6 +123,10 @@ pub enum PayerTold {
     Unknown,
     /// Nobody knows at the moment; ask again.
     Unavailable,
+    /// The request is none that the page sends.
+    Malformed,
+    /// The page or its session, asked for by another method than this one.
+    WrongMethod(&'static str),
 }
 
 /// What the page needs to let the payer pay.
@@ -164,6 +168,8 @@ impl PayerTold {
             Self::Expired => (StatusCode::GONE, "expired"),
             Self::Unknown => (StatusCode::NOT_FOUND, "unknown"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+            Self::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
         }
     }
 
@@ -187,6 +193,9 @@ impl PayerTold {
         let mut response = json_response(status, "application/json", &Wire { state, session });
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        if let Self::WrongMethod(allowed) = self {
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         }
         response
     }

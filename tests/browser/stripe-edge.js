@@ -27,6 +27,11 @@ export class StripeEdge {
   /** Where each payment wants its payer back. @type {Map<string, string>} */
   #returnUrls = new Map();
 
+  /** Where Stripe sends the payer of a payment back to. @param {string} intent */
+  returnUrl(intent) {
+    return this.#returnUrls.get(intent);
+  }
+
   /** @param {BrowserContext} context */
   async serve(context) {
     await context.route('https://js.stripe.com/**', route => this.#js(route));

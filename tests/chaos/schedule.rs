@@ -345,7 +345,7 @@ async fn pay_by_link(room: &Room, order: &Order) {
     let sim = &room.sim;
     let Some(link) = room.a_link(order) else { return room.session_of_nobody_s().await };
     if sim.chance(200) {
-        room.page(&link.url).await;
+        room.page().await;
     }
     for _ in 0..3 {
         let answer = room.session(&link).await;

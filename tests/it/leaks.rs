@@ -29,7 +29,7 @@ use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
 use shared::time::Deadline;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
-use tests::{CONVERSATION, START, Setup, World, order, pay_event, request, rest_event, url_event};
+use tests::{CONVERSATION, START, Setup, World, order, page_event, request, rest_event, session_event, url_event};
 use tokio::net::TcpListener;
 
 /// Shaped like the real ones, letters of both cases included.
@@ -165,7 +165,7 @@ impl Run {
         let mut body: Value = serde_json::from_str(&text).unwrap();
         // A link is given to the flow that asked for the payment, and only there.
         let link = body.get_mut("payment_url").map(Value::take).unwrap_or_default();
-        if let Some((_, token)) = link.as_str().and_then(|link| link.rsplit_once("/pay/")) {
+        if let Some((_, token)) = link.as_str().and_then(|link| link.rsplit_once('#')) {
             self.born.push(("a pay link", token.to_owned()));
             self.link = link.as_str().unwrap().to_owned();
         }
@@ -216,13 +216,12 @@ impl Run {
     /// Opens a link, as the payer's browser does when Stripe has sent it back, and expects this state of its session.
     async fn opened(&mut self, link: &str, wanted: &str) {
         let returned = json!({ "payment_intent_client_secret": CLIENT_SECRET, "redirect_status": CARD });
-        for more in ["", "/session"] {
-            let mut event = pay_event(link, more);
+        for (is_page, mut event) in [(true, page_event()), (false, session_event(link))] {
             event["queryStringParameters"] = returned.clone();
             add_headers(&mut event);
             let (head, body) = self.world.status_query.handle(request(&event)).await.into_parts();
             let Body::Text(text) = body else { panic!("a text body") };
-            if more.is_empty() {
+            if is_page {
                 self.said.push((format!("the page, {wanted}"), format!("{head:?}\n{text}")));
                 continue;
             }

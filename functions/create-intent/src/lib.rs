@@ -137,7 +137,7 @@ where
                 IssueError::Random(_) => Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again"),
             }
         })?;
-        Ok(Some(format!("{base}/pay/{}", token.in_url()).into()))
+        Ok(Some(format!("{base}/pay#{}", token.in_url()).into()))
     }
 
     fn for_stripe(&self, deadline: Deadline) -> Deadline {
