@@ -43,12 +43,12 @@ MUTANTS = (
     Mutant(
         "set notified_status before the PATCH",
         "shared/src/notify.rs",
-        "            Some(turn) => match tell(genesys, &payment, &notice, deadline).await {\n"
+        "            Some(turn) => match tell(genesys, &payment, &notice, tell_by).await {\n"
         "                Ok(how) => {\n"
         "                    if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {\n",
         "            Some(turn) => match async {\n"
         "                let _ = store.end_notice(&payment, turn, Some(&notice)).await;\n"
-        "                tell(genesys, &payment, &notice, deadline).await\n"
+        "                tell(genesys, &payment, &notice, tell_by).await\n"
         "            }.await {\n"
         "                Ok(how) => {\n"
         "                    if turn.0 > 0 {\n",

@@ -5,8 +5,9 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::card_guard::{holds_card_number, quoted};
-use crate::entry::is_bare;
+use crate::card_guard::{in_identifier, quoted};
+use crate::entry::{FunctionError, is_bare};
+use crate::fields;
 use crate::ids::{ConversationId, OrderId};
 use crate::payment::{Payment, PaymentStatus};
 use crate::ports::StoreError;
@@ -122,6 +123,10 @@ pub enum PayerTold {
     Unknown,
     /// Nobody knows at the moment; ask again.
     Unavailable,
+    /// The request is none that the page sends.
+    Malformed,
+    /// The page or its session, asked for by another method than this one.
+    WrongMethod(&'static str),
 }
 
 /// What the page needs to let the payer pay.
@@ -163,6 +168,8 @@ impl PayerTold {
             Self::Expired => (StatusCode::GONE, "expired"),
             Self::Unknown => (StatusCode::NOT_FOUND, "unknown"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+            Self::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
         }
     }
 
@@ -186,6 +193,9 @@ impl PayerTold {
         let mut response = json_response(status, "application/json", &Wire { state, session });
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        if let Self::WrongMethod(allowed) = self {
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         }
         response
     }
@@ -386,37 +396,51 @@ impl ProblemCode {
     }
 }
 
-/// Problem details. `detail` names the field, what was given and what is wanted.
+/// A refusal. What came is kept apart from what is expected: only the reply over HTTP, which goes to nobody but the
+/// sender, repeats anything of a request. A function error is kept by Lambda and Genesys, and a log line for months.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The code.
     pub code: ProblemCode,
     /// The request field it is about, or empty.
     pub field: &'static str,
-    /// What is wrong with it.
-    pub detail: String,
+    /// What came, as in `amount is "5,00"`; may quote the request or tell an amount. Empty where there is nothing to say.
+    pub came: String,
+    /// What is expected, and what to do. Has nothing of the request in it, and no amount of a record.
+    pub expected: String,
 }
 
 impl Problem {
     /// A problem with one field of the request.
     #[must_use]
-    pub fn with_field(code: ProblemCode, field: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, field, detail: detail.into() }
+    pub fn with_field(code: ProblemCode, field: &'static str, expected: impl Into<String>) -> Self {
+        Self { code, field, came: String::new(), expected: expected.into() }
     }
 
     /// A problem with no field of the request.
     #[must_use]
-    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self::with_field(code, "", detail)
+    pub fn new(code: ProblemCode, expected: impl Into<String>) -> Self {
+        Self::with_field(code, "", expected)
+    }
+
+    /// The same with what came, for the reply over HTTP.
+    #[must_use]
+    pub fn came(self, came: impl Into<String>) -> Self {
+        Self { came: came.into(), ..self }
+    }
+
+    /// The `detail` of the reply over HTTP: what came, and what is expected.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let Self { came, expected, .. } = self;
+        if came.is_empty() { expected.clone() } else { format!("{came}; {expected}") }
     }
 
     /// The refusal of a request longer than is read.
     #[must_use]
     pub fn request_too_large(bytes: usize) -> Self {
-        Self::new(
-            ProblemCode::RequestTooLarge,
-            format!("the request has {bytes} bytes and at most {MAX_REQUEST_BYTES} are read"),
-        )
+        Self::new(ProblemCode::RequestTooLarge, format!("the request must have at most {MAX_REQUEST_BYTES} bytes"))
+            .came(format!("the request has {bytes} bytes"))
     }
 
     /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an unknown field.
@@ -439,7 +463,8 @@ impl Problem {
         )
     }
 
-    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help.
+    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help. It carries
+    /// the function error that takes its place where the request came bare.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         #[derive(Serialize)]
@@ -459,7 +484,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             code,
-            detail: &self.detail,
+            detail: &self.detail(),
             field: self.field,
             retryable,
         };
@@ -467,6 +492,7 @@ impl Problem {
         if retryable {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }
+        response.extensions_mut().insert(FunctionError::new(code, self.expected));
         response
     }
 }
@@ -540,14 +566,14 @@ impl Bare {
         if body.len() > MAX_REQUEST_BYTES {
             return Err(Problem::request_too_large(body.len()));
         }
-        if std::str::from_utf8(body).is_ok_and(holds_card_number) {
+        if std::str::from_utf8(body).is_ok_and(fields::hold_card_number) {
             return Err(Problem::card_data_refused());
         }
         let read: Option<Self> = serde_json::from_slice(body).ok();
         read.filter(|bare| bare.operation.as_deref() == operation).ok_or_else(|| {
-            let detail = "the request wants conversation_id and, where one order is meant, order_id: strings, each once, \
-                          and nothing else";
-            Problem::new(ProblemCode::MalformedRequest, detail)
+            let expected = "the request must have conversation_id and, where one order is meant, order_id: strings, each \
+                            once, and nothing else";
+            Problem::new(ProblemCode::MalformedRequest, expected)
         })
     }
 }
@@ -557,18 +583,16 @@ impl Bare {
 /// # Errors
 /// [`ProblemCode::InvalidConversationId`], or [`ProblemCode::CardDataRefused`].
 pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
-    if holds_card_number(text) {
+    if in_identifier(text) {
         return Err(Problem::card_data_refused());
     }
     if holds_secret(text) {
         return Err(Problem::misplaced_secret());
     }
     ConversationId::parse(&text.to_ascii_lowercase()).map_err(|wants| {
-        Problem::with_field(
-            ProblemCode::InvalidConversationId,
-            "conversation_id",
-            format!("conversation_id is {} and wants {wants}", quoted(text)),
-        )
+        let expected = format!("conversation_id must be {wants}");
+        Problem::with_field(ProblemCode::InvalidConversationId, "conversation_id", expected)
+            .came(format!("conversation_id is {}", quoted(text)))
     })
 }
 
@@ -577,18 +601,15 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
 /// # Errors
 /// [`ProblemCode::InvalidOrderId`], or [`ProblemCode::CardDataRefused`].
 pub fn order_id(text: &str) -> Result<OrderId, Problem> {
-    if holds_card_number(text) {
+    if in_identifier(text) {
         return Err(Problem::card_data_refused());
     }
     if holds_secret(text) {
         return Err(Problem::misplaced_secret());
     }
     OrderId::parse(text).map_err(|wants| {
-        Problem::with_field(
-            ProblemCode::InvalidOrderId,
-            "order_id",
-            format!("order_id is {} and wants {wants}", quoted(text)),
-        )
+        Problem::with_field(ProblemCode::InvalidOrderId, "order_id", format!("order_id must be {wants}"))
+            .came(format!("order_id is {}", quoted(text)))
     })
 }
 

@@ -79,7 +79,7 @@ impl PaymentPolicy {
 /// Pay links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayLinkConfig {
-    /// `PAY_LINK_BASE`: the address under which `/pay/{token}` is reached.
+    /// `PAY_LINK_BASE`: the address under which `/pay` is reached.
     pub base: String,
     /// `PAY_LINK_MINUTES`: how long a link can be opened.
     pub valid_for: Duration,

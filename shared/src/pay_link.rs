@@ -64,21 +64,6 @@ pub enum Standing {
     Unknown,
 }
 
-/// Where the link leads as far as the table knows.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn look<S: GetLink + GetPayment>(
-    store: &S,
-    clock: &impl Clock,
-    token: &LinkToken,
-) -> Result<Standing, StoreError> {
-    Ok(match find(store, clock, token).await? {
-        (Standing::Payable(_), Time::Over) => Standing::Expired,
-        (standing, _) => standing,
-    })
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Time {
     Left,

@@ -257,6 +257,55 @@ pub trait FetchIntent: Send + Sync {
     ) -> impl Future<Output = Result<Option<Answer>, StripeError>> + Send;
 }
 
+/// What is asked of Genesys. It decides whether a request may be repeated, and what a missing answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenesysRequest {
+    /// `POST /oauth/token`
+    Token,
+    /// `GET` of a conversation
+    Conversation,
+    /// `PATCH` of a participant's attributes
+    Attributes,
+    /// `POST` of a workflow execution
+    Workflow,
+}
+
+impl GenesysRequest {
+    /// Whether it changes what somebody sees or does.
+    #[must_use]
+    pub fn is_write(self) -> bool {
+        matches!(self, Self::Attributes | Self::Workflow)
+    }
+
+    /// For logs and errors.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token request",
+            Self::Conversation => "conversation request",
+            Self::Attributes => "attributes update",
+            Self::Workflow => "workflow start",
+        }
+    }
+}
+
+/// How the answer to a request that was sent got lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// The connection broke before the answer was whole.
+    #[error("the connection broke")]
+    Broken,
+    /// There was no answer within the time for it.
+    #[error("no answer in time")]
+    Timeout,
+    /// A gateway on the way gave up on it, with 502 or 504.
+    #[error("a gateway answered {status}")]
+    Gateway {
+        /// HTTP status.
+        status: u16,
+    },
+}
+
 /// Why Genesys did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesysError {
@@ -266,28 +315,39 @@ pub enum GenesysError {
         /// HTTP status.
         status: u16,
     },
-    /// Another answer than success.
+    /// Another answer than success. The request is over: Genesys does no more about it.
     #[error("Genesys answered {status}")]
     Status {
         /// HTTP status.
         status: u16,
     },
-    /// Too many requests, and its `Retry-After` does not fit the time there is.
+    /// Too many requests, also after the one wait, or its `Retry-After` does not fit the time there is.
     #[error("Genesys limits the rate")]
     RateLimited,
-    /// No answer, or a broken one: it may or may not have acted.
-    #[error("Genesys did not answer")]
-    NoAnswer,
+    /// No connection could be made, also at the one retry: nothing was sent.
+    #[error("no connection to Genesys")]
+    NoConnection,
+    /// The time was up before there was anything to send.
+    #[error("no time was left to ask Genesys")]
+    NoTime,
+    /// The request was sent, and its answer got lost.
+    #[error("Genesys did not answer the {}: {lost}", to.as_str())]
+    NoAnswer {
+        /// What was asked.
+        to: GenesysRequest,
+        /// What became of the answer.
+        lost: Lost,
+    },
     /// The secret could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
 impl GenesysError {
-    /// Whether Genesys may have acted, or may yet act, on the request.
+    /// Whether a write is perhaps still on its way, so that it could overtake a newer one.
     #[must_use]
-    pub fn may_have_acted(&self) -> bool {
-        matches!(self, Self::NoAnswer)
+    pub fn may_still_act(&self) -> bool {
+        matches!(self, Self::NoAnswer { to, .. } if to.is_write())
     }
 }
 

@@ -1,7 +1,8 @@
 //! JSON log lines and CloudWatch metrics, both on standard output, where Lambda collects them.
 //!
-//! Only this software's own lines are let through below `WARN`: the SDK and the HTTP client would log requests, and so
-//! secrets, at `DEBUG` and `TRACE`.
+//! Only this software speaks. Libraries would log requests, and so secrets, at `DEBUG` and `TRACE`, and put what they fail
+//! with, which may quote anything, into their errors: the Lambda runtime logs every error of a handler. What matters of
+//! their failures, the adapters log in words of their own.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -28,7 +29,20 @@ static METRICS: OnceLock<(&'static str, WriteLine)> = OnceLock::new();
 pub fn start(function: &'static str) {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
     start_with(function, level, std::io::stdout);
+    std::panic::set_hook(Box::new(|panic| {
+        // The text of a panic may hold anything, and the default hook prints it. Where it happened is enough to find it.
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(code = "panic", location, "panicked");
+    }));
 }
+
+/// Libraries' lines that are let through: of the runtime, the span around each request, which carries the request id, and
+/// that Lambda's own API did not answer or sent what is no event. None repeats an event or an answer.
+const LIBRARIES: [(&str, Level); 3] = [
+    ("lambda_runtime::layers::trace", Level::INFO),
+    ("lambda_runtime::layers::api_client", Level::ERROR),
+    ("lambda_runtime::layers::api_response", Level::ERROR),
+];
 
 /// The same with a level and a writer of choice. A second start in one process changes nothing.
 pub fn start_with<W>(function: &'static str, level: Level, writer: W)
@@ -36,9 +50,7 @@ where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
     let ours = ["shared", "create_intent", "stripe_webhook", "status_query"].map(|target| (target, level));
-    // The runtime's span around each request, which carries the request id; that module logs nothing itself.
-    let request_span = ("lambda_runtime::layers::trace", Level::INFO);
-    let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours).with_targets([request_span]);
+    let filter = Targets::new().with_targets(ours).with_targets(LIBRARIES);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

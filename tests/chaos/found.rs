@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use stand_ins::{Match, Stage};
+use tokio::time::Instant;
 
-use crate::room::Room;
-use crate::schedule::{Outcome, TOKENS, body, stage};
+use crate::room::{HELD_SECRETS_OUTLIVE_AN_OUTAGE, Room};
+use crate::schedule::{Outcome, SECRETS_OUTAGE, TOKENS, body, stage};
 use crate::sim::Hit;
 use crate::watch::Order;
 
@@ -102,4 +103,60 @@ fn a_token_is_not_charged_on_an_attempt_that_has_replaced_its_own() {
         assert_eq!((answer.status, answer.text("code")), (409, "in_progress"));
         assert_eq!(room.stripe.charges(), []);
     });
+}
+
+/// One instance of each function has read its secrets when Secrets Manager goes down. For ten minutes orders are made,
+/// paid, told and canceled; Genesys forgets its tokens all the while, so that its secret is needed, too.
+#[test]
+fn functions_that_hold_their_secrets_answer_through_ten_minutes_without_secrets_manager() {
+    calmly(async |room, order| {
+        assert_eq!(room.post(&body(order, 5000)).await.unwrap().status, 201);
+        assert_eq!(room.deliver(&room.stripe.events()[0]).await.unwrap().status, 200);
+        assert_eq!(room.session(&room.links()[0]).await.unwrap().text("state"), "open");
+        room.aws.set_secrets_down(true);
+        let began = Instant::now();
+        let mut stopped = None;
+        while stopped.is_none() && began.elapsed() < SECRETS_OUTAGE {
+            room.sim.pause(25_000, 25_000).await;
+            let number = room.orders().len();
+            stopped = one_more_order(room, &order.0, number).await.err().map(|what| (began.elapsed(), what));
+        }
+        assert_eq!(stopped.is_none(), HELD_SECRETS_OUTLIVE_AN_OUTAGE, "{stopped:?}");
+        let asked_in_vain = room.sim.hits().get(&Hit::SecretsDownHeld).copied().unwrap_or(0);
+        assert!(asked_in_vain > 0, "no held secret grew old: {stopped:?}");
+    });
+}
+
+/// Makes an order, opens its link, pays it and tells Genesys; then makes another one and cancels it.
+async fn one_more_order(room: &Arc<Room>, conversation: &str, number: usize) -> Result<(), String> {
+    let expect = |what: &str, got: &str, wanted: &str| {
+        if got == wanted { Ok(()) } else { Err(format!("{what}: {got}, where it must be {wanted}")) }
+    };
+    let order: Order = (conversation.to_owned(), format!("held-{number}"));
+    room.add_order(&order);
+    let events = room.stripe.events().len();
+    let made = room.post(&body(&order, 5000)).await.unwrap();
+    expect("create-intent", &made.status.to_string(), "201")?;
+    let link = room.links().pop().unwrap();
+    room.genesys.revoke_tokens();
+    let session = room.session(&link).await.unwrap();
+    expect("session", session.text("state"), "open")?;
+    let progress = |room: &Room| room.genesys.attributes(conversation).remove("payment_progress").unwrap_or_default();
+    expect("Genesys, by status-query", &progress(room), "link_opened")?;
+    room.sim.pause(1000, 1000).await;
+    room.watch.pay_by_card(session.text("client_secret"), TOKENS[0]);
+    room.genesys.revoke_tokens();
+    for event in room.stripe.events().iter().skip(events) {
+        expect("stripe-webhook", &room.deliver(event).await.unwrap().status.to_string(), "200")?;
+    }
+    expect("Genesys, by stripe-webhook", &progress(room), "confirmed")?;
+
+    let released: Order = (conversation.to_owned(), format!("released-{number}"));
+    room.add_order(&released);
+    expect("create-intent", &room.post(&body(&released, 5000)).await.unwrap().status.to_string(), "201")?;
+    // Its status is old enough to ask Stripe, and it is not told yet.
+    room.sim.pause(11_000, 11_000).await;
+    expect("status-query", room.status(&released, true).await.unwrap().text("payment_status"), "PENDING")?;
+    expect("Genesys, by status-query", &progress(room), "pending")?;
+    expect("cancel", room.cancel(&released).await.unwrap().text("payment_status"), "CANCELED")
 }

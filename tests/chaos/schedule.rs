@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::room::{Credentials, Room, secrets};
 use crate::sim::{Hit, Hits, Sim};
@@ -16,6 +16,9 @@ use crate::watch::Order;
 
 /// How long everything outstanding may take to be taken once nothing goes wrong any more.
 const SETTLING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long Secrets Manager is down.
+pub(crate) const SECRETS_OUTAGE: Duration = Duration::from_secs(600);
 
 /// What came of a seed.
 pub(crate) struct Outcome {
@@ -342,7 +345,7 @@ async fn pay_by_link(room: &Room, order: &Order) {
     let sim = &room.sim;
     let Some(link) = room.a_link(order) else { return room.session_of_nobody_s().await };
     if sim.chance(200) {
-        room.page(&link.url).await;
+        room.page().await;
     }
     for _ in 0..3 {
         let answer = room.session(&link).await;
@@ -364,7 +367,7 @@ async fn disturbances(room: Arc<Room>) {
     for _ in 0..sim.below(6) {
         sim.pause(500, 20_000).await;
         let (conversation, _) = &room.orders()[0];
-        match sim.below(9) {
+        match sim.below(10) {
             0 => {
                 sim.hit(Hit::ConversationEnded);
                 room.watch.over(conversation);
@@ -399,9 +402,29 @@ async fn disturbances(room: Arc<Room>) {
             }
             6 => edit_metadata(&room).await,
             7 => set_clock(&room, Hit::ClockForward, 1).await,
+            8 => secrets_are_down(&room).await,
             _ => set_clock(&room, Hit::ClockBack, -1).await,
         }
     }
+}
+
+/// Secrets Manager is down for ten minutes, twice as long as a secret is used without asking. Events come again, and the
+/// status is asked for, so that those who hold the secret have something to do.
+async fn secrets_are_down(room: &Room) {
+    let sim = &room.sim;
+    sim.hit(Hit::SecretsDown);
+    room.aws.set_secrets_down(true);
+    let over = Instant::now() + SECRETS_OUTAGE;
+    let any = |count: usize| usize::try_from(sim.below(count as u64)).expect("an index");
+    while Instant::now() < over {
+        let (events, orders) = (room.stripe.events(), room.orders());
+        if !events.is_empty() {
+            room.deliver(&events[any(events.len())]).await;
+        }
+        room.status(&orders[any(orders.len())], true).await;
+        sim.pause(5000, 40_000).await;
+    }
+    room.aws.set_secrets_down(false);
 }
 
 /// The new credential goes into Secrets Manager and the old one stops being good, in this order or the other.

@@ -109,7 +109,7 @@ impl Watch {
 
     /// The link behind a URL, as it is in the table.
     pub(crate) fn link(&self, url: &str) -> Option<PayLink> {
-        let token = LinkToken::parse(url.rsplit('/').next()?).ok()?;
+        let token = LinkToken::parse(tests::token_of(url)).ok()?;
         let key = json!({ "pk": { "S": format!("LINK#{}", token.sha256()) }, "sk": { "S": "LINK" } });
         let item = self.item(&key)?;
         let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);

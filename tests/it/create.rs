@@ -29,7 +29,7 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
     let mut answer =
         world.post(&with("A-1", &json!({ "description": "Order A-1", "receipt_email": "a@b.example" }))).await;
     let payment_url = answer.body["payment_url"].take();
-    assert!(payment_url.as_str().unwrap().starts_with("https://pay.example.com/pay/"), "{payment_url}");
+    assert!(payment_url.as_str().unwrap().starts_with("https://pay.example.com/pay#"), "{payment_url}");
     assert_eq!((answer.status, answer.content_type.as_str()), (201, "application/json"));
     let intent = &world.stripe.intents()[0];
     assert_eq!(

@@ -172,7 +172,7 @@ async fn genesys_slow_keeps_the_fresh_answer_and_the_notice_due() {
     let answer = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(answer.text("payment_status"), "CONFIRMED");
     world.genesys.clear_faults();
-    world.advance(16);
+    world.advance(10);
     world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
 }

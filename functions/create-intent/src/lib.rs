@@ -99,7 +99,7 @@ where
             None => Err(Problem::with_field(
                 ProblemCode::InvalidOrderId,
                 "order_id",
-                "order_id is missing; the order whose payment is to be canceled is wanted",
+                "order_id must be that of the payment to cancel; it is missing",
             )),
         });
         let (conversation_id, order_id) = read.inspect_err(|problem| {
@@ -137,7 +137,7 @@ where
                 IssueError::Random(_) => Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again"),
             }
         })?;
-        Ok(Some(format!("{base}/pay/{}", token.in_url()).into()))
+        Ok(Some(format!("{base}/pay#{}", token.in_url()).into()))
     }
 
     fn for_stripe(&self, deadline: Deadline) -> Deadline {
@@ -192,8 +192,10 @@ fn problem(error: &CreateError) -> Problem {
         CreateError::OrderChanged { have } => Problem::with_field(
             ProblemCode::OrderChanged,
             "amount",
-            format!("this order_id already stands at {have} in this conversation; send that, or another order_id"),
-        ),
+            "the amount and the currency must be those that the order has in this conversation; send those, or another \
+             order_id",
+        )
+        .came(format!("this order_id already stands at {have}")),
         CreateError::InProgress => Problem::new(ProblemCode::InProgress, "the same order is at Stripe; ask again"),
         CreateError::AttemptExpired => Problem::with_field(
             ProblemCode::AttemptExpired,

@@ -8,6 +8,7 @@ use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
 use serde_json::json;
+use shared::entry::FunctionError;
 use shared::notify::{NotifyError, notify};
 use shared::ports::{AdoptIntent, Conversations, FetchIntent, GetPayment, UpdatePayment};
 use shared::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
@@ -202,9 +203,10 @@ where
     }
 }
 
-fn reply(status: StatusCode, outcome: &str, detail: &str) -> Response<Body> {
+fn reply(status: StatusCode, outcome: &'static str, detail: &str) -> Response<Body> {
     let mut response = Response::new(Body::Text(json!({ "outcome": outcome, "detail": detail }).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(FunctionError::new(outcome, detail));
     response
 }

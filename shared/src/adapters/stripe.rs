@@ -21,8 +21,9 @@ use crate::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
 use crate::stripe_object::{ApiError, ApiIntent, metadata, parse_intent, parse_intent_list};
 use crate::time::{Deadline, UnixMillis};
 
-/// The API version every request names. Later ones (`2026-09-30.endive` on) refuse `payment_method_types`.
-pub const STRIPE_VERSION: &str = "2026-08-26.dahlia";
+/// The API version every request names: the newest that Stripe's official SDKs speak. Stripe.js on the payer's page is of
+/// the same release.
+pub const STRIPE_VERSION: &str = "2026-10-28.endive";
 
 /// How long to wait before the one retry, unless Stripe says how long.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -206,7 +207,7 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
         let mut fields = vec![
             ("amount", amount.as_str()),
             ("currency", money.currency.code()),
-            ("payment_method_types[0]", "card"),
+            ("allowed_payment_method_types[0]", "card"),
             ("capture_method", terms.capture_method.as_str()),
             (&conversation_key, correlation.conversation_id.as_str()),
             (&order_key, correlation.order_id.as_str()),

@@ -78,7 +78,7 @@ impl Outside {
 
     async fn genesys<T>(&self) -> Result<T, GenesysError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        Err(GenesysError::NoAnswer)
+        Err(GenesysError::NoConnection)
     }
 }
 

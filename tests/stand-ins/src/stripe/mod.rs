@@ -1,5 +1,6 @@
 //! A Stripe that keeps state and obeys Stripe's idempotency rules.
 
+mod api;
 mod currencies;
 mod error;
 mod form;
@@ -32,9 +33,6 @@ pub use error::StripeError;
 pub use intent::Outcome;
 pub use ledger::Charge;
 pub use webhooks::{Delivery, Webhook, sign};
-
-/// The version events are written in unless a test says otherwise.
-const EVENT_API_VERSION: &str = "2026-08-26.dahlia";
 
 /// A running Stripe stand-in. Clones are handles to the same one; it stops when the last is dropped.
 #[derive(Clone)]
@@ -119,7 +117,7 @@ impl Stripe {
 
     /// Listens where it is told to. Needs a Tokio runtime around it.
     pub fn start_on(listener: TcpListener, secret_key: &str, webhook_secret: &str) -> Self {
-        Self::serve(listener, secret_key, webhook_secret, Ledger::new(EVENT_API_VERSION), Keys::default())
+        Self::serve(listener, secret_key, webhook_secret, Ledger::new(api::version()), Keys::default())
     }
 
     /// As [`Self::start_on`], with a file that holds intents, events, charges and idempotency keys: whatever was
@@ -143,7 +141,7 @@ impl Stripe {
             events.extend(entry.events);
             entry.key.into_iter().for_each(|key| keys.restore(key));
         }
-        let mut ledger = Ledger::new(EVENT_API_VERSION);
+        let mut ledger = Ledger::new(api::version());
         ledger.resume(journal, events).map_err(|error| unusable(&error))?;
         Ok(Self::serve(listener, secret_key, webhook_secret, ledger, keys))
     }
