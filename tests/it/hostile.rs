@@ -159,6 +159,15 @@ fn link_tokens_are_canonical_or_refused() {
 }
 
 #[test]
+fn durations_are_a_day_at_most() {
+    let numbers = vec(prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)], 0..3);
+    every((numbers, " ?[-+]?[0-9]{0,24}(\\.[0-9])?(e[0-9]{1,3})? ?"), |(numbers, text)| {
+        hostile::duration(text.as_bytes());
+        hostile::duration(&numbers.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn orders_are_what_the_body_says_or_refused() {
     let fields = object(&[
         ("conversation_id", json!([CONVERSATION, CONVERSATION.to_uppercase()])),

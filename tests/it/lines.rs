@@ -1,6 +1,9 @@
 //! Lines to Genesys, Stripe and the table that are never made, break, hang or lead elsewhere.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -8,6 +11,15 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
 use serde_json::json;
 use shared::adapters::dynamodb::Table;
+use shared::adapters::genesys::Genesys as GenesysClient;
+use shared::adapters::http::{Answered, Http, Transport, Unanswered};
+use shared::adapters::secrets_manager::SecretsManager;
+use shared::config::GenesysConfig;
+use shared::conversation::ParticipantId;
+use shared::ids::ConversationId;
+use shared::ports::{Conversations, GenesysError};
+use shared::secrets::CachedSecret;
+use shared::time::Deadline;
 use stand_ins::{Fault, Genesys, Match, Reply, Scene};
 use tests::{Answer, CONVERSATION, GENESYS_SECRET, Setup, World, order};
 use tokio::net::TcpListener;
@@ -379,4 +391,92 @@ async fn a_genesys_that_hangs_keeps_neither_the_payer_nor_a_poll_waiting_and_no_
         assert_eq!(world.deliver(&world.last_event()).await.status, 200);
         assert_eq!(world.genesys.attributes(CONVERSATION)["payment_progress"], "link_opened");
     }
+}
+
+/// The network, but for the first so many connections, which are refused, and the stand-in that comes up after one.
+struct Refusing {
+    client: reqwest::Client,
+    left: Arc<AtomicUsize>,
+    then_start: Mutex<Option<SocketAddr>>,
+    started: Arc<Mutex<Option<Genesys>>>,
+}
+
+impl Transport for Refusing {
+    async fn exchange(&self, request: reqwest::Request) -> Result<Answered, Unanswered> {
+        let spend = |left: usize| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend).is_ok() {
+            return Err(Unanswered::Connect);
+        }
+        let answer = self.client.exchange(request).await;
+        let address = self.then_start.lock().unwrap().take_if(|_| matches!(answer, Err(Unanswered::Connect)));
+        if let Some(address) = address {
+            let genesys = Genesys::start_on(TcpListener::bind(address).await.unwrap(), GENESYS_CLIENT, GENESYS_SECRET);
+            genesys.open_conversation(CONVERSATION, Scene::inbound());
+            *self.started.lock().unwrap() = Some(genesys);
+        }
+        answer
+    }
+}
+
+/// A client of the world's Genesys over such a network.
+fn client(world: &World, transport: Refusing) -> GenesysClient<SecretsManager, Refusing> {
+    let config = GenesysConfig {
+        secret_id: "genesys".to_owned(),
+        api_base: world.genesys.base().to_owned(),
+        login_base: world.genesys.base().to_owned(),
+        late_payment_flow_id: Some("late-payment-flow".to_owned()),
+    };
+    let secret = SecretsManager::new(world.secrets_manager.client(), "genesys".to_owned());
+    GenesysClient::new(Http::new().unwrap().over(transport), config, Arc::new(CachedSecret::new(secret)))
+}
+
+fn refusing(then_start: Option<SocketAddr>) -> Refusing {
+    let (left, started, then_start) = (Arc::default(), Arc::default(), Mutex::new(then_start));
+    Refusing { client: Http::new().unwrap().client().clone(), left, then_start, started }
+}
+
+#[tokio::test]
+async fn a_request_that_was_refused_a_connection_is_sent_once_more() {
+    let world = World::new().await;
+    let transport = refusing(None);
+    let left = Arc::clone(&transport.left);
+    let genesys = client(&world, transport);
+    let id = ConversationId::parse(CONVERSATION).unwrap();
+    let customer = world.genesys.conversation_json(CONVERSATION)["participants"][0]["id"].as_str().unwrap().to_owned();
+    let (customer, attributes) = (ParticipantId(customer), BTreeMap::from([("payment_status", "PENDING".to_owned())]));
+    let deadline = || Deadline::after(Duration::from_secs(8));
+    // The token comes first, and is then there for the others.
+    for what in ["token", "conversation", "attributes", "workflow"] {
+        for refused in [2, 1] {
+            world.genesys.clear_requests();
+            left.store(refused, Ordering::SeqCst);
+            let done = match what {
+                "token" | "conversation" => genesys.conversation(&id, deadline()).await.map(|_| ()),
+                "attributes" => genesys.set_attributes(&id, &customer, &attributes, deadline()).await,
+                _ => genesys.start_late_payment_flow(&attributes, deadline()).await.map(|_| ()),
+            };
+            let requests = world.genesys.requests().len();
+            if refused == 1 {
+                assert_eq!((done, requests), (Ok(()), if what == "token" { 2 } else { 1 }), "{what}");
+            } else {
+                let error = done.unwrap_err();
+                assert_eq!((&error, requests), (&GenesysError::NoConnection, 0), "{what}");
+                assert!(!error.may_still_act(), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_genesys_that_comes_up_after_it_refused_a_connection_is_asked_again() {
+    let world = World::new().await;
+    let address: SocketAddr = world.genesys.base().strip_prefix("http://").unwrap().parse().unwrap();
+    world.genesys.stop().await;
+    let transport = refusing(Some(address));
+    let started = Arc::clone(&transport.started);
+    let genesys = client(&world, transport);
+    let id = ConversationId::parse(CONVERSATION).unwrap();
+    assert!(genesys.conversation(&id, Deadline::after(Duration::from_secs(8))).await.unwrap().is_some());
+    let asked = started.lock().unwrap().as_ref().unwrap().requests().len();
+    assert_eq!(asked, 2, "a token and the conversation");
 }
