@@ -773,19 +773,22 @@ mod tests {
 
     #[test]
     fn what_the_payer_is_told_has_its_status_word_and_wait() {
-        for (told, status, state, wait) in [
-            (PayerTold::Processing, 200, "processing", None),
-            (PayerTold::Paid, 410, "paid", None),
-            (PayerTold::Canceled, 410, "canceled", None),
-            (PayerTold::Expired, 410, "expired", None),
-            (PayerTold::Unknown, 404, "unknown", None),
-            (PayerTold::Unavailable, 503, "unavailable", Some("2")),
+        for (told, status, state, wait, allow) in [
+            (PayerTold::Processing, 200, "processing", None, None),
+            (PayerTold::Paid, 410, "paid", None, None),
+            (PayerTold::Canceled, 410, "canceled", None, None),
+            (PayerTold::Expired, 410, "expired", None, None),
+            (PayerTold::Unknown, 404, "unknown", None, None),
+            (PayerTold::Unavailable, 503, "unavailable", Some("2"), None),
+            (PayerTold::Malformed, 400, "malformed", None, None),
+            (PayerTold::WrongMethod("GET"), 405, "wrong_method", None, Some("GET")),
         ] {
             assert_eq!(told.state(), state);
             let response = told.into_response();
             assert_eq!(response.status().as_u16(), status, "{state}");
             let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
-            assert_eq!((header("retry-after"), header("cache-control")), (wait, Some("no-store")), "{state}");
+            assert_eq!((header("retry-after"), header("allow")), (wait, allow), "{state}");
+            assert_eq!(header("cache-control"), Some("no-store"), "{state}");
             assert_eq!(body(response), serde_json::json!({ "state": state }));
         }
     }

@@ -17,6 +17,7 @@ mod leaks;
 mod lines;
 mod pay_link;
 mod payloads;
+mod readme;
 mod rotation;
 mod runtime;
 mod status;

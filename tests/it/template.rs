@@ -66,7 +66,7 @@ fn wanted<'a>(rows: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> BTreeMa
 }
 
 /// The rows of the README's first table after a text; each cell without its blanks.
-fn readme_table(after: &str) -> Vec<Vec<String>> {
+pub(crate) fn readme_table(after: &str) -> Vec<Vec<String>> {
     let readme = readme();
     let (_, rest) = readme.split_once(after).unwrap_or_else(|| panic!("the README has no {after:?}"));
     let table = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
@@ -75,7 +75,7 @@ fn readme_table(after: &str) -> Vec<Vec<String>> {
 }
 
 /// What is set as code in a text, in order.
-fn code(text: &str) -> Vec<String> {
+pub(crate) fn code(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

@@ -28,8 +28,8 @@ const OF_GENESYS: [(&str, &str, &str, &str); 3] = [
 
 /// What the payer's browser calls, which has no key.
 const OF_THE_PAYER: [(&str, &str, &str, &str); 2] = [
-    ("StatusQueryFunction", "OpenPage", "GET", "/pay/{token}"),
-    ("StatusQueryFunction", "OpenSession", "GET", "/pay/{token}/session"),
+    ("StatusQueryFunction", "OpenPage", "GET", "/pay"),
+    ("StatusQueryFunction", "OpenSession", "POST", "/pay/session"),
 ];
 
 #[test]

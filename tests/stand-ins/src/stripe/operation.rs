@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{api, currencies};
 use super::error::StripeError;
 use super::form::{Form, boolean, positive};
 use super::search::{self, Clause};
+use super::{api, currencies};
 use crate::server::Call;
 
 /// From this API version on there is `allowed_payment_method_types`.
