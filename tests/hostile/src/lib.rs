@@ -13,6 +13,7 @@
 )]
 
 mod amount;
+mod card_guard;
 mod entry;
 mod event;
 mod link;
@@ -21,6 +22,7 @@ mod request;
 mod signature;
 
 pub use amount::amount;
+pub use card_guard::card_guard;
 pub use entry::entry;
 pub use event::event;
 pub use link::link;
@@ -32,8 +34,9 @@ pub use signature::{Expanded, expand, sign, signature};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets, named as `fuzz/fuzz_targets` names them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("amount", amount),
+    ("card_guard", card_guard),
     ("entry", entry),
     ("event", event),
     ("link", link),
