@@ -54,8 +54,11 @@ const BRANDS: [(u32, u32, &[usize]); 22] = [
 const GROUPINGS: [&[usize]; 6] =
     [&[4, 4, 4, 4], &[4, 4, 4, 4, 3], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 3], &[4, 4, 4, 2]];
 
-/// The lengths looked for within longer runs of free text. Among 14 digits in a row too many would pass by chance.
+/// The lengths looked for within longer runs of free text.
 const GLUED_LENGTHS: [usize; 3] = [15, 16, 19];
+
+/// The same where single digits are spaced out: a list may go on before and behind them.
+const SPACED_LENGTHS: [usize; 4] = [14, 15, 16, 19];
 
 /// The length at which a number of an unknown brand counts in free text.
 const USUAL_LENGTH: usize = 16;
@@ -255,10 +258,11 @@ impl Sequence {
     /// A run of digits, or of single digits spaced out.
     fn run(&self, groups: &[Group], place: Place) -> bool {
         let digits = self.digits_of(groups);
+        let within: &[usize] = if groups.len() > 1 { &SPACED_LENGTHS } else { &GLUED_LENGTHS };
         is_card_number(digits)
             || (place == Place::FreeText
                 && (digits.len() == USUAL_LENGTH && passes_luhn(digits)
-                    || GLUED_LENGTHS.iter().any(|length| digits.windows(*length).any(is_card_number))))
+                    || within.iter().any(|length| digits.windows(*length).any(is_card_number))))
     }
 
     /// Groups of the lengths that cards have. For a number of an unknown brand, one and the same character has to part
@@ -356,8 +360,8 @@ fn iban(text: &str) -> Option<usize> {
     })
 }
 
-/// A valid number of a parcel or certified letter of the United States Postal Service, which are printed in fours: 22
-/// digits from 92 to 95, or 20 from 7000 to 7029, with GS1's check digit.
+/// A valid number of a parcel or certified letter of the United States Postal Service, as they are printed in fours: 22
+/// digits from 92 to 95, or 20 from 7000 to 7029, with GS1's check digit. In one run it may be anything.
 fn parcel(text: &str) -> Option<usize> {
     let digits = match text.as_bytes() {
         [b'9', b'2'..=b'5', ..] => 22,
@@ -371,7 +375,7 @@ fn parcel(text: &str) -> Option<usize> {
     // A number that goes on is none.
     let mut after = text.get(length..).unwrap_or_default().chars();
     let goes_on = after.next().is_some() && after.next().is_some_and(|c| c.is_ascii_digit());
-    (is_digits && !goes_on && weighted.sum::<u32>().is_multiple_of(10)).then_some(length)
+    (is_digits && length > digits && !goes_on && weighted.sum::<u32>().is_multiple_of(10)).then_some(length)
 }
 
 /// So many ASCII letters and digits at the head of the text, in one run or in fours that one character parts, and
@@ -707,6 +711,8 @@ mod tests {
             "1378282246310005",
             "16205500000000000004",
             "1 4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2 1 2 2 7",
+            "3 6 2 2 7 2 0 6 2 7 1 6 6 7 / 3",
+            "9213344242424242424242",
         ] {
             assert!(in_free_text(text), "{text}");
             assert!(!in_identifier(text), "{text}");
