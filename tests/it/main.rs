@@ -17,6 +17,7 @@ mod leaks;
 mod pay_link;
 mod rotation;
 mod runtime;
+mod secrets;
 mod status;
 mod store;
 mod template;
