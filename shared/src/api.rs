@@ -508,7 +508,7 @@ impl From<&SecretError> for Problem {
     fn from(error: &SecretError) -> Self {
         let code = match error {
             SecretError::Unavailable => ProblemCode::StoreUnavailable,
-            SecretError::Refused | SecretError::Unusable(_) => ProblemCode::StripeAuth,
+            SecretError::Refused | SecretError::Unusable { .. } => ProblemCode::StripeAuth,
         };
         Self::new(code, error.to_string())
     }

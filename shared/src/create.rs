@@ -57,7 +57,8 @@ pub struct Created {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The order is open, or paid, with another amount or currency.
-    #[error("the order stands at {have}")]
+    // Without the amount: this is what the log has.
+    #[error("the order stands with another amount or currency")]
     OrderChanged {
         /// What the record says.
         have: Money,

@@ -77,8 +77,10 @@ pub enum Metric {
     Notice,
     /// Openings of pay links; the outcome is where they lead. Many `unknown` are somebody guessing.
     PayLink,
-    /// Observations that contradict the record. Anything above zero wants a person to look.
+    /// Observations that contradict the record. A person must look at anything above zero.
     Disagreement,
+    /// Readings of a secret that failed; the outcome is the field that is not usable, `value`, `refused` or `unavailable`.
+    SecretFailure,
 }
 
 impl Metric {
@@ -89,6 +91,7 @@ impl Metric {
             Self::Notice => "Notices",
             Self::PayLink => "PayLinks",
             Self::Disagreement => "Disagreements",
+            Self::SecretFailure => "SecretFailures",
         }
     }
 }
@@ -146,7 +149,102 @@ pub fn disagreement(payment: &Payment, disagreement: Disagreement) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Memory {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// Everything this process writes from the first call on. The other tests' lines are among it.
+    fn written() -> Vec<Value> {
+        static MEMORY: OnceLock<Memory> = OnceLock::new();
+        let memory = MEMORY.get_or_init(|| {
+            let memory = Memory::default();
+            start_with("of-tests", Level::TRACE, memory.clone());
+            memory
+        });
+        let bytes = memory.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The metric lines of an outcome, without the time, which must be now.
+    fn metrics_of(outcome: &str) -> Vec<Value> {
+        let now = SystemClock.now().0;
+        let mut lines: Vec<Value> = written().into_iter().filter(|line| line["Outcome"] == outcome).collect();
+        for line in &mut lines {
+            let at = line["_aws"].as_object_mut().unwrap().remove("Timestamp").unwrap().as_u64().unwrap();
+            assert!(now.abs_diff(at) < 60_000, "in milliseconds");
+        }
+        lines
+    }
+
+    fn line(outcome: &str, metrics: &[(&str, &str, u64)]) -> Value {
+        let mut line = embedded_metrics("of-tests", outcome, metrics, 0);
+        line["_aws"].as_object_mut().unwrap().remove("Timestamp");
+        line
+    }
+
+    #[test]
+    fn every_metric_is_written_under_its_name_with_its_unit_and_value() {
+        written();
+        answered(299, Duration::from_millis(1500));
+        let metrics = [("Answers", "Count", 1), ("AnswerTime", "Milliseconds", 1500)];
+        assert_eq!(metrics_of("299"), [line("299", &metrics)]);
+        let names = [
+            (Metric::Problem, "Problems"),
+            (Metric::Webhook, "Webhooks"),
+            (Metric::Notice, "Notices"),
+            (Metric::PayLink, "PayLinks"),
+            (Metric::Disagreement, "Disagreements"),
+            (Metric::SecretFailure, "SecretFailures"),
+        ];
+        for (metric, name) in names {
+            let outcome = format!("an outcome of {name}");
+            count(metric, &outcome);
+            assert_eq!(metrics_of(&outcome), [line(&outcome, &[(name, "Count", 1)])]);
+        }
+    }
+
+    #[test]
+    fn no_library_speaks_but_the_runtime_about_itself() {
+        written();
+        tracing::error!(target: "lambda_runtime::layers::panic", "of a library");
+        tracing::error!(target: "aws_smithy_runtime::client", "of a library");
+        tracing::warn!(target: "hyper_util::client", "of a library");
+        tracing::error!(target: "reqwest::connect", "of a library");
+        tracing::error!(target: "rustls::msgs", "of a library");
+        tracing::warn!(target: "lambda_runtime::layers::api_client", "of a library");
+        tracing::info!(target: "lambda_runtime", "of a library");
+        tracing::error!(target: "anything", "of a library");
+        assert!(!written().iter().any(|line| line["message"] == "of a library"), "{:#?}", written());
+        tracing::error!(target: "lambda_runtime::layers::api_client", "Lambda's API did not answer");
+        tracing::info_span!(target: "lambda_runtime::layers::trace", "invoke", requestId = "r-1")
+            .in_scope(|| tracing::trace!("of ours"));
+        let said = |message: &str| written().into_iter().find(|line| line["message"] == message);
+        assert!(said("Lambda's API did not answer").is_some());
+        assert_eq!(said("of ours").unwrap()["span"]["requestId"], "r-1");
+    }
 
     #[test]
     fn metrics_are_one_line_of_embedded_metric_format() {

@@ -20,6 +20,7 @@ mod payloads;
 mod readme;
 mod rotation;
 mod runtime;
+mod secrets;
 mod status;
 mod store;
 mod template;

@@ -163,6 +163,14 @@ fn written(output: &Output) -> Vec<String> {
     text.lines().filter(|line| !harness(line) && *line != "ok").map(str::to_owned).collect()
 }
 
+/// A line without its times, whose digits could be anything.
+fn timeless(line: &str) -> String {
+    let Ok(mut fields) = serde_json::from_str::<serde_json::Map<String, Value>>(line) else { return line.to_owned() };
+    fields.remove("timestamp");
+    fields.remove("_aws");
+    Value::from(fields).to_string()
+}
+
 fn holds(text: &str, values: &[&'static str]) -> Option<&'static str> {
     let text = text.to_lowercase();
     values.iter().copied().find(|value| text.contains(&value.to_lowercase()))
@@ -186,7 +194,7 @@ async fn nothing_private_of_a_request_leaves_the_process_but_in_its_reply_over_h
     let output = functions.await.unwrap();
     let (lines, stderr) = (written(&output), String::from_utf8_lossy(&output.stderr).into_owned());
     let all: Vec<&'static str> = PRIVATE.into_iter().chain(REFUSED).collect();
-    let found: Vec<&String> = lines.iter().filter(|line| holds(line, &all).is_some()).collect();
+    let found: Vec<&String> = lines.iter().filter(|line| holds(&timeless(line), &all).is_some()).collect();
     assert!(found.is_empty(), "{} of {} lines, the first: {}", found.len(), lines.len(), found[0]);
     assert!(output.status.success(), "{stderr}\n{}", lines.join("\n"));
     assert_eq!(stderr, "", "on standard error");
@@ -352,8 +360,10 @@ fn named(method: &str, conversation_id: &str, order_id: &str) -> Value {
     rest_event(method, &path, &json!({ "conversation_id": conversation_id }), &json!({ "order_id": order_id }), "")
 }
 
+/// A request for an order at the standing amount, and more.
 fn with(order_id: &str, more: &Value) -> Value {
     let mut body = order(order_id);
+    body["amount"] = STANDING_AMOUNT.into();
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
 }
@@ -419,7 +429,7 @@ async fn wrong_requests(driver: &mut Driver) {
 async fn right_requests(driver: &mut Driver, world: &Rc<World>) {
     let private = json!({ "description": format!("{PERSON}, {CODES}"), "receipt_email": MAIL });
     driver.create(&with("A-1", &private), "PENDING").await;
-    driver.create(&with("A-2", &json!({ "amount": STANDING_AMOUNT })), "PENDING").await;
+    driver.create(&with("A-2", &json!({})), "PENDING").await;
     driver.create(&with("A-2", &json!({ "amount": CHANGED_AMOUNT, "receipt_email": MAIL })), "order_changed").await;
     driver.create(&with("A-3", &json!({ "payment_method": DECLINED_TOKEN })), "DECLINED").await;
     driver.create(&with("A-3", &json!({ "payment_method": TOKEN })), "CONFIRMED").await;

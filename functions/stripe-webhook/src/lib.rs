@@ -28,6 +28,10 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How often an unknown signature may cause the secret to be read afresh.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 
+/// A secret may be written down before there is an endpoint. Then no event can be judged, and Stripe has to come again.
+const NO_WEBHOOK_SECRETS: SecretError =
+    SecretError::Unusable { field: "webhook_secrets", must: "must have the secret of the webhook endpoint" };
+
 /// The function.
 pub struct StripeWebhookFunction<S, P, G, K, C> {
     /// The table.
@@ -124,8 +128,12 @@ where
                 let (status, outcome) = refusal.row();
                 tracing::warn!(outcome, error = %refusal, "delivery not taken");
                 telemetry::count(Metric::Webhook, outcome);
-                let detail =
-                    if status == StatusCode::SERVICE_UNAVAILABLE { String::new() } else { refusal.to_string() };
+                let detail = match refusal {
+                    // Who set up the endpoint sees it beside each delivery.
+                    Refusal::Secret(SecretError::Unusable { .. }) => refusal.to_string(),
+                    _ if status == StatusCode::SERVICE_UNAVAILABLE => String::new(),
+                    _ => refusal.to_string(),
+                };
                 reply(status, outcome, &detail)
             }
         };
@@ -150,7 +158,7 @@ where
             }
             event => event?,
         };
-        if secret.livemode().is_some_and(|live| live != livemode) {
+        if secret.livemode != livemode {
             tracing::warn!(event_id = id, livemode, "event of the other mode ignored");
             return Ok(Outcome::Ignored("other_livemode"));
         }
@@ -197,7 +205,11 @@ where
         if verified(&secret.webhook_secrets).is_ok() {
             return Ok(secret);
         }
-        let renewed = self.secret.other_than(&secret, REREAD_EVERY).await?.ok_or(SignatureError::NoMatch)?;
+        let renewed = self.secret.other_than(&secret, REREAD_EVERY).await?;
+        if renewed.as_ref().unwrap_or(&secret).webhook_secrets.is_empty() {
+            return Err(NO_WEBHOOK_SECRETS.into());
+        }
+        let renewed = renewed.ok_or(SignatureError::NoMatch)?;
         verified(&renewed.webhook_secrets)?;
         Ok(renewed)
     }

@@ -281,7 +281,8 @@ impl<S: ReadSecret, T: Transport> CancelIntent for Stripe<S, T> {
 impl<S: ReadSecret, T: Transport> PublishableKey for Stripe<S, T> {
     async fn publishable_key(&self) -> Result<String, SecretError> {
         let secret = self.secret.get().await?;
-        secret.publishable_key.clone().ok_or(SecretError::Unusable("publishable_key is missing or not a pk_ key"))
+        let missing = SecretError::Unusable { field: "publishable_key", must: "must be there and not empty" };
+        secret.publishable_key.clone().ok_or(missing)
     }
 }
 
