@@ -67,7 +67,8 @@ pub(crate) fn check(call: &Call, form: &Form) -> Result<(), StripeError> {
 fn request(method: &str, segments: &[&str]) -> Option<&'static BTreeMap<String, Kind>> {
     let fits = |name: &&String, id: &str| {
         let mut parts = name.split(['/', ' ']).filter(|part| !part.is_empty());
-        parts.next() == Some(method) && parts.eq(segments.iter().map(|segment| if *segment == id { "{}" } else { segment }))
+        parts.next() == Some(method)
+            && parts.eq(segments.iter().map(|segment| if *segment == id { "{}" } else { segment }))
     };
     // `search` is no id.
     let exactly = API.requests.keys().find(|name| fits(name, "{}"));
