@@ -287,6 +287,8 @@ pub enum ProblemCode {
     InvalidOrderId,
     /// Not a token Stripe can use.
     InvalidPaymentMethod,
+    /// Not an address that a receipt can be sent to.
+    InvalidReceiptEmail,
     /// A card number in a field.
     CardDataRefused,
     /// Stripe refuses the request.
@@ -305,7 +307,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, for documentation and contract tests.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::RequestTooLarge,
         Self::OrderChanged,
@@ -320,6 +322,7 @@ impl ProblemCode {
         Self::InvalidConversationId,
         Self::InvalidOrderId,
         Self::InvalidPaymentMethod,
+        Self::InvalidReceiptEmail,
         Self::CardDataRefused,
         Self::StripeRejected,
         Self::StripeAuth,
@@ -364,6 +367,9 @@ impl ProblemCode {
             Self::InvalidOrderId => ("invalid_order_id", S::UNPROCESSABLE_ENTITY, false, "The order id is not one"),
             Self::InvalidPaymentMethod => {
                 ("invalid_payment_method", S::UNPROCESSABLE_ENTITY, false, "The payment method cannot be used")
+            }
+            Self::InvalidReceiptEmail => {
+                ("invalid_receipt_email", S::UNPROCESSABLE_ENTITY, false, "The receipt's address is not one")
             }
             Self::CardDataRefused => {
                 ("card_data_refused", S::UNPROCESSABLE_ENTITY, false, "Card numbers are not accepted")

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::ids::{ConversationId, OrderId, PaymentMethodId};
+use crate::ids::{ConversationId, Correlation, OrderId, PaymentMethodId};
 use crate::money::Money;
 use crate::payment::{Disagreement, Observation, Payment, PaymentStatus, Terms};
 use crate::ports::{
@@ -168,45 +168,95 @@ where
 }
 
 /// Makes the intent of a `CREATING` record and puts it on record.
+///
+/// Without the receipt, where Stripe refuses its address. That drops the address from the record first, so that every
+/// machine sends the same from then on. What is sent then differs, yet two requests must never make two intents: as long
+/// as Stripe keeps no answer under the attempt's key, it goes on under that one, which takes whichever comes first and
+/// refuses the other. Where Stripe keeps the refusal, nobody can make an intent under that key any more, and a second
+/// one is safe.
 pub(crate) async fn open<S, P>(
     store: &S,
     stripe: &P,
     clock: &impl Clock,
-    payment: Payment,
+    mut payment: Payment,
     deadline: Deadline,
 ) -> Result<(Payment, Option<SecretString>), CreateError>
 where
     S: GetPayment + UpdatePayment + AdoptIntent,
     P: CreateIntent + FetchIntent,
 {
-    let answer = if payment.create_window_is_over(clock.now()) {
-        stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::AttemptExpired)?
-    } else {
-        let terms = payment.terms.as_ref().ok_or_else(|| StoreError::Unreadable("terms".to_owned()))?;
-        let new = NewIntent { correlation: &payment.correlation, money: payment.money, terms };
-        match stripe.create_intent(new, deadline).await {
-            Ok(answer) => answer,
-            Err(StripeError::InUse) => return Ok((await_twin(store, payment, deadline).await?, None)),
-            // Another version of this software sent it with other parameters: its intent can only be looked up.
-            Err(StripeError::KeyMismatch) => {
-                stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::InProgress)?
-            }
-            Err(StripeError::Rejected { code, param }) => {
-                if let Some(next) = payment.rejected(&code, clock.now())
-                    && store.save(&next).await? == Saved::Conflict
-                {
-                    let current = reread(store, &payment).await?;
-                    if current.intent_id.is_some() {
-                        return Ok((current, None));
-                    }
-                }
-                return Err(StripeError::Rejected { code, param }.into());
-            }
-            Err(error) => return Err(error.into()),
+    let attempt = payment.correlation.attempt;
+    let mut receipt_refused = false;
+    for _ in 0..MAX_ROUNDS {
+        // Finished by a twin, or over and begun anew.
+        if payment.status != PaymentStatus::Creating || payment.correlation.attempt != attempt {
+            return Ok((payment, None));
         }
+        let answer = if payment.create_window_is_over(clock.now()) {
+            stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::AttemptExpired)?
+        } else {
+            let terms = payment.terms.as_ref().ok_or_else(|| StoreError::Unreadable("terms".to_owned()))?;
+            let new = NewIntent { correlation: &payment.correlation, money: payment.money, terms };
+            match stripe.create_intent(new, deadline).await {
+                Ok(answer) => answer,
+                Err(StripeError::InUse) => return Ok((await_twin(store, payment, deadline).await?, None)),
+                Err(StripeError::ReceiptRefused { kept }) => {
+                    // A first refusal does not tell whether Stripe keeps it. The same request once more does.
+                    if kept || receipt_refused {
+                        payment = drop_receipt(store, clock, &payment, kept).await?;
+                    }
+                    receipt_refused = true;
+                    continue;
+                }
+                Err(StripeError::KeyMismatch) => {
+                    // A twin has dropped the receipt meanwhile: its record says what is sent now.
+                    let current = reread(store, &payment).await?;
+                    if current.version != payment.version {
+                        payment = current;
+                        continue;
+                    }
+                    // Another version of this software sent it with other parameters: its intent can only be looked up.
+                    stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::InProgress)?
+                }
+                Err(StripeError::Rejected { code, param }) => {
+                    if let Some(next) = payment.rejected(&code, clock.now())
+                        && store.save(&next).await? == Saved::Conflict
+                    {
+                        let current = reread(store, &payment).await?;
+                        if current.intent_id.is_some() {
+                            return Ok((current, None));
+                        }
+                    }
+                    return Err(StripeError::Rejected { code, param }.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let payment = record(store, stripe, clock, payment, answer.seen, deadline).await?;
+        return Ok((payment, answer.client_secret));
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Takes the refused address out of the record, or finds what a twin has made of it.
+async fn drop_receipt<S>(store: &S, clock: &impl Clock, payment: &Payment, kept: bool) -> Result<Payment, CreateError>
+where
+    S: GetPayment + UpdatePayment,
+{
+    let Some(next) = payment.without_receipt(kept, clock.now()) else {
+        return Err(StripeError::ReceiptRefused { kept }.into());
     };
-    let payment = record(store, stripe, clock, payment, answer.seen, deadline).await?;
-    Ok((payment, answer.client_secret))
+    if store.save(&next).await? == Saved::Conflict {
+        return Ok(reread(store, payment).await?);
+    }
+    let Correlation { conversation_id, order_id, attempt } = &next.correlation;
+    tracing::warn!(
+        %conversation_id,
+        %order_id,
+        attempt,
+        "Stripe refused the receipt's address; the payment goes on without a receipt"
+    );
+    Ok(next)
 }
 
 /// Waits until the twin that holds the idempotency key has put the intent on record.

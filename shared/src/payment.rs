@@ -135,7 +135,7 @@ impl CaptureMethod {
 
 /// What the create call says besides amount and correlation. Kept on the record while `CREATING`, so that a retry on
 /// another machine sends Stripe the very same bytes; dropped once the intent is known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// When the money is taken.
     pub capture_method: CaptureMethod,
@@ -145,6 +145,9 @@ pub struct Terms {
     /// Where Stripe sends its receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_email: Option<String>,
+    /// Whether Stripe keeps a refusal under the attempt's first idempotency key, so that the intent needs the second.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_key_spent: bool,
 }
 
 /// What Stripe says of an intent at one moment.
@@ -412,6 +415,19 @@ impl Payment {
         })
     }
 
+    /// The record once Stripe has refused the address for the receipt: the intent is made without one. `None` unless this
+    /// one is `CREATING` and has an address.
+    #[must_use]
+    pub fn without_receipt(&self, first_key_spent: bool, now: UnixMillis) -> Option<Self> {
+        let terms = self.terms.as_ref().filter(|terms| terms.receipt_email.is_some())?;
+        (self.status == PaymentStatus::Creating).then(|| Self {
+            version: self.version + 1,
+            terms: Some(Terms { receipt_email: None, first_key_spent, ..terms.clone() }),
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
     /// The record once the payer has opened a pay link, for the agent to see. `None` when that is known, or when there is
     /// nothing to pay any more.
     #[must_use]
@@ -547,7 +563,7 @@ mod tests {
     }
 
     fn terms() -> Terms {
-        Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None }
+        Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() }
     }
 
     fn begun() -> Payment {
@@ -704,6 +720,20 @@ mod tests {
         assert_eq!(rejected.due_notice(), None, "no intent, nothing to tell");
         assert!(rejected.next_attempt(usd(5000), terms(), NOW).is_some());
         assert_eq!(declined_at(110).rejected("x", NOW), None);
+    }
+
+    #[test]
+    fn only_an_intent_that_is_not_made_yet_goes_on_without_its_receipt() {
+        let mut payment = begun();
+        assert_eq!(payment.without_receipt(false, NOW), None, "there is no address");
+        let with = Terms { receipt_email: Some("jane@gmail.com".to_owned()), ..terms() };
+        payment.terms = Some(with.clone());
+        let next = payment.without_receipt(true, NOW).unwrap();
+        assert_eq!(next.terms, Some(Terms { receipt_email: None, first_key_spent: true, ..with.clone() }));
+        assert_eq!((next.version, next.status), (payment.version + 1, PaymentStatus::Creating));
+        assert_eq!(next.without_receipt(false, NOW), None, "a key that is spent stays so");
+        let made = Payment { terms: Some(with), ..declined_at(110) };
+        assert_eq!(made.without_receipt(false, NOW), None);
     }
 
     #[test]

@@ -154,6 +154,12 @@ pub enum StripeError {
         /// The parameter it is about, or empty.
         param: String,
     },
+    /// Stripe refuses the address that the receipt is to be sent to.
+    #[error("Stripe refused the receipt's address")]
+    ReceiptRefused {
+        /// Whether Stripe keeps this answer under the idempotency key: it came again, and would whatever is sent.
+        kept: bool,
+    },
     /// The intent is not in a state to be confirmed.
     #[error("the intent's state does not allow it")]
     UnexpectedState,
@@ -191,7 +197,7 @@ pub struct Answer {
 /// What a new intent is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct NewIntent<'a> {
-    /// Becomes the metadata and the idempotency key.
+    /// Becomes the metadata and, with the terms, the idempotency key.
     pub correlation: &'a Correlation,
     /// What to ask for.
     pub money: Money,

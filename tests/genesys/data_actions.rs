@@ -410,7 +410,9 @@ fn problem(input: &str, text: &str) -> Option<&'static str> {
         "currency" | "region" => Some("invalid_currency"),
         "payment_method" => Some("invalid_payment_method"),
         "description" => text.contains(|c: char| c.is_control() && !c.is_whitespace()).then_some("malformed_request"),
-        "receipt_email" => text.contains(|c: char| c.is_control() || c.is_whitespace()).then_some("malformed_request"),
+        "receipt_email" => {
+            text.contains(|c: char| c.is_control() || c.is_whitespace()).then_some("invalid_receipt_email")
+        }
         other => panic!("no input {other}"),
     }
 }

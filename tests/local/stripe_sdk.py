@@ -4,7 +4,7 @@ The file says what the Stripe stand-in takes and what Stripe's objects hold: the
 Stripe does, and the fields that the functions read are compared with it. Names of parameters are chosen there; which of
 them the API has, and every type, method, path and object, comes from the SDK's own types and requests.
 
-    stripe_sdk.py            fails where the file differs from the SDK, and says how
+    stripe_sdk.py [FILE]     fails where the file differs from the SDK, and says how
     stripe_sdk.py --write    writes what the SDK says of the parameters that the file names
 """
 
@@ -176,29 +176,38 @@ def render(named: dict[str, Any]) -> tuple[str, list[str]]:
         }
         for name, of in OBJECTS.items()
     }
-    text = {"version": json.dumps(sent.version), "requests": block(requests, 1), "objects": block(objects, 1)}
+    return layout({"version": sent.version, "requests": requests, "objects": objects}), unknown
+
+
+def layout(api: dict[str, Any]) -> str:
+    """The file's text."""
+    requests, objects = block(api["requests"], 1), block(api["objects"], 1)
+    text = {"version": json.dumps(api["version"]), "requests": requests, "objects": objects}
     body = ",\n".join(f"  {json.dumps(name)}: {part}" for name, part in text.items())
-    return f"{{\n{body}\n}}\n", unknown
+    return f"{{\n{body}\n}}\n"
 
 
 def block(named: dict[str, dict[str, Any]], depth: int) -> str:
     """JSON with one line for each parameter or field."""
     outer, inner = "  " * (depth + 1), "  " * (depth + 2)
     parts = []
-    for name, fields in named.items():
-        lines = ",\n".join(f"{inner}{json.dumps(field)}: {json.dumps(of)}" for field, of in fields.items())
+    for name, fields in sorted(named.items()):
+        lines = ",\n".join(f"{inner}{json.dumps(field)}: {json.dumps(of)}" for field, of in sorted(fields.items()))
         parts.append(f"{outer}{json.dumps(name)}: " + (f"{{\n{lines}\n{outer}}}" if lines else "{}"))
     return "{\n" + ",\n".join(parts) + "\n" + "  " * depth + "}"
 
 
 def main() -> None:
     """Compares or writes."""
-    have = FILE.read_text()
-    want, unknown = render(json.loads(have)["requests"])
+    given = [argument for argument in sys.argv[1:] if argument != "--write"]
+    file = Path(given[0]) if given else FILE
+    api = json.loads(file.read_text())
+    have = layout(api)
+    want, unknown = render(api["requests"])
     if unknown:
         sys.exit("\n".join(unknown))
     if "--write" in sys.argv:
-        FILE.write_text(want)
+        file.write_text(want)
     elif have != want:
         sys.stderr.writelines(difflib.unified_diff(have.splitlines(True), want.splitlines(True), "api.json", "the SDK"))
         sys.exit(f"api.json differs from stripe {stripe.VERSION}: run {Path(__file__).name} --write")

@@ -33,7 +33,7 @@ static CORRELATIONS: LazyLock<[Correlation; 2]> = LazyLock::new(|| {
 });
 
 fn terms() -> Terms {
-    Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None }
+    Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() }
 }
 
 fn begin(order: usize) -> Payment {

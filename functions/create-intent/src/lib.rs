@@ -232,6 +232,11 @@ fn stripe_problem(error: &StripeError) -> Problem {
             let about = if param.is_empty() { String::new() } else { format!(" about {param}") };
             Problem::new(ProblemCode::StripeRejected, format!("Stripe refused the request: {code}{about}"))
         }
+        StripeError::ReceiptRefused { .. } => Problem::with_field(
+            ProblemCode::InvalidReceiptEmail,
+            "receipt_email",
+            "Stripe refused this receipt_email; send another one, or none",
+        ),
         StripeError::UnexpectedState | StripeError::KeyMismatch => {
             Problem::new(ProblemCode::StripeRejected, "Stripe refused the request in the intent's present state")
         }

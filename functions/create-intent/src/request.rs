@@ -33,6 +33,12 @@ const MAX_DESCRIPTION: usize = 1000;
 /// Longest e-mail address (RFC 5321), in characters.
 const MAX_EMAIL: usize = 254;
 
+/// Longest part of it before the `@` (RFC 5321), in characters.
+const MAX_LOCAL_PART: usize = 64;
+
+/// Longest label of a domain (RFC 1035), in characters.
+const MAX_LABEL: usize = 63;
+
 /// Reads and checks a request body.
 ///
 /// # Errors
@@ -77,9 +83,10 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     }
     let receipt_email = fields.given("receipt_email")?;
     if receipt_email.as_deref().is_some_and(|email| !is_email(email)) {
-        return Err(malformed("receipt_email", "receipt_email must be an e-mail address"));
+        let expected = "receipt_email must be an e-mail address such as jane@example.com: one @, and a domain with a dot";
+        return Err(Problem::with_field(ProblemCode::InvalidReceiptEmail, "receipt_email", expected));
     }
-    let terms = Terms { capture_method: policy.capture_method, description, receipt_email };
+    let terms = Terms { capture_method: policy.capture_method, description, receipt_email, first_key_spent: false };
     let include_client_secret = fields.flag("include_client_secret")?;
     Ok(Order { conversation_id, order_id, money, terms, payment_method, include_client_secret })
 }
@@ -102,11 +109,22 @@ fn any_text(value: &Value, is: &impl Fn(&str) -> bool) -> bool {
     }
 }
 
+/// Whether a receipt can be sent there, as far as the text alone tells.
 fn is_email(text: &str) -> bool {
-    let plain = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
-    plain
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.chars().count())
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let top = domain.rsplit_once('.').map(|(_, top)| top);
+    text.chars().all(|c| !c.is_control() && !c.is_whitespace())
         && text.chars().count() <= MAX_EMAIL
-        && text.split_once('@').is_some_and(|(l, d)| !l.is_empty() && !d.is_empty())
+        && local.chars().count() <= MAX_LOCAL_PART
+        && local.split('.').all(|part| !part.is_empty())
+        && domain.split('.').all(label)
+        && top.is_some_and(|top| !top.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// The token's own text is in no error.
@@ -416,7 +434,6 @@ mod tests {
             (r#""order_id":"B""#, "order_id", "given twice"),
             (r#""description":5"#, "description", "a number and wants a string"),
             (r#""include_client_secret":"true""#, "include_client_secret", "a string and wants true or false"),
-            (r#""receipt_email":"nobody""#, "receipt_email", "wants one"),
         ] {
             let (code, named, said) = code(&format!("{ok},{rest}"));
             assert_eq!((code, named), (ProblemCode::MalformedRequest, field), "{rest}");
@@ -453,6 +470,54 @@ mod tests {
         for escape in ["\\u0000", "\\u001b", "\\u007f", "\\u009f"] {
             let (code, field, _) = code(&format!(r#"{ok},"description":"{escape}""#));
             assert_eq!((code, field), (ProblemCode::MalformedRequest, "description"), "{escape}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_needs_an_address_with_a_dotted_domain() {
+        let read = |email: &str| with(&format!(r#""amount":"5.00","currency":"usd","receipt_email":"{email}""#));
+        let long = |local: usize, label: usize| format!("{}@{}.com", "x".repeat(local), "y".repeat(label));
+        for right in [
+            "jane@gmail.com",
+            "jane.o'hara+receipts@mail.example.co.uk",
+            "j@b.de",
+            "jane@m\u{fc}ller.example",
+            "jane@1and1.com",
+            "jane@xn--mller-kva.example",
+            &long(64, 63),
+        ] {
+            assert_eq!(read(right).unwrap().terms.receipt_email.as_deref(), Some(right), "{right}");
+        }
+        assert_eq!(read("").unwrap().terms.receipt_email, None, "empty is unset");
+        for wrong in [
+            "jane@gmail",
+            "jane",
+            "@gmail.com",
+            "jane@",
+            "jane@gmail.com@gmail.com",
+            "jane@@gmail.com",
+            "jane@.gmail.com",
+            "jane@gmail.com.",
+            "jane@gmail..com",
+            "jane@-gmail.com",
+            "jane@gmail-.com",
+            "jane@gmail,com",
+            "jane@gm_ail.com",
+            "jane@[127.0.0.1]",
+            "jane@127.0.0.1",
+            ".jane@gmail.com",
+            "jane.@gmail.com",
+            "ja..ne@gmail.com",
+            "ja ne@gmail.com",
+            "jane@gmail.com ",
+            "ja\\u0000ne@gmail.com",
+            &long(65, 5),
+            &long(5, 64),
+            &format!("jane@{}com", "example.".repeat(40)),
+        ] {
+            let problem = read(wrong).unwrap_err();
+            assert_eq!((problem.code, problem.field), (ProblemCode::InvalidReceiptEmail, "receipt_email"), "{wrong}");
+            assert!(!problem.detail.contains("jane@g"), "an address is repeated: {}", problem.detail);
         }
     }
 

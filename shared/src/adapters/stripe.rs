@@ -180,10 +180,15 @@ fn as_of(answer: &Answered, created: u64) -> AsOf {
     }
 }
 
+/// Whether Stripe has kept this answer under the idempotency key and gives it again.
+fn is_replay(answer: &Answered) -> bool {
+    answer.header("idempotent-replayed").is_some_and(|value| value == "true")
+}
+
 fn answered(answer: &Answered, read: ApiIntent) -> Answer {
     let ApiIntent { intent, client_secret } = read;
     let as_of = as_of(answer, intent.created);
-    let replayed = answer.header("idempotent-replayed").is_some_and(|value| value == "true");
+    let replayed = is_replay(answer);
     Answer { seen: Observation { intent, as_of, source: Source::Fetched, event_id: None }, client_secret, replayed }
 }
 
@@ -215,14 +220,23 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
         ];
         fields.extend(terms.description.as_deref().map(|text| ("description", text)));
         fields.extend(terms.receipt_email.as_deref().map(|text| ("receipt_email", text)));
+        let key = if terms.first_key_spent { correlation.second_create_key() } else { correlation.create_key() };
         let call = Call {
             name: "create",
             method: Method::POST,
             path: "/v1/payment_intents".to_owned(),
-            write: Some(Write { key: correlation.create_key(), form: form(&fields) }),
+            write: Some(Write { key, form: form(&fields) }),
         };
         let answer = self.call(&call, deadline).await?;
-        let mut created = answered(&answer, read(&answer)?);
+        let made = read(&answer).map_err(|error| match &error {
+            StripeError::Rejected { code, param }
+                if terms.receipt_email.is_some() && (param == "receipt_email" || code == "email_invalid") =>
+            {
+                StripeError::ReceiptRefused { kept: is_replay(&answer) }
+            }
+            _ => error,
+        });
+        let mut created = answered(&answer, made?);
         // First answer or replay, it tells how the intent was made, not how it stands: as old as the intent.
         created.seen.source = Source::Event;
         created.seen.as_of = AsOf::second(created.seen.intent.created);

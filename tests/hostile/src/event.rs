@@ -69,7 +69,7 @@ fn hidden(data: &[u8], json: &Value, debug: &str) {
 
 /// Records that an event might be about: one that waits for its intent, one that has it, one that is paid.
 static RECORDS: LazyLock<[Payment; 3]> = LazyLock::new(|| {
-    let terms = Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None };
+    let terms = Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() };
     let creating = Payment::begin(
         ConversationId::parse(CONVERSATION).unwrap(),
         OrderId::parse("A-1").unwrap(),

@@ -11,7 +11,7 @@ use super::error::StripeError;
 use super::idempotency::Slot;
 use super::intent::{Intent, Outcome, Status, decline_message};
 use super::journal::Journal;
-use super::operation::{Confirmation, Creation, EventQuery, Operation, Page};
+use super::operation::{Confirmation, Creation, EventQuery, Operation, Page, refused_address};
 use super::search::Clause;
 use crate::ids::Ids;
 
@@ -139,6 +139,9 @@ impl Ledger {
     }
 
     fn create(&mut self, creation: Creation, cause: Cause<'_>) -> Result<Value, StripeError> {
+        if creation.address_refused {
+            return Err(refused_address());
+        }
         // A card nobody knows leaves no intent behind.
         if let Some(payment_method) = &creation.payment_method {
             self.outcome(payment_method)?;

@@ -56,6 +56,8 @@ struct Settings {
     restricted: bool,
     moto: bool,
     minimums: HashMap<String, i64>,
+    /// Whether the refusal is kept.
+    refused_addresses: HashMap<String, bool>,
 }
 
 impl Account for Settings {
@@ -66,6 +68,10 @@ impl Account for Settings {
     fn minimum(&self, currency: &str) -> i64 {
         let set = self.minimums.get(currency).copied();
         set.unwrap_or_else(|| currencies::minimum(currency))
+    }
+
+    fn refuses_address(&self, address: &str) -> Option<bool> {
+        self.refused_addresses.get(address).copied()
     }
 }
 
@@ -155,6 +161,7 @@ impl Stripe {
                 restricted: false,
                 moto: false,
                 minimums: HashMap::new(),
+                refused_addresses: HashMap::new(),
             }),
             keys: Mutex::new(keys),
             ledger: Mutex::new(ledger),
@@ -187,6 +194,21 @@ impl Stripe {
     pub fn set_minimum(&self, currency: &str, amount: i64) {
         self.settings(|settings| {
             settings.minimums.insert(currency.to_owned(), amount);
+        });
+    }
+
+    /// Refuses this address for a receipt: as a parameter that is not valid, or, `kept`, only when the intent would be made,
+    /// so that the refusal is kept under the idempotency key.
+    pub fn refuse_receipt(&self, address: &str, kept: bool) {
+        self.settings(|settings| {
+            settings.refused_addresses.insert(address.to_owned(), kept);
+        });
+    }
+
+    /// Takes an address again that it refused.
+    pub fn accept_receipt(&self, address: &str) {
+        self.settings(|settings| {
+            settings.refused_addresses.remove(address);
         });
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Creation {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) description: Option<String>,
     pub(crate) receipt_email: Option<String>,
+    /// Found out only when the intent would be made.
+    pub(crate) address_refused: bool,
     pub(crate) statement_descriptor_suffix: Option<String>,
     pub(crate) payment_method: Option<String>,
     /// Present with `confirm=true`.
@@ -69,6 +71,8 @@ pub(crate) struct EventQuery {
 pub(crate) trait Account {
     fn moto_allowed(&self) -> bool;
     fn minimum(&self, currency: &str) -> i64;
+    /// Whether receipts to this address are refused, and whether that is kept under the idempotency key.
+    fn refuses_address(&self, address: &str) -> Option<bool>;
 }
 
 impl Operation {
@@ -174,6 +178,11 @@ fn create(
         let message = format!("Only cards are played here, got {other:?}");
         return Err(StripeError::invalid(message).param("allowed_payment_method_types"));
     }
+    let receipt_email = text("receipt_email", receipt_email)?;
+    let refused = receipt_email.as_deref().and_then(|address| account.refuses_address(address));
+    if refused == Some(false) {
+        return Err(refused_address());
+    }
     let confirm = boolean("confirm", confirm)?.unwrap_or(false);
     let payment_method = confirmation.payment_method.clone();
     let confirmation = confirmation.check(confirm, account)?;
@@ -184,7 +193,8 @@ fn create(
         allowed_payment_method_types: (!new_types.is_empty()).then_some(new_types),
         metadata,
         description: text("description", description)?,
-        receipt_email: text("receipt_email", receipt_email)?,
+        receipt_email,
+        address_refused: refused == Some(true),
         statement_descriptor_suffix: text("statement_descriptor_suffix", statement_descriptor_suffix)?,
         payment_method,
         confirmation: confirm.then_some(confirmation),
@@ -288,6 +298,10 @@ fn speaks(call: &Call, since: &str) -> bool {
     // Without a version the account's own counts, taken to be the newest.
     let version = call.request.header("stripe-version").unwrap_or(api::version());
     version.split('.').next().is_some_and(|date| date >= since)
+}
+
+pub(crate) fn refused_address() -> StripeError {
+    StripeError::invalid("Invalid email address").code("email_invalid").param("receipt_email")
 }
 
 fn missing(param: &str) -> StripeError {
