@@ -18,5 +18,6 @@ mod pay_link;
 mod rotation;
 mod status;
 mod store;
+mod stripe;
 mod template;
 mod webhook;
