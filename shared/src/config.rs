@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::card_guard::{holds_card_number, quoted};
+use crate::card_guard::{in_free_text, quoted};
 use crate::money::{Currency, Money, STRIPE_MAX_MINOR};
 use crate::payment::CaptureMethod;
 use crate::secret_guard::holds_secret;
@@ -367,7 +367,7 @@ fn pairs<T>(text: &str, value: impl Fn(&str) -> Option<T>) -> Option<Vec<(&str, 
 
 /// A wrong value as an error shows it, which is in the log: not where it may be a secret in the wrong place.
 fn shown(value: &str) -> String {
-    if value.contains('@') || holds_secret(value) || holds_card_number(value) {
+    if value.contains('@') || holds_secret(value) || in_free_text(value) {
         "not shown, for it may be secret,".to_owned()
     } else {
         quoted(value)

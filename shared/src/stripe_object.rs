@@ -6,6 +6,7 @@ use std::fmt;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::ids::{ConversationId, Correlation, IntentId, OrderId};
@@ -127,19 +128,42 @@ fn read_correlation(metadata: &HashMap<String, String>) -> Option<Correlation> {
     })
 }
 
-#[derive(Deserialize)]
-struct WireSearch<'a> {
-    #[serde(borrow)]
-    data: Vec<&'a RawValue>,
+/// One page of a search or list answer.
+#[derive(Debug)]
+pub struct IntentPage {
+    /// The intents that carry a correlation, in Stripe's order.
+    pub found: Vec<(IntentId, Correlation)>,
+    /// The page's last intent, whosever it is, where another page follows.
+    pub next_after: Option<IntentId>,
 }
 
-/// Reads the intents of a search or list answer.
+/// Reads whose intents a search or list answer names. The account may have other software's intents, in currencies and
+/// statuses that this version does not know, so nothing else of them is read.
 ///
 /// # Errors
-/// [`ObjectError`].
-pub fn parse_intent_list(json: &[u8]) -> Result<Vec<ApiIntent>, ObjectError> {
-    let search: WireSearch = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
-    search.data.iter().map(|raw| parse_intent(raw.get().as_bytes())).collect()
+/// [`ObjectError::Shape`].
+pub fn parse_intent_page(json: &[u8]) -> Result<IntentPage, ObjectError> {
+    #[derive(Deserialize)]
+    struct WirePage {
+        data: Vec<WireItem>,
+        #[serde(default)]
+        has_more: bool,
+    }
+    #[derive(Deserialize)]
+    struct WireItem {
+        id: String,
+        #[serde(default)]
+        metadata: Option<HashMap<String, String>>,
+    }
+    let WirePage { data, has_more } = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    let id = |item: &WireItem| IntentId::parse(&item.id).map_err(|_| ObjectError::Shape);
+    let next_after = match data.last() {
+        Some(last) if has_more => Some(id(last)?),
+        None if has_more => return Err(ObjectError::Shape),
+        _ => None,
+    };
+    let named = |item: &WireItem| Some((id(item).ok()?, read_correlation(item.metadata.as_ref()?)?));
+    Ok(IntentPage { found: data.iter().filter_map(named).collect(), next_after })
 }
 
 /// What an API error says that may be repeated: no message, for Stripe's messages quote what was sent.
@@ -208,7 +232,9 @@ pub struct Event {
     pub kind: String,
     /// Whether it is about real money.
     pub livemode: bool,
-    /// What it says of an intent; `None` for an event about anything else.
+    /// Whether it comes from another Stripe account, one that is connected to ours.
+    pub is_other_account_s: bool,
+    /// What it says of an intent; `None` for an event about anything else, or of another account.
     pub seen: Option<Observation>,
 }
 
@@ -226,6 +252,8 @@ struct WireEvent<'a> {
     created: u64,
     #[serde(default)]
     livemode: bool,
+    #[serde(default)]
+    account: Option<IgnoredAny>,
     #[serde(borrow)]
     data: WireData<'a>,
 }
@@ -251,14 +279,15 @@ pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
     if !is_plain_name(&event.id) || !is_plain_name(&event.kind) {
         return Err(ObjectError::Shape);
     }
-    let seen = if event.kind.starts_with("payment_intent.") {
+    let is_other_account_s = event.account.is_some();
+    let seen = if event.kind.starts_with("payment_intent.") && !is_other_account_s {
         let intent = parse_intent(event.data.object.get().as_bytes())?.intent;
         let as_of = AsOf::second(event.created);
         Some(Observation { intent, as_of, source: Source::Event, event_id: Some(event.id.clone()) })
     } else {
         None
     };
-    Ok(Event { id: event.id, kind: event.kind, livemode: event.livemode, seen })
+    Ok(Event { id: event.id, kind: event.kind, livemode: event.livemode, is_other_account_s, seen })
 }
 
 #[cfg(test)]

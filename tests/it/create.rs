@@ -38,7 +38,8 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
         json!({
             "payment_status": "PENDING", "final": false, "payment_intent_id": intent["id"],
             "stripe_status": "requires_payment_method", "conversation_id": CONVERSATION, "order_id": "A-1",
-            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "currency": "usd", "payment_url": null,
+            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "amount_received_minor": 0, "currency": "usd",
+            "payment_url": null,
             "client_secret": "", "reason_code": "", "retryable": false,
             "caller_message": "Your payment is ready and waiting for you.",
         })

@@ -23,7 +23,7 @@ use shared::create::Order;
 use shared::ids::PaymentMethodId;
 use shared::link::LinkToken;
 use shared::pay_link::Session;
-use shared::ports::FetchIntent;
+use shared::ports::{FetchIntent, Lookup};
 use shared::secret_guard::holds_secret;
 use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
@@ -320,7 +320,7 @@ fn all_canaries() -> String {
 fn loaded(event: &Value) -> Value {
     let mut event = event.clone();
     event["request"] = json!({ "id": KEY, "idempotency_key": TOKEN });
-    event["account"] = all_canaries().into();
+    event["context"] = all_canaries().into();
     if let Some(object) = event["data"]["object"].as_object_mut() {
         object.insert("client_secret".to_owned(), CLIENT_SECRET.into());
         object.insert("payment_method".to_owned(), json!({ "id": TOKEN, "card": { "number": CARD } }));
@@ -676,7 +676,7 @@ async fn stripe_on_creation(run: &mut Run) {
     for fault in [stripe_says(400), stripe_says(500), Reply::status(200).body(&all_canaries())] {
         run.world.stripe.outage(stripe_get(), fault);
         let told = run.post(&with("S-old", &json!({ "payment_method": TOKEN })).to_string()).await;
-        assert!(["stripe_rejected", "stripe_unavailable"].contains(&told["code"].as_str().unwrap()), "{told:#}");
+        assert!(["attempt_expired", "stripe_unavailable"].contains(&told["code"].as_str().unwrap()), "{told:#}");
         run.world.stripe.clear_faults();
     }
 }
@@ -685,14 +685,15 @@ async fn stripe_on_creation(run: &mut Run) {
 async fn stripe_on_confirmation(run: &mut Run) {
     let rejected = "invalid_request_error";
     let mut said: Vec<(Fault, &str)> = vec![
-        (stripe_says(400).into(), "stripe_rejected"),
+        (stripe_says(400).into(), "invalid_payment_method"),
         (stripe_says(401).into(), "stripe_auth"),
-        (stripe_says(402).into(), "stripe_rejected"),
+        (stripe_says(402).into(), "invalid_payment_method"),
         (stripe_says(403).into(), "stripe_auth"),
         (stripe_says(409).into(), "in_progress"),
         (stripe_says(429).into(), "rate_limited"),
         (stripe_says(500).into(), "stripe_unavailable"),
         (stripe_says_code(400, rejected, "resource_missing", "payment_method").into(), "invalid_payment_method"),
+        (stripe_says_code(400, rejected, "account_invalid", "").into(), "stripe_rejected"),
         (stripe_says_code(400, rejected, KEY, "payment_method").into(), "invalid_payment_method"),
         (stripe_says_code(400, rejected, "payment_intent_unexpected_state", "").into(), "PENDING"),
         (stripe_says_code(400, "idempotency_error", "", "").into(), "PENDING"),
@@ -941,7 +942,8 @@ async fn the_webhook_lets_no_secret_out_on_any_path() {
         event
     };
     for (event, outcome) in [
-        (changed(|event| event["data"]["object"]["id"] = "pi_3QmForeign".into()), "disagreement"),
+        (changed(|event| event["data"]["object"]["id"] = "pi_3QmForeign".into()), "not_ours"),
+        (changed(|event| event["account"] = all_canaries().into()), "other_account"),
         (changed(|event| event["data"]["object"]["amount"] = 4999.into()), "disagreement"),
         (changed(|event| event["data"]["object"]["status"] = KEY.into()), "unknown_value"),
         (changed(|event| event["data"]["object"]["currency"] = TOKEN.into()), "unknown_value"),
@@ -1278,6 +1280,7 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     show("Order", &asked);
     show("Created", &created);
     show("Answer", &answer);
+    show("Lookup", &Lookup::Found(world.create_intent.stripe.fetch_intent(&intent_id, deadline).await.unwrap()));
     show("ApiIntent", &api_intent);
     show("Reply", &Told::of(&created.payment).handing_out(secret, Some(LINK.into())));
     let told = || PayerSession::new(&created.payment, "pk_test_1".to_owned(), CLIENT_SECRET.into(), String::new());

@@ -24,6 +24,7 @@ mod runtime;
 mod secrets;
 mod status;
 mod store;
+mod stripe;
 mod stripe_api;
 mod template;
 mod webhook;

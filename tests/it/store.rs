@@ -17,7 +17,7 @@ const NOW: UnixMillis = UnixMillis(START * 1000);
 
 fn payment(order_id: &str, at: UnixMillis) -> Payment {
     let terms =
-        Terms { capture_method: CaptureMethod::Automatic, description: Some("Order".to_owned()), ..Terms::default() };
+        Terms { capture_method: CaptureMethod::Manual, description: Some("Order".to_owned()), ..Terms::default() };
     let money = Money { amount_minor: 5000, currency: Currency::parse("usd").unwrap() };
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
     Payment::begin(conversation, OrderId::parse(order_id).unwrap(), money, terms, at)

@@ -214,7 +214,7 @@ async fn each_function_does_with_the_table_just_what_its_role_allows() {
 
 /// A payment that is on record, and its next state with an intent.
 async fn to_adopt(world: &World, order_id: &str, intent_id: &str) -> Payment {
-    let terms = Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None };
+    let terms = Terms::default();
     let money = Money { amount_minor: 5000, currency: Currency::parse("usd").unwrap() };
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
     let payment = Payment::begin(conversation, OrderId::parse(order_id).unwrap(), money, terms, NOW);
@@ -275,7 +275,7 @@ async fn a_write_that_meets_a_transaction_is_a_lost_race() {
     assert_eq!(wire.table.claim_notice(&next, NOW, every).await.unwrap(), None);
     // Who puts the record meets the transaction that changes it: it is there, and is read.
     let (conversation, order_id) = (next.correlation.conversation_id.clone(), next.correlation.order_id.clone());
-    let terms = Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None };
+    let terms = Terms::default();
     let again = Payment::begin(conversation, order_id, next.money, terms, NOW);
     for exception in ["TransactionConflictException", "ConditionalCheckFailedException"] {
         wire.refuse("PutItem", exception, &[]);

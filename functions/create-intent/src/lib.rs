@@ -202,6 +202,16 @@ fn problem(error: &CreateError) -> Problem {
             "order_id",
             "this order was begun more than 20 hours ago and never finished; send another order_id",
         ),
+        CreateError::AttemptUnclear => Problem::with_field(
+            ProblemCode::AttemptExpired,
+            "order_id",
+            "this order was begun more than 20 hours ago, and Stripe cannot say whether it has an intent; nothing was \
+             released: look for it in Stripe, or send another order_id",
+        ),
+        CreateError::AttemptFailed => Problem::new(
+            ProblemCode::StripeUnavailable,
+            "Stripe failed to make the intent; send the same request again, which begins a new attempt",
+        ),
         CreateError::PaymentMethodRefused { code } => Problem::with_field(
             ProblemCode::InvalidPaymentMethod,
             "payment_method",
@@ -246,7 +256,7 @@ fn stripe_problem(error: &StripeError) -> Problem {
         ),
         StripeError::InUse => Problem::new(ProblemCode::InProgress, "the same order is at Stripe; ask again"),
         StripeError::RateLimited => Problem::new(ProblemCode::RateLimited, "Stripe limits the rate; ask again"),
-        StripeError::Unavailable => {
+        StripeError::Unavailable | StripeError::KeptFailure => {
             Problem::new(ProblemCode::StripeUnavailable, "Stripe did not answer properly, also on the retry; ask again")
         }
         StripeError::Timeout => {

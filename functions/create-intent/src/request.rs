@@ -83,7 +83,8 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     }
     let receipt_email = fields.given("receipt_email")?;
     if receipt_email.as_deref().is_some_and(|email| !is_email(email)) {
-        let expected = "receipt_email must be an e-mail address such as jane@example.com: one @, and a domain with a dot";
+        let expected =
+            "receipt_email must be an e-mail address such as jane@example.com: one @, and a domain with a dot";
         return Err(Problem::with_field(ProblemCode::InvalidReceiptEmail, "receipt_email", expected));
     }
     let terms = Terms { capture_method: policy.capture_method, description, receipt_email, first_key_spent: false };

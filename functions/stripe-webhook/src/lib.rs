@@ -36,7 +36,7 @@ const NO_WEBHOOK_SECRETS: SecretError =
 pub struct StripeWebhookFunction<S, P, G, K, C> {
     /// The table.
     pub store: S,
-    /// Stripe, for ties.
+    /// Stripe, for ties, and for intents that are not on record.
     pub stripe: P,
     /// Genesys, where there is one to tell.
     pub genesys: Option<G>,
@@ -150,7 +150,7 @@ where
             return Err(Refusal::TooLarge);
         }
         let secret = self.verify(request, body).await?;
-        let Event { id, kind, livemode, seen } = match parse_event(body) {
+        let Event { id, kind, livemode, is_other_account_s, seen } = match parse_event(body) {
             // No intent of ours has such a currency, and no delivery of this event will have a status that is known.
             Err(error @ (ObjectError::UnknownStatus | ObjectError::UnknownCurrency)) => {
                 tracing::error!(%error, "event ignored");
@@ -158,6 +158,10 @@ where
             }
             event => event?,
         };
+        if is_other_account_s {
+            tracing::warn!(event_id = id, kind, "event of another Stripe account ignored");
+            return Ok(Outcome::Ignored("other_account"));
+        }
         if secret.livemode != livemode {
             tracing::warn!(event_id = id, livemode, "event of the other mode ignored");
             return Ok(Outcome::Ignored("other_livemode"));

@@ -386,3 +386,41 @@ async fn two_confirmations_at_once_charge_once() {
     assert_eq!(statuses, [200, 400]);
     assert_eq!(stripe.charges().len(), 1);
 }
+
+#[tokio::test]
+async fn the_list_is_by_creation_in_pages_the_newest_first_and_does_not_lag() {
+    let (stripe, client) = stripe().await;
+    stripe.set_search_lag(true);
+    for _ in 0..5 {
+        create(&client, &[]).await;
+        stripe.advance(10);
+    }
+    let made: Vec<String> = stripe.intents().iter().rev().map(|intent| id(intent).to_owned()).collect();
+    let page = async |query: &str| {
+        let list = client.get(&format!("{INTENTS}?{query}")).await.json();
+        let ids: Vec<String> = list["data"].as_array().unwrap().iter().map(|intent| id(intent).to_owned()).collect();
+        (ids, list["has_more"] == true)
+    };
+    assert_eq!(page("limit=2").await, (made[..2].to_vec(), true));
+    assert_eq!(page(&format!("limit=3&starting_after={}", made[1])).await, (made[2..].to_vec(), false));
+    assert_eq!(page("created[gte]=1800000010&created[lte]=1800000030").await, (made[1..4].to_vec(), false));
+    let nobody = client.get(&format!("{INTENTS}?starting_after=pi_nobody")).await;
+    assert_eq!((nobody.status, nobody.error("param")), (400, "starting_after".into()));
+}
+
+#[tokio::test]
+async fn search_can_be_refused_or_find_more_than_is_asked_for() {
+    let (stripe, client) = stripe().await;
+    for order in ["A", "B"] {
+        create(&client, &[("metadata[order_id]", order), ("metadata[attempt]", "1")]).await;
+    }
+    let query: String =
+        form_urlencoded::byte_serialize(b"metadata['order_id']:'A' AND metadata['attempt']:'1'").collect();
+    let path = format!("{INTENTS}/search?query={query}");
+    stripe.set_search_loose(true);
+    let found = client.get(&path).await.json();
+    let orders: Vec<_> = found["data"].as_array().unwrap().iter().map(|found| &found["metadata"]["order_id"]).collect();
+    assert_eq!(orders, ["B", "A"]);
+    stripe.set_search_refused(Some(403));
+    assert_eq!(client.get(&path).await.status, 403);
+}

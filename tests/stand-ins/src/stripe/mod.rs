@@ -217,6 +217,16 @@ impl Stripe {
         self.shared.ledger.lock().unwrap().search_lags = lags;
     }
 
+    /// The status that search is refused with from now on, as in regions where Stripe does not offer it.
+    pub fn set_search_refused(&self, status: Option<u16>) {
+        self.shared.ledger.lock().unwrap().search_refused = status;
+    }
+
+    /// While true, search also finds intents that match only a part of what is asked for, the newest first.
+    pub fn set_search_loose(&self, is_loose: bool) {
+        self.shared.ledger.lock().unwrap().search_is_loose = is_loose;
+    }
+
     /// The `api_version` of events from now on, which is the endpoint's and not the request's.
     pub fn set_event_api_version(&self, version: &str) {
         version.clone_into(&mut self.shared.ledger.lock().unwrap().event_api_version);

@@ -23,6 +23,7 @@ pub(crate) enum Operation {
     Cancel { intent: String, reason: Option<String> },
     Retrieve { intent: String },
     Search { clauses: Vec<Clause>, page: Page },
+    List(ListQuery),
     ListEvents(EventQuery),
     RetrieveEvent { event: String },
 }
@@ -58,6 +59,14 @@ pub(crate) struct Page {
 }
 
 #[derive(Debug)]
+pub(crate) struct ListQuery {
+    pub(crate) limit: usize,
+    pub(crate) starting_after: Option<String>,
+    pub(crate) created_from: i64,
+    pub(crate) created_to: i64,
+}
+
+#[derive(Debug)]
 pub(crate) struct EventQuery {
     pub(crate) limit: usize,
     /// Empty for all.
@@ -87,6 +96,7 @@ impl Operation {
         match (request.method.as_str(), call.segments().as_slice()) {
             ("POST", ["v1", "payment_intents"]) => create(form, old_types, call, account),
             _ if !old_types.is_empty() => Err(StripeError::unknown_parameter("payment_method_types")),
+            ("GET", ["v1", "payment_intents"]) => list(form),
             ("GET", ["v1", "payment_intents", "search"]) => search(form),
             ("GET", ["v1", "payment_intents", intent]) => {
                 form.finish()?;
@@ -233,6 +243,24 @@ fn search(mut form: Form) -> Result<Operation, StripeError> {
     Ok(Operation::Search { clauses, page: Page { limit: check_limit(limit)?, offset } })
 }
 
+fn list(mut form: Form) -> Result<Operation, StripeError> {
+    let limit = form.take("limit");
+    let starting_after = form.take("starting_after");
+    let from = form.take("created[gte]");
+    let to = form.take("created[lte]");
+    form.finish()?;
+    Ok(Operation::List(ListQuery {
+        limit: check_limit(limit)?,
+        starting_after,
+        created_from: second("created[gte]", from, i64::MIN)?,
+        created_to: second("created[lte]", to, i64::MAX)?,
+    }))
+}
+
+fn second(name: &str, value: Option<String>, otherwise: i64) -> Result<i64, StripeError> {
+    value.map_or(Ok(otherwise), |value| positive(name, &value))
+}
+
 fn list_events(mut form: Form) -> Result<Operation, StripeError> {
     let limit = form.take("limit");
     let mut types = form.take_list("types");
@@ -241,8 +269,6 @@ fn list_events(mut form: Form) -> Result<Operation, StripeError> {
     let from = form.take("created[gte]");
     let to = form.take("created[lte]");
     form.finish()?;
-    let second =
-        |name: &str, value: Option<String>, otherwise: i64| value.map_or(Ok(otherwise), |value| positive(name, &value));
     Ok(Operation::ListEvents(EventQuery {
         limit: check_limit(limit)?,
         types,
