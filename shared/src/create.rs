@@ -194,7 +194,7 @@ where
     let look_up = async || stripe.find_intent(&payment, clock.now(), deadline).await;
     let answer = if payment.create_window_is_over(clock.now()) {
         match look_up().await? {
-            Lookup::Found(answer) => answer,
+            Lookup::Found(answer) => *answer,
             Lookup::Absent => return Err(CreateError::AttemptExpired),
             Lookup::Unclear => return Err(CreateError::AttemptUnclear),
         }
@@ -206,11 +206,11 @@ where
             Err(StripeError::InUse) => return Ok((await_twin(store, payment, deadline).await?, None)),
             // Another version of this software sent it with other parameters: its intent can only be looked up.
             Err(StripeError::KeyMismatch) => match look_up().await? {
-                Lookup::Found(answer) => answer,
+                Lookup::Found(answer) => *answer,
                 Lookup::Absent | Lookup::Unclear => return Err(CreateError::InProgress),
             },
             Err(StripeError::KeptFailure) => match look_up().await? {
-                Lookup::Found(answer) => answer,
+                Lookup::Found(answer) => *answer,
                 Lookup::Absent => return over(store, clock, payment, STRIPE_FAILED, CreateError::AttemptFailed).await,
                 Lookup::Unclear => return Err(StripeError::Unavailable.into()),
             },

@@ -76,7 +76,7 @@ pub async fn look<S: GetLink + GetPayment>(
 ) -> Result<Standing, StoreError> {
     Ok(match find(store, clock, token).await? {
         Found::Nothing(standing) => standing,
-        Found::Payment(payment, time) => match (standing(payment), time) {
+        Found::Payment(payment, time) => match (standing(*payment), time) {
             (Standing::Payable(_), Time::Over) => Standing::Expired,
             (standing, _) => standing,
         },
@@ -94,7 +94,7 @@ enum Found {
     /// No payment that it opens.
     Nothing(Standing),
     /// Its payment, and whether the link's time is over.
-    Payment(Payment, Time),
+    Payment(Box<Payment>, Time),
 }
 
 async fn find<S: GetLink + GetPayment>(store: &S, clock: &impl Clock, token: &LinkToken) -> Result<Found, StoreError> {
@@ -103,7 +103,7 @@ async fn find<S: GetLink + GetPayment>(store: &S, clock: &impl Clock, token: &Li
     let time = if clock.now() < valid_until { Time::Left } else { Time::Over };
     let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
     let payment = payment.filter(|payment| payment.correlation == correlation);
-    Ok(payment.map_or(Found::Nothing(Standing::Canceled), |payment| Found::Payment(payment, time)))
+    Ok(payment.map_or(Found::Nothing(Standing::Canceled), |payment| Found::Payment(Box::new(payment), time)))
 }
 
 fn standing(payment: Payment) -> Standing {
@@ -181,7 +181,7 @@ where
     G: Conversations,
 {
     let (payment, time) = match find(store, clock, token).await? {
-        Found::Payment(payment, time) => (payment, time),
+        Found::Payment(payment, time) => (*payment, time),
         Found::Nothing(closed) => return Ok(Session::Closed(closed)),
     };
     let correlation = payment.correlation.clone();
