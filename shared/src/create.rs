@@ -208,7 +208,7 @@ where
         }
         let answer = if payment.create_window_is_over(clock.now()) {
             match look_up(&payment).await? {
-                Lookup::Found(answer) => answer,
+                Lookup::Found(answer) => *answer,
                 Lookup::Absent => return Err(CreateError::AttemptExpired),
                 Lookup::Unclear => return Err(CreateError::AttemptUnclear),
             }
@@ -235,12 +235,12 @@ where
                     }
                     // Another version of this software sent it with other parameters: its intent can only be looked up.
                     match look_up(&payment).await? {
-                        Lookup::Found(answer) => answer,
+                        Lookup::Found(answer) => *answer,
                         Lookup::Absent | Lookup::Unclear => return Err(CreateError::InProgress),
                     }
                 }
                 Err(StripeError::KeptFailure) => match look_up(&payment).await? {
-                    Lookup::Found(answer) => answer,
+                    Lookup::Found(answer) => *answer,
                     Lookup::Absent => {
                         return over(store, clock, payment, STRIPE_FAILED, CreateError::AttemptFailed).await;
                     }

@@ -76,7 +76,7 @@ enum Found {
     /// No payment that it opens.
     Nothing(Standing),
     /// Its payment, and whether the link's time is over.
-    Payment(Payment, Time),
+    Payment(Box<Payment>, Time),
 }
 
 async fn find<S: GetLink + GetPayment>(store: &S, clock: &impl Clock, token: &LinkToken) -> Result<Found, StoreError> {
@@ -85,7 +85,7 @@ async fn find<S: GetLink + GetPayment>(store: &S, clock: &impl Clock, token: &Li
     let time = if clock.now() < valid_until { Time::Left } else { Time::Over };
     let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
     let payment = payment.filter(|payment| payment.correlation == correlation);
-    Ok(payment.map_or(Found::Nothing(Standing::Canceled), |payment| Found::Payment(payment, time)))
+    Ok(payment.map_or(Found::Nothing(Standing::Canceled), |payment| Found::Payment(Box::new(payment), time)))
 }
 
 fn standing(payment: Payment) -> Standing {
@@ -163,7 +163,7 @@ where
     G: Conversations,
 {
     let (payment, time) = match find(store, clock, token).await? {
-        Found::Payment(payment, time) => (payment, time),
+        Found::Payment(payment, time) => (*payment, time),
         Found::Nothing(closed) => return Ok(Session::Closed(closed)),
     };
     let correlation = payment.correlation.clone();

@@ -266,7 +266,7 @@ pub trait PublishableKey: Send + Sync {
 #[derive(Debug)]
 pub enum Lookup {
     /// There is one.
-    Found(Answer),
+    Found(Box<Answer>),
     /// There is none.
     Absent,
     /// Neither search nor list could say.

@@ -115,7 +115,7 @@ where
     let answer = match &payment.intent_id {
         Some(intent_id) => Some(stripe.fetch_intent(intent_id, deadline).await?),
         None => match stripe.find_intent(&payment, clock.now(), deadline).await? {
-            Lookup::Found(answer) => Some(answer),
+            Lookup::Found(answer) => Some(*answer),
             Lookup::Absent | Lookup::Unclear => None,
         },
     };

@@ -1280,7 +1280,8 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     show("Order", &asked);
     show("Created", &created);
     show("Answer", &answer);
-    show("Lookup", &Lookup::Found(world.create_intent.stripe.fetch_intent(&intent_id, deadline).await.unwrap()));
+    let again = world.create_intent.stripe.fetch_intent(&intent_id, deadline).await.unwrap();
+    show("Lookup", &Lookup::Found(Box::new(again)));
     show("ApiIntent", &api_intent);
     show("Reply", &Told::of(&created.payment).handing_out(secret, Some(LINK.into())));
     let told = || PayerSession::new(&created.payment, "pk_test_1".to_owned(), CLIENT_SECRET.into(), String::new());

@@ -106,7 +106,6 @@ async fn an_intent_known_by_its_metadata_alone_is_adopted_as_our_own_key_sees_it
     event["data"]["object"]["amount_received"] = 5000.into();
     assert_eq!(world.deliver(&event).await.text("outcome"), "applied");
     assert_eq!(record(&world).await["payment_status"], "PENDING", "what the snapshot claims is not what Stripe says");
-    world.stripe.outage(Match::get(INTENTS), Fault::status(503));
 
     let world = Arc::new(World::new().await);
     world.crash_while_creating(Stage::Answer, order("A-1")).await;
@@ -331,15 +330,10 @@ async fn an_intent_on_a_later_page_is_found_and_what_cannot_be_read_is_passed_ov
         { "id": "pi_coin", "object": "payment_intent", "currency": "usdc", "status": "requires_magic", "amount": 1 },
         { "id": "pi_other", "object": "payment_intent", "metadata": { "order_id": "A-1" } },
     ] });
-    world.stripe.fault(list(), Reply::status(200).body(&page.to_string()));
-    // The second page begins after what the stand-in does not have.
-    let gate = world.stripe.intents();
-    assert!(gate.is_empty());
-    let own = {
-        let asked = world.post(&order("A-1")).await;
-        assert!(matches!(asked.status, 201 | 503), "{:#}", asked.body);
-        world.stripe.intents()[0]["id"].as_str().unwrap().to_owned()
-    };
+    world.stripe.outage(list(), Fault::status(404));
+    assert_eq!(world.post(&order("A-1")).await.status, 503);
+    world.stripe.clear_faults();
+    let own = world.stripe.intents()[0]["id"].as_str().unwrap().to_owned();
     let last = json!({ "object": "list", "has_more": false, "data": [world.stripe.intent(&own).unwrap()] });
     world.stripe.fault(list(), Reply::status(200).body(&page.to_string()));
     world.stripe.fault(list(), Reply::status(200).body(&last.to_string()));

@@ -631,11 +631,7 @@ impl Life {
                 }
             }
             Step::Claim(payment) if self.has_to_wait(state, payment) => return,
-            Step::Make(_) if left.rejections > 0 => {
-                if !state.has_answered(step) {
-                    actions.push(Action::Reject(at));
-                }
-            }
+            Step::Make(_) if left.rejections > 0 && !state.has_answered(step) => actions.push(Action::Reject(at)),
             Step::Tell(..) if left.refusals > 0 => actions.push(Action::Refuse(at)),
             _ => {}
         }

@@ -335,7 +335,9 @@ impl<S: ReadSecret, T: Transport> FetchIntent for Stripe<S, T> {
         };
         match looked_up {
             // Where it stands is fetched: the index lags in that, too.
-            Searched::Found(intent_id) => self.fetch_intent(&intent_id, deadline).await.map(Lookup::Found),
+            Searched::Found(intent_id) => {
+                self.fetch_intent(&intent_id, deadline).await.map(|answer| Lookup::Found(Box::new(answer)))
+            }
             Searched::Nothing => Ok(Lookup::Absent),
             Searched::Unclear => Ok(Lookup::Unclear),
         }
