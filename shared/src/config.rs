@@ -526,7 +526,6 @@ mod tests {
             format!("{own}#f"),
             format!("https://x{host}"),
             format!("https://x.{host}"),
-            format!("https://{}", host.replace('.', "-")),
             format!("https://{}", host.replacen('.', "\u{3002}", 1)),
             format!("ftp://{host}"),
             host.to_owned(),

@@ -137,24 +137,26 @@ pub struct IntentPage {
     pub next_after: Option<IntentId>,
 }
 
+#[derive(Deserialize)]
+struct WirePage {
+    data: Vec<WireItem>,
+    #[serde(default)]
+    has_more: bool,
+}
+
+#[derive(Deserialize)]
+struct WireItem {
+    id: String,
+    #[serde(default)]
+    metadata: Option<HashMap<String, String>>,
+}
+
 /// Reads whose intents a search or list answer names. The account may have other software's intents, in currencies and
 /// statuses that this version does not know, so nothing else of them is read.
 ///
 /// # Errors
 /// [`ObjectError::Shape`].
 pub fn parse_intent_page(json: &[u8]) -> Result<IntentPage, ObjectError> {
-    #[derive(Deserialize)]
-    struct WirePage {
-        data: Vec<WireItem>,
-        #[serde(default)]
-        has_more: bool,
-    }
-    #[derive(Deserialize)]
-    struct WireItem {
-        id: String,
-        #[serde(default)]
-        metadata: Option<HashMap<String, String>>,
-    }
     let WirePage { data, has_more } = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
     let id = |item: &WireItem| IntentId::parse(&item.id).map_err(|_| ObjectError::Shape);
     let next_after = match data.last() {
@@ -406,8 +408,9 @@ mod tests {
         assert_eq!(unknown::<ApiError>("error"), [""; 0]);
         assert_eq!(unknown::<WireEvent>("event"), [""; 0]);
         assert_eq!(unknown::<WireData>("event.data"), [""; 0]);
-        assert_eq!(unknown::<WireSearch>("search_result"), [""; 0]);
-        assert_eq!(unknown::<WireSearch>("list"), [""; 0]);
+        assert_eq!(unknown::<WirePage>("search_result"), [""; 0]);
+        assert_eq!(unknown::<WirePage>("list"), [""; 0]);
+        assert_eq!(unknown::<WireItem>("payment_intent"), [""; 0]);
         assert_eq!(unknown::<Kind>("event"), [""; 0]);
         assert_eq!(unknown::<Kind>("v2.core.event"), [""; 0]);
 
@@ -433,12 +436,18 @@ mod tests {
                 assert_eq!((read.client_secret.is_none(), read.intent.last_error.is_none()), (null, null));
                 for list in ["list", "search_result"] {
                     let mut found = sample(list, null);
-                    found["data"] = json!([intent]);
-                    assert_eq!(parse_intent_list(found.to_string().as_bytes()).unwrap().len(), 1);
+                    found["has_more"] = true.into();
+                    found["data"] = json!([intent, intent]);
+                    found["data"][0]["metadata"] = json!({
+                        "conversation_id": "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a", "order_id": "A-1", "attempt": "1",
+                    });
+                    let page = parse_intent_page(found.to_string().as_bytes()).unwrap();
+                    assert_eq!((page.found.len(), page.next_after.is_some()), (1, true));
                 }
                 let mut event = sample("event", null);
                 event["type"] = "payment_intent.created".into();
                 event["data"]["object"] = intent;
+                event["account"] = Value::Null;
                 let seen = parse_event(event.to_string().as_bytes()).unwrap().seen.unwrap();
                 assert_eq!((seen.as_of, seen.intent.status.as_str()), (AsOf::second(5000), status));
             }

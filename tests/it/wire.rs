@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
 use shared::ids::{ConversationId, IntentId, OrderId};
 use shared::money::{Currency, Money};
-use shared::payment::{
-    AsOf, CaptureMethod, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict,
-};
+use shared::payment::{AsOf, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict};
 use shared::ports::{AdoptIntent, PutPayment, Saved, StoreError, UpdatePayment};
 use shared::time::UnixMillis;
 use stand_ins::Stage;

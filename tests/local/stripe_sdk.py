@@ -192,7 +192,7 @@ def block(named: dict[str, dict[str, Any]], depth: int) -> str:
     outer, inner = "  " * (depth + 1), "  " * (depth + 2)
     parts = []
     for name, fields in sorted(named.items()):
-        lines = ",\n".join(f"{inner}{json.dumps(field)}: {json.dumps(of)}" for field, of in sorted(fields.items()))
+        lines = ",\n".join(f"{inner}{json.dumps(field)}: {json.dumps(of, sort_keys=True)}" for field, of in sorted(fields.items()))
         parts.append(f"{outer}{json.dumps(name)}: " + (f"{{\n{lines}\n{outer}}}" if lines else "{}"))
     return "{\n" + ",\n".join(parts) + "\n" + "  " * depth + "}"
 

@@ -431,7 +431,7 @@ mod tests {
     fn shape_errors_name_the_field_what_was_given_and_what_is_wanted() {
         let ok = r#""amount":"5.00","currency":"usd""#;
         for (rest, field, detail) in [
-            (r#""order":"x""#, "", "\"order\" is unknown"),
+            (r#""order":"x""#, "", "\"order\" is no field of a request"),
             (r#""order_id":"B""#, "order_id", "given twice"),
             (r#""description":5"#, "description", "a number and wants a string"),
             (r#""include_client_secret":"true""#, "include_client_secret", "a string and wants true or false"),
@@ -518,7 +518,7 @@ mod tests {
         ] {
             let problem = read(wrong).unwrap_err();
             assert_eq!((problem.code, problem.field), (ProblemCode::InvalidReceiptEmail, "receipt_email"), "{wrong}");
-            assert!(!problem.detail.contains("jane@g"), "an address is repeated: {}", problem.detail);
+            assert!(!problem.detail().contains("jane@g"), "an address is repeated: {}", problem.detail());
         }
     }
 

@@ -320,8 +320,18 @@ const PATTERNS: [Pattern; 14] = [
         ],
     },
     LOCAL_BASE,
-    Pattern { parameter: "GenesysApiBase", variable: "GENESYS_API_BASE", ..LOCAL_BASE },
-    Pattern { parameter: "GenesysLoginBase", variable: "GENESYS_LOGIN_BASE", ..LOCAL_BASE },
+    Pattern {
+        parameter: "GenesysApiBase",
+        variable: "GENESYS_API_BASE",
+        takes: &["", "http://127.0.0.1:8420", "https://api.usw2.pure.cloud"],
+        ..LOCAL_BASE
+    },
+    Pattern {
+        parameter: "GenesysLoginBase",
+        variable: "GENESYS_LOGIN_BASE",
+        takes: &["", "http://127.0.0.1:8420", "https://login.mypurecloud.com.au"],
+        ..LOCAL_BASE
+    },
 ];
 
 #[test]
