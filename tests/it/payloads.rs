@@ -108,13 +108,13 @@ async fn an_intent_is_made_from_these_fields_and_no_more() {
             let mut body = asked((order_id, amount, currency));
             world.post(&body).await;
             let mut expected = pairs(&[
+                ("allowed_payment_method_types[0]", "card"),
                 ("amount", amount_minor),
                 ("capture_method", capture_method),
                 ("currency", currency),
                 ("metadata[attempt]", "1"),
                 ("metadata[conversation_id]", CONVERSATION),
                 ("metadata[order_id]", order_id),
-                ("allowed_payment_method_types[0]", "card"),
             ]);
             assert_eq!(created(&world), expected);
 

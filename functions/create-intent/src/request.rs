@@ -433,8 +433,12 @@ mod tests {
         for (rest, field, detail) in [
             (r#""order":"x""#, "", "\"order\" is no field of a request"),
             (r#""order_id":"B""#, "order_id", "given twice"),
-            (r#""description":5"#, "description", "a number and wants a string"),
-            (r#""include_client_secret":"true""#, "include_client_secret", "a string and wants true or false"),
+            (r#""description":5"#, "description", "a number; description must be a string"),
+            (
+                r#""include_client_secret":"true""#,
+                "include_client_secret",
+                "a string; include_client_secret must be true or false",
+            ),
         ] {
             let (code, named, said) = code(&format!("{ok},{rest}"));
             assert_eq!((code, named), (ProblemCode::MalformedRequest, field), "{rest}");
