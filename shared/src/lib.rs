@@ -3,7 +3,7 @@
 //!
 //! Read upwards: the domain ([`money`], [`ids`], [`link`], [`payment`], [`conversation`], [`card_guard`], [`secret_guard`]) knows nothing of AWS,
 //! HTTP or the time of day; the use cases ([`create`], [`cancel`], [`pay_link`], [`settle`], [`notify`], [`query`]) speak to the traits of [`ports`]; the
-//! [`adapters`] speak to one outside system each; [`entry`], [`config`], [`api`] and [`telemetry`] are the functions' own
+//! [`adapters`] speak to one outside system each; [`entry`], [`config`], [`api`], [`fields`] and [`telemetry`] are the functions' own
 //! edges.
 
 pub mod adapters;
@@ -14,6 +14,7 @@ pub mod config;
 pub mod conversation;
 pub mod create;
 pub mod entry;
+pub mod fields;
 pub mod ids;
 pub mod link;
 pub mod money;

@@ -154,6 +154,12 @@ pub enum StripeError {
         /// The parameter it is about, or empty.
         param: String,
     },
+    /// Stripe refuses the address that the receipt is to be sent to.
+    #[error("Stripe refused the receipt's address")]
+    ReceiptRefused {
+        /// Whether Stripe keeps this answer under the idempotency key: it came again, and would whatever is sent.
+        kept: bool,
+    },
     /// The intent is not in a state to be confirmed.
     #[error("the intent's state does not allow it")]
     UnexpectedState,
@@ -169,12 +175,28 @@ pub enum StripeError {
     /// No answer, a broken answer or 5xx, also after the one retry.
     #[error("Stripe is unavailable")]
     Unavailable,
+    /// A failure of Stripe's own that it keeps under the idempotency key: every request with this key gets it, and none
+    /// of them acts any more. Whether the first one did, the answer does not tell.
+    #[error("Stripe keeps a failure under the idempotency key")]
+    KeptFailure,
     /// No answer within the time there was.
     #[error("Stripe did not answer in time")]
     Timeout,
     /// The key could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+}
+
+impl StripeError {
+    /// Whether it says that our key does not see the object: there is none in our account.
+    #[must_use]
+    pub fn is_unknown_to_us(&self) -> bool {
+        match self {
+            Self::Rejected { code, .. } => code == "resource_missing",
+            Self::Auth { status } => *status == 403,
+            _ => false,
+        }
+    }
 }
 
 /// Stripe's answer about one intent.
@@ -191,7 +213,7 @@ pub struct Answer {
 /// What a new intent is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct NewIntent<'a> {
-    /// Becomes the metadata and the idempotency key.
+    /// Becomes the metadata and, with the terms, the idempotency key.
     pub correlation: &'a Correlation,
     /// What to ask for.
     pub money: Money,
@@ -240,7 +262,18 @@ pub trait PublishableKey: Send + Sync {
     fn publishable_key(&self) -> impl Future<Output = Result<String, SecretError>> + Send;
 }
 
-/// `GET /v1/payment_intents/{id}` and `GET /v1/payment_intents/search`
+/// What came of looking for an attempt's intent.
+#[derive(Debug)]
+pub enum Lookup {
+    /// There is one.
+    Found(Box<Answer>),
+    /// There is none.
+    Absent,
+    /// Neither search nor list could say.
+    Unclear,
+}
+
+/// `GET /v1/payment_intents/{id}`, `GET /v1/payment_intents/search` and `GET /v1/payment_intents`
 pub trait FetchIntent: Send + Sync {
     /// The intent as it is.
     fn fetch_intent(
@@ -249,12 +282,14 @@ pub trait FetchIntent: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
 
-    /// The attempt's intent, found by its metadata. Stripe's index lags by up to a minute.
+    /// The intent of the payment's attempt, found by its metadata. Search finds whatever it knows, but its index lags: only
+    /// the list, read to its end, proves that there is none, until search is sure to have caught up.
     fn find_intent(
         &self,
-        correlation: &Correlation,
+        payment: &Payment,
+        now: UnixMillis,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Option<Answer>, StripeError>> + Send;
+    ) -> impl Future<Output = Result<Lookup, StripeError>> + Send;
 }
 
 /// What is asked of Genesys. It decides whether a request may be repeated, and what a missing answer means.

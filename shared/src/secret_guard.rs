@@ -1,7 +1,7 @@
 //! Knows keys, tokens and client secrets by their shape, so that one in the wrong place is neither stored, logged nor
 //! repeated: an input of a Data Action is soon swapped, and what comes from outside need not be what it is named.
 
-use crate::card_guard::holds_card_number;
+use crate::card_guard::in_identifier;
 
 /// What Stripe's secrets begin with, or hold. Publishable keys are public.
 const MARKS: [&str; 6] = ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_"];
@@ -25,7 +25,7 @@ pub fn is_plain_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']'))
         && !holds_secret(text)
-        && !holds_card_number(text)
+        && !in_identifier(text)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stand_ins::{Match, Stage};
 use tokio::time::Instant;
 
-use crate::room::{HELD_SECRETS_OUTLIVE_AN_OUTAGE, Room};
+use crate::room::Room;
 use crate::schedule::{Outcome, SECRETS_OUTAGE, TOKENS, body, stage};
 use crate::sim::Hit;
 use crate::watch::Order;
@@ -121,7 +121,7 @@ fn functions_that_hold_their_secrets_answer_through_ten_minutes_without_secrets_
             let number = room.orders().len();
             stopped = one_more_order(room, &order.0, number).await.err().map(|what| (began.elapsed(), what));
         }
-        assert_eq!(stopped.is_none(), HELD_SECRETS_OUTLIVE_AN_OUTAGE, "{stopped:?}");
+        assert!(stopped.is_none(), "{stopped:?}");
         let asked_in_vain = room.sim.hits().get(&Hit::SecretsDownHeld).copied().unwrap_or(0);
         assert!(asked_in_vain > 0, "no held secret grew old: {stopped:?}");
     });

@@ -87,10 +87,9 @@ impl Line {
             Far::Stripe(_) => self.sim.fault(roughness.stripe, &STRIPE),
             Far::Genesys(_) => self.sim.fault(roughness.genesys, &GENESYS),
         };
-        // Only a POST has an idempotency key to keep an answer under, and a burnt key ends its order: seldom, then.
+        // Only a POST has an idempotency key to keep an answer under.
         match drawn {
-            Some(Hit::Stripe500Acted) if request.method != "POST" => None,
-            Some(Hit::Stripe500Kept) if request.method != "POST" || self.sim.chance(700) => None,
+            Some(Hit::Stripe500Acted | Hit::Stripe500Kept) if request.method != "POST" => None,
             drawn => drawn,
         }
     }
@@ -171,6 +170,9 @@ impl Transport for Line {
             // The payer was a little faster.
             if cancels && !line.sim.is_calm() && line.sim.chance(150) {
                 line.watch.payer_acts(&intent);
+            }
+            if matches!(hit, Some(Hit::Stripe500Acted | Hit::Stripe500Kept)) {
+                line.watch.kept(request.header("idempotency-key").unwrap_or_default());
             }
             let carried = line.carry(request, fault).await;
             // What was read may be out of date before it arrives: the payer acts, and the answer takes its time.

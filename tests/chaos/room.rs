@@ -67,9 +67,6 @@ pub(crate) struct Room {
     statuses: Mutex<Vec<Status>>,
 }
 
-/// Whether a function that holds a secret must go on using it while Secrets Manager is down.
-pub(crate) const HELD_SECRETS_OUTLIVE_AN_OUTAGE: bool = false;
-
 /// Where an instance reads one secret. It knows what it gave last, which is what the instance holds.
 #[derive(Clone)]
 pub(crate) struct Shelf {
@@ -403,7 +400,7 @@ impl Room {
         let response = self.invoke("stripe-webhook", stripe_webhook::BUDGET, function.handle(request(&event))).await?;
         self.webhooks.lock().unwrap().push((function, shelf));
         let handled = self.read("stripe-webhook", response);
-        let stopped = HELD_SECRETS_OUTLIVE_AN_OUTAGE && holds && handled.text("outcome") == "secret_unavailable";
+        let stopped = holds && handled.text("outcome") == "secret_unavailable";
         self.sim.check(!stopped, || "6: stripe-webhook stopped although it holds its secret".to_owned());
         let known = matches!(handled.status, 200 | 400 | 503);
         self.sim.check(known, || format!("6: stripe-webhook answered {} {}", handled.status, handled.body));

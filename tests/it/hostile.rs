@@ -138,6 +138,50 @@ fn bytes_near_the_valid_hold_for_every_target() {
 }
 
 #[test]
+fn no_text_of_a_request_s_length_keeps_the_card_guard_busy() {
+    let began = std::time::Instant::now();
+    for piece in [
+        "4",
+        "4 ",
+        "42",
+        "4242 ",
+        "4242-",
+        "&",
+        "&#",
+        "&#52",
+        "%",
+        "%4",
+        "%25",
+        "%2525",
+        "\\",
+        "\\u",
+        "\\u0034",
+        "\\\\",
+        "DE89 ",
+        "RF18",
+        "rf18 4",
+        "9400 ",
+        "7000 ",
+        "7d3c1f5e-",
+        "a",
+        "a4",
+        "\u{1D7FF}",
+        "\u{661}",
+        "4\u{301}",
+        "é",
+        "&é",
+        "&amp;",
+    ] {
+        let text = piece.repeat(shared::api::MAX_REQUEST_BYTES / piece.len());
+        let body = json!({ "description": text, "order_id": text }).to_string();
+        let _ = (shared::card_guard::in_free_text(&text), shared::card_guard::in_identifier(&text));
+        let _ = (shared::card_guard::quoted(&text), shared::fields::hold_card_number(&body));
+    }
+    // A second where it is linear; minutes where it is not.
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
+#[test]
 fn amounts_are_exact_or_refused() {
     let text = prop_oneof!["(0|[1-9][0-9]{0,7})(\\.[0-9]{1,4})?", "[0-9]{0,22}\\.?[0-9]{0,4}", "[0-9.,eE+ -]{0,12}"];
     every((any::<u8>(), text), |(currency, text)| hostile::amount(&[&[currency], text.as_bytes()].concat()));

@@ -114,7 +114,7 @@ async fn an_intent_is_made_from_these_fields_and_no_more() {
                 ("metadata[attempt]", "1"),
                 ("metadata[conversation_id]", CONVERSATION),
                 ("metadata[order_id]", order_id),
-                ("payment_method_types[0]", "card"),
+                ("allowed_payment_method_types[0]", "card"),
             ]);
             assert_eq!(created(&world), expected);
 

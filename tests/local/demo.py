@@ -197,11 +197,12 @@ class Demo:
 
     def open(self, payment: dict[str, Any], status: int, state: str) -> dict[str, Any]:
         """The caller opens the link: the page, and what its script asks for then."""
-        page = self.stack.page(payment["payment_url"])
-        reply = self.step("caller", "opens the page of the link", lambda: http("GET", page), status)
+        page, _, token = self.stack.page(payment["payment_url"]).partition("#")
+        reply = self.step("caller", "opens the page of the link", lambda: http("GET", page), 200)
         self.expect("content type", reply.content_type, "text/html")
+        asked = json.dumps({"token": token}).encode()
         session: dict[str, Any] = self.step(
-            "page", "asks for the session", lambda: http("GET", f"{page}/session"), status
+            "page", "asks for the session", lambda: http("POST", f"{page}/session", asked), status
         ).json()
         self.expect("state", session.get("state"), state)
         return session

@@ -13,6 +13,7 @@
 )]
 
 mod amount;
+mod card_guard;
 mod duration;
 mod entry;
 mod event;
@@ -22,6 +23,7 @@ mod request;
 mod signature;
 
 pub use amount::amount;
+pub use card_guard::card_guard;
 pub use duration::duration;
 pub use entry::entry;
 pub use event::event;
@@ -34,8 +36,9 @@ pub use signature::{Expanded, expand, sign, signature};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets, named as `fuzz/fuzz_targets` names them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("amount", amount),
+    ("card_guard", card_guard),
     ("duration", duration),
     ("entry", entry),
     ("event", event),

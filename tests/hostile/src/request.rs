@@ -68,7 +68,7 @@ pub fn request(data: &[u8]) {
 
 /// A refusal as the caller sees it.
 pub(crate) fn explained(problem: &Problem) {
-    let Problem { code, detail, .. } = problem;
+    let (code, detail) = (&problem.code, &problem.detail());
     assert!(ProblemCode::ALL.contains(code));
     assert!(!detail.is_empty() && detail.chars().count() <= MAX_DETAIL, "{} characters", detail.chars().count());
     assert!(!detail.chars().any(char::is_control), "{detail:?}");
@@ -90,7 +90,7 @@ fn json_text<'a>(tree: &'a Result<Value, serde_json::Error>, field: &str) -> Opt
 
 /// Whether a refusal repeats a text that stands in the body but once.
 fn repeats(problem: &Problem, body: &str, text: &str) -> bool {
-    body.matches(text).count() == 1 && problem.detail.contains(text)
+    body.matches(text).count() == 1 && problem.detail().contains(text)
 }
 
 /// Whether a run of just sixteen digits is a Visa number.
@@ -98,16 +98,24 @@ fn holds_visa(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_digit()).any(|run| {
         let odd = |at: usize, digit: u32| if at.is_multiple_of(2) { digit / 5 + digit * 2 % 10 } else { digit };
         let sum: u32 = run.bytes().enumerate().map(|(at, byte)| odd(at, u32::from(byte - b'0'))).sum();
-        run.len() == 16 && run.starts_with('4') && sum.is_multiple_of(10) && !beside_another_digit(text, run)
+        let apart = || !beside_another_digit(text, run) && !escaped(text, run);
+        run.len() == 16 && run.starts_with('4') && sum.is_multiple_of(10) && apart()
     })
 }
 
-/// Whether a digit of another script adjoins the run.
+/// Whether a digit of another script may adjoin the run.
 fn beside_another_digit(text: &str, run: &str) -> bool {
     let start = run.as_ptr() as usize - text.as_ptr() as usize;
     let before = text[..start].chars().next_back();
     let after = text[start + run.len()..].chars().next();
-    before.into_iter().chain(after).any(char::is_numeric)
+    // Nor may there be one behind a mark or a character that nobody sees.
+    before.into_iter().chain(after).any(|c| !c.is_ascii())
+}
+
+/// Whether the run's first digits may belong to an escape such as `\u4242`.
+fn escaped(text: &str, run: &str) -> bool {
+    let start = run.as_ptr() as usize - text.as_ptr() as usize;
+    text[..start].rfind(r"\u").is_some_and(|at| start - at < 6)
 }
 
 fn tree_holds_visa(tree: &Value) -> bool {
