@@ -309,6 +309,7 @@ MUTANTS = (
         "shared/src/notify.rs",
         "if !error.may_still_act() {",
         "if !error.may_still_act() || turn.0 > 0 {",
+        ("chaos", "an_older_status_that_arrives_late_does_not_overtake_a_newer_one"),
     ),
     Mutant(
         "keep the turn for what was only read",

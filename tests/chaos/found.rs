@@ -160,3 +160,27 @@ async fn one_more_order(room: &Arc<Room>, conversation: &str, number: usize) -> 
     expect("Genesys, by status-query", &progress(room), "pending")?;
     expect("cancel", room.cancel(&released).await.unwrap().text("payment_status"), "CANCELED")
 }
+
+/// An update hangs, its sender gives up, the payment goes on, and only then the update arrives. The schedules lose many
+/// updates, but a newer status seldom gets between one and its arrival.
+#[test]
+fn an_older_status_that_arrives_late_does_not_overtake_a_newer_one() {
+    calmly(async |room, order| {
+        assert_eq!(room.post(&body(order, 5000)).await.unwrap().status, 201);
+        let gate = room.genesys.gate(Match::patch("/api/v2/conversations").body_containing("PENDING"), Stage::Arrival);
+        let created = room.stripe.events().remove(0);
+        let untold = room.deliver(&created).await.unwrap();
+        assert_eq!((untold.status, untold.text("outcome"), gate.arrivals()), (503, "genesys_not_told", 1));
+        let secret = room.stripe.intents()[0]["client_secret"].as_str().unwrap().to_owned();
+        room.watch.pay_by_card(&secret, TOKENS[0]);
+        let succeeded = room.stripe.events().pop().unwrap();
+        room.deliver(&succeeded).await;
+        gate.open();
+        room.sim.pause(16_000, 16_000).await;
+        room.deliver(&succeeded).await;
+        let told: Vec<_> =
+            room.genesys.patches().iter().map(|patch| patch.attributes["payment_status"].clone()).collect();
+        assert_eq!(told, ["PENDING", "CONFIRMED"]);
+        room.watch.balance(&room.genesys, &room.orders());
+    });
+}
