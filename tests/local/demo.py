@@ -477,7 +477,7 @@ class Demo:
         refused = [http("POST", f"{self.stack.api}/payments", json.dumps(body).encode(), key) for body in bodies]
         refused += [http("POST", f"{self.stack.api}/payments", text.encode(), key) for text in texts]
         for method in ("GET", "DELETE"):
-            for text in (urllib.parse.quote(text, safe="") for text in texts):
+            for text in (urllib.parse.quote(text.replace("/", "-")) for text in texts):
                 refused.append(http(method, f"{self.stack.api}/payments/{text}", headers=key))
                 url = f"{self.stack.api}/payments/{order['conversation_id']}?order_id={text}"
                 refused.append(http(method, url, headers=key))
