@@ -356,7 +356,9 @@ fn iban(text: &str) -> Option<usize> {
             Some(letter) => (remainder * 100 + letter) % 97,
             None => remainder,
         });
-        (remainder == 1).then_some(length)
+        // Without check digits, letters would do for them, and any word that begins like a country could hide a number.
+        let has_check_digits = iban.iter().skip(2).take(2).all(u8::is_ascii_digit);
+        (has_check_digits && remainder == 1).then_some(length)
     })
 }
 
@@ -695,6 +697,14 @@ mod tests {
         ] {
             assert!(in_free_text(text), "{text}");
             assert!(in_identifier(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_passes_for_an_iban_hides_no_card_number() {
+        // It begins like Montenegro's, has that length, and passes modulo 97 with letters for check digits.
+        for text in ["metada4242424242424242", "{\"\"\"metada4242424242424242\u{0}\u{0}f{ll"] {
+            assert!(in_free_text(text) && in_identifier(text), "{text}");
         }
     }
 

@@ -136,12 +136,18 @@ impl Functions {
         assert!(json["code"].is_string() && json["status"] == status, "{json}");
     }
 
-    /// What the payer's browser gets: no token opens anything here.
-    fn unknown_or_unavailable(&self, response: &Response<Body>, is_token: bool) {
+    /// What the payer's browser gets: the page, and no token opens anything here.
+    fn page_or_nothing(&self, response: &Response<Body>, request: &Request, is_session: bool) {
         let asked = self.outside.asked();
+        let is_method = request.method() == if is_session { Method::POST } else { Method::GET };
+        let fields: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let is_token = fields["token"].as_str().is_some_and(|token| LinkToken::parse(token).is_ok());
         match response.status().as_u16() {
-            404 => assert!(!is_token && asked == 0),
-            503 => assert!(is_token && asked > 0),
+            200 => assert!(!is_session && is_method && asked == 0),
+            400 => assert!(is_session && is_method && asked == 0),
+            404 => assert!(is_session && is_method && !is_token && asked == 0),
+            405 => assert!(!is_method && asked == 0),
+            503 => assert!(is_session && is_method && is_token && asked > 0),
             status => panic!("{status}"),
         }
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -167,9 +173,11 @@ impl Functions {
         self.refuse_or_ask(answer, well_formed);
 
         let response = self.runtime.block_on(self.status_query.handle(copy(request)));
-        match path.first("token") {
-            Some(token) => self.unknown_or_unavailable(&response, LinkToken::parse(token).is_ok()),
-            None => {
+        let at = request.raw_http_path().trim_end_matches('/');
+        let is_session = at.ends_with("/pay/session");
+        match path.first("conversation_id").is_none() && (is_session || at.ends_with("/pay")) {
+            true => self.page_or_nothing(&response, request, is_session),
+            false => {
                 let answer = read(response);
                 let well_formed = known && (named || order.is_none_or(str::is_empty)) && (!bare || answer.0 == 503);
                 self.refuse_or_ask(answer, well_formed);

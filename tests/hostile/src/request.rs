@@ -98,9 +98,15 @@ fn holds_visa(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_digit()).any(|run| {
         let odd = |at: usize, digit: u32| if at.is_multiple_of(2) { digit / 5 + digit * 2 % 10 } else { digit };
         let sum: u32 = run.bytes().enumerate().map(|(at, byte)| odd(at, u32::from(byte - b'0'))).sum();
-        let apart = || !beside_another_digit(text, run) && !escaped(text, run);
+        let apart = || !beside_another_digit(text, run) && !escaped(text, run) && !in_a_longer_number(text, run);
         run.len() == 16 && run.starts_with('4') && sum.is_multiple_of(10) && apart()
     })
+}
+
+/// Whether the run may be part of an IBAN or of a parcel's number, which are no card numbers: digits come before it.
+fn in_a_longer_number(text: &str, run: &str) -> bool {
+    let start = run.as_ptr() as usize - text.as_ptr() as usize;
+    text[..start].chars().rev().take(40).any(|c| c.is_ascii_digit())
 }
 
 /// Whether a digit of another script may adjoin the run.
