@@ -481,7 +481,15 @@ fn replaced(text: &str, mark: char, read: impl Fn(&str) -> Option<(char, usize)>
 /// the first 11 digits of any number.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    let hidden = in_free_text(text);
+    let shown = shortened(text, MAX_SHOWN_DIGITS);
+    // What is cut off may have kept the rest from being a card number.
+    let shown = if in_free_text(text) || in_free_text(&shown) { shortened(text, 0) } else { shown };
+    let more = if text.chars().nth(40).is_some() { "…" } else { "" };
+    format!("\"{shown}{more}\"")
+}
+
+/// The first 40 characters, with so many digits of each number.
+fn shortened(text: &str, shown_digits: usize) -> String {
     let mut shown = String::with_capacity(44);
     let mut digits = 0;
     for c in text.chars().take(40) {
@@ -492,13 +500,12 @@ pub fn quoted(text: &str) -> String {
             Kind::Separator | Kind::Ignored => digits,
         };
         match c {
-            _ if matches!(kind, Kind::Digit(_)) && (hidden || digits > MAX_SHOWN_DIGITS) => shown.push('*'),
+            _ if matches!(kind, Kind::Digit(_)) && digits > shown_digits => shown.push('*'),
             c if c.is_control() || c == '"' => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }
-    let more = if text.chars().nth(40).is_some() { "…" } else { "" };
-    format!("\"{shown}{more}\"")
+    shown
 }
 
 #[cfg(test)]
@@ -846,5 +853,14 @@ mod tests {
         assert_eq!(quoted("4242424242424242"), "\"****************\"");
         assert_eq!(quoted("%34242424242424242"), "\"%*****************\"");
         assert!(quoted(&"x".repeat(100)).ends_with("…\""));
+    }
+
+    #[test]
+    fn quoting_shows_no_card_number_that_only_the_cut_makes_one() {
+        let whole = format!(r"36227206271\u003667{}1", "\u{301}".repeat(21));
+        let cut: String = whole.chars().take(40).collect();
+        assert!(!in_free_text(&whole) && in_free_text(&cut));
+        let shown = quoted(&whole);
+        assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
     }
 }
