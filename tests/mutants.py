@@ -43,12 +43,12 @@ MUTANTS = (
     Mutant(
         "set notified_status before the PATCH",
         "shared/src/notify.rs",
-        "            Some(turn) => match tell(genesys, &payment, &notice, deadline).await {\n"
+        "            Some(turn) => match tell(genesys, &payment, &notice, tell_by).await {\n"
         "                Ok(how) => {\n"
         "                    if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {\n",
         "            Some(turn) => match async {\n"
         "                let _ = store.end_notice(&payment, turn, Some(&notice)).await;\n"
-        "                tell(genesys, &payment, &notice, deadline).await\n"
+        "                tell(genesys, &payment, &notice, tell_by).await\n"
         "            }.await {\n"
         "                Ok(how) => {\n"
         "                    if turn.0 > 0 {\n",
@@ -103,9 +103,106 @@ MUTANTS = (
     Mutant(
         "keep notified_status while another is told",
         "shared/src/adapters/dynamodb.rs",
-        ", {version} {one} REMOVE {told}, {of}\");",
-        "\");\n        claim.names.retain(|_, name| !name.starts_with(\"notified\"));\n        let _ = (&told, &of);",
+        ", {version} {one} REMOVE {told}, {of}, {opened}\");",
+        "\");\n        claim.names.retain(|_, name| !name.starts_with(\"notified\"));\n        let _ = (&told, &of, &opened);",
         ("it", "a_status_that_comes_back_is_told_again_though_the_other_s_telling_was_lost"),
+    ),
+    Mutant(
+        "believe another account's event",
+        "functions/stripe-webhook/src/lib.rs",
+        "        if is_other_account_s {\n",
+        "        if is_other_account_s && id.is_empty() {\n",
+        ("it", "a_connected_account_s_event_is_ignored_and_counted"),
+    ),
+    Mutant(
+        "adopt an intent as the event shows it",
+        "shared/src/settle.rs",
+        "let is_pointed_to = pointer.is_some();",
+        "let is_pointed_to = pointer.is_some() || seen.event_id.is_some();",
+        ("it", "an_intent_that_our_own_key_does_not_see_confirms_nothing"),
+    ),
+    Mutant(
+        "take a part for the whole though capture is automatic",
+        "shared/src/payment.rs",
+        "(StripeStatus::Succeeded, CaptureMethod::Automatic) => asked,",
+        "(StripeStatus::Succeeded, CaptureMethod::Automatic) => 1,",
+        ("it", "less_received_than_asked_for_is_a_disagreement"),
+    ),
+    Mutant(
+        "forget how much was received",
+        "shared/src/payment.rs",
+        "            amount_received: seen.intent.amount_received,\n",
+        "            amount_received: 0,\n",
+    ),
+    Mutant(
+        "end a kept attempt by what search does not find",
+        "shared/src/adapters/stripe.rs",
+        "Searched::Nothing if payment.search_has_caught_up(now) => return Ok(Lookup::Absent),",
+        "Searched::Nothing if now.0 > 0 => return Ok(Lookup::Absent),",
+        ("it", "an_intent_behind_a_kept_failure_is_adopted_though_search_lags_or_is_not_there"),
+    ),
+    Mutant(
+        "end a kept attempt by a list that was not read to its end",
+        "shared/src/adapters/stripe.rs",
+        "            if page.next_after.is_none() {\n                return Ok(Searched::Nothing);",
+        "            if page.next_after.is_none() || after.is_some() {\n                return Ok(Searched::Nothing);",
+        ("it", "an_account_with_more_intents_than_are_read_leaves_the_attempt_open"),
+    ),
+    Mutant(
+        "take a kept failure for an outage",
+        "shared/src/adapters/stripe.rs",
+        "424 | 500.. if is_replayed(answer) => StripeError::KeptFailure,",
+        "424 | 500.. if is_replayed(answer) => StripeError::Unavailable,",
+        ("it", "a_failure_that_stripe_keeps_under_the_key_ends_the_attempt"),
+    ),
+    Mutant(
+        "take the first that search finds",
+        "shared/src/adapters/stripe.rs",
+        "page.found.iter().find(|(_, named)| named == correlation)",
+        "page.found.iter().find(|(_, named)| named.attempt == correlation.attempt)",
+        ("it", "a_search_that_also_finds_other_orders_intents_gives_the_exact_one"),
+    ),
+    Mutant(
+        "take a replayed charge for where the intent stands",
+        "shared/src/create.rs",
+        "Ok(answer) if !answer.replayed => answer.seen,",
+        "Ok(answer) if !answer.replayed || payment.version > 0 => answer.seen,",
+        ("it", "a_token_that_was_declined_before_is_not_answered_declined_while_another_is_at_work"),
+    ),
+    Mutant(
+        "send a token whatever the status",
+        "shared/src/create.rs",
+        "order.payment_method.as_ref().filter(|_| payment.is_payable())",
+        "order.payment_method.as_ref().filter(|_| payment.version > 0)",
+        ("it", "a_token_for_an_order_that_is_paid_at_work_or_authorized_is_not_sent_to_stripe"),
+    ),
+    Mutant(
+        "wait as long as Stripe says though the budget does not hold it",
+        "shared/src/adapters/stripe.rs",
+        "        if !deadline.allows(delay + RETRY_NEEDS) {\n",
+        "        if !deadline.allows(RETRY_NEEDS) {\n",
+        ("it", "a_wait_that_stripe_asks_for_but_the_budget_does_not_hold_is_answered_at_once"),
+    ),
+    Mutant(
+        "keep a key that is refused with 403",
+        "shared/src/adapters/stripe.rs",
+        "        if !matches!(answer.status, 401 | 403) {\n",
+        "        if !matches!(answer.status, 401) {\n",
+        ("it", "a_key_that_is_refused_with_401_or_403_is_read_afresh"),
+    ),
+    Mutant(
+        "take a creation's answer for where the intent stands",
+        "shared/src/adapters/stripe.rs",
+        "created.seen.as_of = AsOf::second(created.seen.intent.created);",
+        "created.seen.as_of.from = created.seen.as_of.from.max(created.seen.intent.created);",
+        ("it", "the_replayed_answer_to_a_creation_is_no_newer_than_the_intent"),
+    ),
+    Mutant(
+        "let a waiting page ask Stripe each time",
+        "shared/src/query.rs",
+        "    let stale = clock.now().apart(looked_at) >= STALE_AFTER;",
+        "    let stale = clock.now().apart(looked_at) >= std::time::Duration::ZERO;",
+        ("it", "the_page_of_a_payment_at_work_asks_stripe_like_a_status_query"),
     ),
     Mutant(
         "take an event before Genesys was told",
@@ -206,6 +303,111 @@ MUTANTS = (
         "    store.put_link(&token, &link).await?;\n",
         "    store.put_link(&token, &link).await?;\n"
         '    tracing::debug!(token = token.in_url(), "pay link made");\n',
+    ),
+    Mutant(
+        "give the turn back though an update may still arrive",
+        "shared/src/notify.rs",
+        "if !error.may_still_act() {",
+        "if !error.may_still_act() || turn.0 > 0 {",
+        ("chaos", "an_older_status_that_arrives_late_does_not_overtake_a_newer_one"),
+    ),
+    Mutant(
+        "keep the turn for what was only read",
+        "shared/src/ports.rs",
+        "Self::NoAnswer { to, .. } if to.is_write())",
+        "Self::NoAnswer { to, .. } if to.is_write() || !to.is_write())",
+        ("it", "a_read_that_stays_unanswered_gives_the_turn_back_at_once"),
+    ),
+    Mutant(
+        "leave no time to give the turn back",
+        "shared/src/notify.rs",
+        "let tell_by = deadline.less(WRITE_DOWN);",
+        "let tell_by = deadline.less(WRITE_DOWN * 0);",
+        ("it", "a_genesys_that_hangs_keeps_neither_the_payer_nor_a_poll_waiting_and_no_turn"),
+    ),
+    Mutant(
+        "tell Genesys nothing again that was refused a connection",
+        "shared/src/adapters/genesys.rs",
+        "Err(Unanswered::Connect) => return Some((\"no connection\", RETRY_DELAY)),",
+        "Err(Unanswered::Connect) => return None,",
+        ("it", "a_request_that_was_refused_a_connection_is_sent_once_more"),
+    ),
+    Mutant(
+        "repeat an update that may still arrive",
+        "shared/src/adapters/genesys.rs",
+        "Err(Unanswered::Broken) if !asked.is_write() =>",
+        "Err(Unanswered::Broken) if asked != GenesysRequest::Workflow =>",
+        ("it", "an_update_that_may_still_arrive_is_not_repeated_and_keeps_the_turn"),
+    ),
+    Mutant(
+        "repeat the start of a workflow",
+        "shared/src/adapters/genesys.rs",
+        "500 | 503 if asked != GenesysRequest::Workflow =>",
+        "500 | 503 =>",
+        ("it", "a_workflow_that_may_have_been_started_is_not_started_again_at_once"),
+    ),
+    Mutant(
+        "take a gateway's word for the end of an update",
+        "shared/src/adapters/genesys.rs",
+        "Ok(answer) if asked.is_write() && matches!(answer.status, 502 | 504) => {",
+        "Ok(answer) if asked.is_write() && answer.status == 0 => {",
+        ("it", "an_update_that_may_still_arrive_is_not_repeated_and_keeps_the_turn"),
+    ),
+    Mutant(
+        "let one request that hangs take all the time",
+        "shared/src/adapters/genesys.rs",
+        "let limit = if asked.is_write() { WRITE_LIMIT } else { READ_LIMIT };",
+        "let limit = WRITE_LIMIT + READ_LIMIT * 2;",
+        ("it", "a_read_of_genesys_that_hangs_leaves_time_for_the_rest_and_gives_the_turn_back"),
+    ),
+    Mutant(
+        "believe how long a token lives",
+        "shared/src/time.rs",
+        "unwrap_or(u64::MAX)).min(LONGEST))",
+        "unwrap_or(u64::MAX)))",
+        ("it", "no_word_of_genesys_on_how_long_a_token_lives_stops_the_function"),
+    ),
+    Mutant(
+        "follow a redirect",
+        "shared/src/adapters/http.rs",
+        ".redirect(Policy::none())",
+        ".redirect(Policy::limited(3))",
+        ("it", "a_redirect_is_not_followed_and_whom_it_names_sees_nothing"),
+    ),
+    Mutant(
+        "read no client afresh that is called invalid with 400",
+        "shared/src/adapters/genesys.rs",
+        "status @ (400 | 401 | 403) =>",
+        "status @ (401 | 403) =>",
+        ("it", "a_client_that_genesys_calls_invalid_with_400_is_read_afresh"),
+    ),
+    Mutant(
+        "tell the late workflow an amount in minor units",
+        "shared/src/notify.rs",
+        '("Flow.payment_amount", payment.money.major()),',
+        '("Flow.payment_amount", payment.money.amount_minor.to_string()),',
+        ("it", "the_late_workflow_gets_these_six_inputs_and_no_more"),
+    ),
+    Mutant(
+        "refresh no record while the clock is behind",
+        "shared/src/query.rs",
+        "clock.now().apart(looked_at) >= STALE_AFTER",
+        "clock.now().since(looked_at) >= STALE_AFTER",
+        ("it", "a_clock_set_back_by_an_hour_does_not_stop_the_refreshes"),
+    ),
+    Mutant(
+        "claim a refresh without a deadline",
+        "shared/src/query.rs",
+        "match tokio::time::timeout_at(refresh_by.instant(), claiming).await {",
+        "match Ok::<_, tokio::time::error::Elapsed>(claiming.await) {",
+        ("it", "a_table_that_reads_and_then_hangs_on_the_refresh_gives_the_record_in_time"),
+    ),
+    Mutant(
+        "tell Genesys without a deadline while the payer waits",
+        "shared/src/pay_link.rs",
+        "match tokio::time::timeout_at(deadline.instant(), telling).await {",
+        "match Ok::<_, tokio::time::error::Elapsed>(telling.await) {",
+        ("it", "a_table_that_hangs_on_the_turn_to_tell_genesys_keeps_nobody_waiting"),
     ),
 )
 

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::card_guard::{in_identifier, quoted};
-use crate::entry::is_bare;
+use crate::entry::{FunctionError, is_bare};
 use crate::fields;
 use crate::ids::{ConversationId, OrderId};
 use crate::payment::{Payment, PaymentStatus};
@@ -31,6 +31,7 @@ pub struct Reply {
     attempt: u32,
     amount: String,
     amount_minor: u64,
+    amount_received_minor: u64,
     currency: &'static str,
     #[serde(serialize_with = "expose")]
     payment_url: SecretString,
@@ -61,6 +62,7 @@ impl Reply {
             attempt: payment.correlation.attempt,
             amount: payment.money.major(),
             amount_minor: payment.money.amount_minor,
+            amount_received_minor: payment.amount_received,
             currency: payment.money.currency.code(),
             payment_url: SecretString::default(),
             client_secret: SecretString::default(),
@@ -90,6 +92,7 @@ impl Reply {
             attempt: 0,
             amount: String::new(),
             amount_minor: 0,
+            amount_received_minor: 0,
             currency: "",
             payment_url: SecretString::default(),
             client_secret: SecretString::default(),
@@ -123,6 +126,10 @@ pub enum PayerTold {
     Unknown,
     /// Nobody knows at the moment; ask again.
     Unavailable,
+    /// The request is none that the page sends.
+    Malformed,
+    /// The page or its session, asked for by another method than this one.
+    WrongMethod(&'static str),
 }
 
 /// What the page needs to let the payer pay.
@@ -164,6 +171,8 @@ impl PayerTold {
             Self::Expired => (StatusCode::GONE, "expired"),
             Self::Unknown => (StatusCode::NOT_FOUND, "unknown"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+            Self::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
         }
     }
 
@@ -187,6 +196,9 @@ impl PayerTold {
         let mut response = json_response(status, "application/json", &Wire { state, session });
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        if let Self::WrongMethod(allowed) = self {
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         }
         response
     }
@@ -278,6 +290,8 @@ pub enum ProblemCode {
     InvalidOrderId,
     /// Not a token Stripe can use.
     InvalidPaymentMethod,
+    /// Not an address that a receipt can be sent to.
+    InvalidReceiptEmail,
     /// A card number in a field.
     CardDataRefused,
     /// Stripe refuses the request.
@@ -296,7 +310,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, for documentation and contract tests.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::RequestTooLarge,
         Self::OrderChanged,
@@ -311,6 +325,7 @@ impl ProblemCode {
         Self::InvalidConversationId,
         Self::InvalidOrderId,
         Self::InvalidPaymentMethod,
+        Self::InvalidReceiptEmail,
         Self::CardDataRefused,
         Self::StripeRejected,
         Self::StripeAuth,
@@ -356,6 +371,9 @@ impl ProblemCode {
             Self::InvalidPaymentMethod => {
                 ("invalid_payment_method", S::UNPROCESSABLE_ENTITY, false, "The payment method cannot be used")
             }
+            Self::InvalidReceiptEmail => {
+                ("invalid_receipt_email", S::UNPROCESSABLE_ENTITY, false, "The receipt's address is not one")
+            }
             Self::CardDataRefused => {
                 ("card_data_refused", S::UNPROCESSABLE_ENTITY, false, "Card numbers are not accepted")
             }
@@ -387,37 +405,51 @@ impl ProblemCode {
     }
 }
 
-/// Problem details. `detail` names the field, what was given and what is wanted.
+/// A refusal. What came is kept apart from what is expected: only the reply over HTTP, which goes to nobody but the
+/// sender, repeats anything of a request. A function error is kept by Lambda and Genesys, and a log line for months.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The code.
     pub code: ProblemCode,
     /// The request field it is about, or empty.
     pub field: &'static str,
-    /// What is wrong with it.
-    pub detail: String,
+    /// What came, as in `amount is "5,00"`; may quote the request or tell an amount. Empty where there is nothing to say.
+    pub came: String,
+    /// What is expected, and what to do. Has nothing of the request in it, and no amount of a record.
+    pub expected: String,
 }
 
 impl Problem {
     /// A problem with one field of the request.
     #[must_use]
-    pub fn with_field(code: ProblemCode, field: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, field, detail: detail.into() }
+    pub fn with_field(code: ProblemCode, field: &'static str, expected: impl Into<String>) -> Self {
+        Self { code, field, came: String::new(), expected: expected.into() }
     }
 
     /// A problem with no field of the request.
     #[must_use]
-    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self::with_field(code, "", detail)
+    pub fn new(code: ProblemCode, expected: impl Into<String>) -> Self {
+        Self::with_field(code, "", expected)
+    }
+
+    /// The same with what came, for the reply over HTTP.
+    #[must_use]
+    pub fn came(self, came: impl Into<String>) -> Self {
+        Self { came: came.into(), ..self }
+    }
+
+    /// The `detail` of the reply over HTTP: what came, and what is expected.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let Self { came, expected, .. } = self;
+        if came.is_empty() { expected.clone() } else { format!("{came}; {expected}") }
     }
 
     /// The refusal of a request longer than is read.
     #[must_use]
     pub fn request_too_large(bytes: usize) -> Self {
-        Self::new(
-            ProblemCode::RequestTooLarge,
-            format!("the request has {bytes} bytes and at most {MAX_REQUEST_BYTES} are read"),
-        )
+        Self::new(ProblemCode::RequestTooLarge, format!("the request must have at most {MAX_REQUEST_BYTES} bytes"))
+            .came(format!("the request has {bytes} bytes"))
     }
 
     /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an unknown field.
@@ -440,7 +472,8 @@ impl Problem {
         )
     }
 
-    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help.
+    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help. It carries
+    /// the function error that takes its place where the request came bare.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         #[derive(Serialize)]
@@ -460,7 +493,7 @@ impl Problem {
             title,
             status: status.as_u16(),
             code,
-            detail: &self.detail,
+            detail: &self.detail(),
             field: self.field,
             retryable,
         };
@@ -468,6 +501,7 @@ impl Problem {
         if retryable {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }
+        response.extensions_mut().insert(FunctionError::new(code, self.expected));
         response
     }
 }
@@ -483,7 +517,7 @@ impl From<&SecretError> for Problem {
     fn from(error: &SecretError) -> Self {
         let code = match error {
             SecretError::Unavailable => ProblemCode::StoreUnavailable,
-            SecretError::Refused | SecretError::Unusable(_) => ProblemCode::StripeAuth,
+            SecretError::Refused | SecretError::Unusable { .. } => ProblemCode::StripeAuth,
         };
         Self::new(code, error.to_string())
     }
@@ -546,9 +580,9 @@ impl Bare {
         }
         let read: Option<Self> = serde_json::from_slice(body).ok();
         read.filter(|bare| bare.operation.as_deref() == operation).ok_or_else(|| {
-            let detail = "the request wants conversation_id and, where one order is meant, order_id: strings, each once, \
-                          and nothing else";
-            Problem::new(ProblemCode::MalformedRequest, detail)
+            let expected = "the request must have conversation_id and, where one order is meant, order_id: strings, each \
+                            once, and nothing else";
+            Problem::new(ProblemCode::MalformedRequest, expected)
         })
     }
 }
@@ -565,11 +599,9 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
         return Err(Problem::misplaced_secret());
     }
     ConversationId::parse(&text.to_ascii_lowercase()).map_err(|wants| {
-        Problem::with_field(
-            ProblemCode::InvalidConversationId,
-            "conversation_id",
-            format!("conversation_id is {} and wants {wants}", quoted(text)),
-        )
+        let expected = format!("conversation_id must be {wants}");
+        Problem::with_field(ProblemCode::InvalidConversationId, "conversation_id", expected)
+            .came(format!("conversation_id is {}", quoted(text)))
     })
 }
 
@@ -585,11 +617,8 @@ pub fn order_id(text: &str) -> Result<OrderId, Problem> {
         return Err(Problem::misplaced_secret());
     }
     OrderId::parse(text).map_err(|wants| {
-        Problem::with_field(
-            ProblemCode::InvalidOrderId,
-            "order_id",
-            format!("order_id is {} and wants {wants}", quoted(text)),
-        )
+        Problem::with_field(ProblemCode::InvalidOrderId, "order_id", format!("order_id must be {wants}"))
+            .came(format!("order_id is {}", quoted(text)))
     })
 }
 
@@ -634,6 +663,7 @@ mod tests {
             "attempt",
             "amount",
             "amount_minor",
+            "amount_received_minor",
             "currency",
             "payment_url",
             "client_secret",
@@ -654,6 +684,123 @@ mod tests {
             assert!(!is_retryable(PaymentStatus::Declined, code), "{code}");
         }
         assert!(is_retryable(PaymentStatus::Declined, "insufficient_funds"));
+    }
+
+    const LIMIT: &str = "The card has insufficient funds or has reached its limit. Please try another card.";
+    const EXPIRED: &str = "The card has expired or its expiry date is wrong. Please check it or try another card.";
+    const CODE: &str = "The card's security code is wrong. Please check it and try again.";
+    const NUMBER: &str = "The card number is wrong. Please check it and try again.";
+    const BANK: &str =
+        "The bank asks for an extra confirmation that cannot be given by phone. Please try another card.";
+    const LATER: &str = "The bank could not be reached. Please try again in a moment.";
+    const OTHER: &str = "The card was declined. Please try another card.";
+
+    /// Every code of Stripe's page "Decline codes", in its order: whether another try makes sense, and what is said.
+    const DECLINES: [(&str, bool, &str); 51] = [
+        ("approve_with_id", true, OTHER),
+        ("authentication_not_handled", true, OTHER),
+        ("authentication_required", true, BANK),
+        ("call_issuer", true, OTHER),
+        ("card_not_supported", true, OTHER),
+        ("card_velocity_exceeded", true, LIMIT),
+        ("currency_not_supported", true, OTHER),
+        ("do_not_honor", true, OTHER),
+        ("do_not_try_again", true, OTHER),
+        ("duplicate_transaction", true, OTHER),
+        ("expired_card", true, EXPIRED),
+        ("fraudulent", false, OTHER),
+        ("generic_decline", true, OTHER),
+        ("incorrect_address", true, OTHER),
+        ("incorrect_cvc", true, CODE),
+        ("incorrect_number", true, NUMBER),
+        ("incorrect_pin", true, OTHER),
+        ("incorrect_zip", true, OTHER),
+        ("insufficient_funds", true, LIMIT),
+        ("invalid_account", true, OTHER),
+        ("invalid_amount", true, OTHER),
+        ("invalid_cvc", true, CODE),
+        ("invalid_expiry_month", true, EXPIRED),
+        ("invalid_expiry_year", true, EXPIRED),
+        ("invalid_number", true, NUMBER),
+        ("invalid_pin", true, OTHER),
+        ("issuer_not_available", true, LATER),
+        ("lost_card", false, OTHER),
+        ("merchant_blacklist", false, OTHER),
+        ("mobile_device_authentication_required", true, OTHER),
+        ("new_account_information_available", true, OTHER),
+        ("no_action_taken", true, OTHER),
+        ("not_permitted", true, OTHER),
+        ("offline_pin_required", true, OTHER),
+        ("online_or_offline_pin_required", true, OTHER),
+        ("pickup_card", false, OTHER),
+        ("pin_try_exceeded", true, OTHER),
+        ("processing_error", true, LATER),
+        ("reenter_transaction", true, LATER),
+        ("restricted_card", false, OTHER),
+        ("revocation_of_all_authorizations", false, OTHER),
+        ("revocation_of_authorization", false, OTHER),
+        ("security_violation", false, OTHER),
+        ("service_not_allowed", false, OTHER),
+        ("stolen_card", false, OTHER),
+        ("stop_payment_order", false, OTHER),
+        ("testmode_decline", true, OTHER),
+        ("transaction_not_allowed", false, OTHER),
+        ("try_again_later", true, LATER),
+        ("withdrawal_count_limit_exceeded", true, LIMIT),
+        ("a_code_that_stripe_adds_one_day", true, OTHER),
+    ];
+
+    #[test]
+    fn every_decline_is_said_and_tried_again_as_stripe_s_list_wants_it() {
+        for (code, again, said) in DECLINES {
+            assert_eq!(is_retryable(PaymentStatus::Declined, code), again, "{code}");
+            assert_eq!(caller_message(PaymentStatus::Declined, code), said, "{code}");
+        }
+        let hopeless: Vec<&str> = DECLINES.iter().filter(|(_, again, _)| !again).map(|(code, ..)| *code).collect();
+        assert_eq!(HOPELESS.as_slice(), hopeless, "none that Stripe does not list");
+    }
+
+    #[test]
+    fn every_status_is_said_and_only_what_may_still_change_by_another_try_is_retryable() {
+        use PaymentStatus as S;
+        for (status, name, is_final, retryable, said) in [
+            (S::Creating, "CREATING", false, true, "Your payment is being prepared."),
+            (S::Pending, "PENDING", false, false, "Your payment is ready and waiting for you."),
+            (S::Processing, "PROCESSING", false, false, "Your payment is being processed."),
+            (S::Authorized, "AUTHORIZED", false, false, "Your card was authorized. Thank you."),
+            (S::Confirmed, "CONFIRMED", true, false, "Your payment was received. Thank you."),
+            (S::Canceled, "CANCELED", true, false, "This payment was canceled."),
+            (S::Declined, "DECLINED", false, true, OTHER),
+        ] {
+            assert_eq!((status.as_str(), status.is_final()), (name, is_final));
+            for reason_code in ["", "amount_too_small", "lost_card"] {
+                let hopeless = status == S::Declined && reason_code == "lost_card";
+                assert_eq!(is_retryable(status, reason_code), retryable && !hopeless, "{name} {reason_code}");
+                assert_eq!(caller_message(status, reason_code), said, "{name} {reason_code}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_payer_is_told_has_its_status_word_and_wait() {
+        for (told, status, state, wait, allow) in [
+            (PayerTold::Processing, 200, "processing", None, None),
+            (PayerTold::Paid, 410, "paid", None, None),
+            (PayerTold::Canceled, 410, "canceled", None, None),
+            (PayerTold::Expired, 410, "expired", None, None),
+            (PayerTold::Unknown, 404, "unknown", None, None),
+            (PayerTold::Unavailable, 503, "unavailable", Some("2"), None),
+            (PayerTold::Malformed, 400, "malformed", None, None),
+            (PayerTold::WrongMethod("GET"), 405, "wrong_method", None, Some("GET")),
+        ] {
+            assert_eq!(told.state(), state);
+            let response = told.into_response();
+            assert_eq!(response.status().as_u16(), status, "{state}");
+            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!((header("retry-after"), header("allow")), (wait, allow), "{state}");
+            assert_eq!(header("cache-control"), Some("no-store"), "{state}");
+            assert_eq!(body(response), serde_json::json!({ "state": state }));
+        }
     }
 
     #[test]

@@ -37,8 +37,15 @@ where
             Ok((payment, _)) => payment,
             // There is no intent, and none will be made of this attempt.
             Err(CreateError::AttemptExpired) => return released(store, clock, payment).await.map(Some),
-            Err(CreateError::Stripe(StripeError::Rejected { .. })) => {
-                return Ok(store.payment(conversation_id, order_id).await?);
+            Err(CreateError::Stripe(StripeError::Rejected { .. }) | CreateError::AttemptFailed) => {
+                let current = store.payment(conversation_id, order_id).await?;
+                return match current {
+                    // Nothing is released as long as the attempt has not ended.
+                    Some(same) if same.correlation == payment.correlation && !same.status.is_final() => {
+                        Err(CreateError::InProgress)
+                    }
+                    current => Ok(current),
+                };
             }
             Err(error) => return Err(error),
         };
@@ -49,9 +56,12 @@ where
         return Ok(Some(payment));
     };
     let seen = match stripe.cancel_intent(&intent_id, &payment.correlation, clock.now(), deadline).await {
-        Ok(answer) if !answer.replayed => answer.seen,
-        // Canceled before, paid meanwhile, or at work: where the intent stands now is what counts.
-        Ok(_) | Err(StripeError::UnexpectedState) => stripe.fetch_intent(&intent_id, deadline).await?.seen,
+        // First answer or replay: an intent that was canceled stays so.
+        Ok(answer) => answer.seen,
+        // Canceled before, paid meanwhile, at work, or Stripe failed: where the intent stands now is what counts.
+        Err(StripeError::UnexpectedState | StripeError::KeptFailure) => {
+            stripe.fetch_intent(&intent_id, deadline).await?.seen
+        }
         Err(error) => return Err(error.into()),
     };
     record(store, stripe, clock, payment, seen, deadline).await.map(Some)

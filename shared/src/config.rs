@@ -5,11 +5,36 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::card_guard::{in_free_text, quoted};
 use crate::money::{Currency, Money, STRIPE_MAX_MINOR};
 use crate::payment::CaptureMethod;
+use crate::secret_guard::holds_secret;
 
 /// Stripe's API.
 const STRIPE_API_BASE: &str = "https://api.stripe.com";
+
+/// The domains of Genesys Cloud's regions, each with the hosts `api.` and `login.`. Keys and tokens go nowhere else.
+/// Source: the region hosts in Genesys' own platform client SDK (`PureCloudRegionHosts.js`).
+pub const GENESYS_DOMAINS: [&str; 18] = [
+    "aps1.pure.cloud",
+    "apne2.pure.cloud",
+    "apne3.pure.cloud",
+    "apse1.pure.cloud",
+    "cac1.pure.cloud",
+    "edee1.eusc-pure.cloud",
+    "euc2.pure.cloud",
+    "euw2.pure.cloud",
+    "mec1.pure.cloud",
+    "mxc1.pure.cloud",
+    "mypurecloud.com",
+    "mypurecloud.com.au",
+    "mypurecloud.de",
+    "mypurecloud.ie",
+    "mypurecloud.jp",
+    "sae1.pure.cloud",
+    "use2.us-gov-pure.cloud",
+    "usw2.pure.cloud",
+];
 
 /// Everything that is wrong with the environment.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +104,7 @@ impl PaymentPolicy {
 /// Pay links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayLinkConfig {
-    /// `PAY_LINK_BASE`: the address under which `/pay/{token}` is reached.
+    /// `PAY_LINK_BASE`: the address under which `/pay` is reached.
     pub base: String,
     /// `PAY_LINK_MINUTES`: how long a link can be opened.
     pub valid_for: Duration,
@@ -209,7 +234,7 @@ impl<'a> Vars<'a> {
     fn parsed<T: Default>(&mut self, name: &str, default: &str, wants: &str, parse: impl Fn(&str) -> Option<T>) -> T {
         let text = self.optional(name).unwrap_or_else(|| default.to_owned());
         parse(&text).unwrap_or_else(|| {
-            self.errors.push(format!("{name} is \"{text}\" and wants {wants}"));
+            self.errors.push(format!("{name} is {} and must be {wants}", shown(&text)));
             T::default()
         })
     }
@@ -226,22 +251,33 @@ impl<'a> Vars<'a> {
     fn stripe(&mut self) -> StripeConfig {
         StripeConfig {
             secret_id: self.required("STRIPE_SECRET_ID"),
-            api_base: self.base("STRIPE_API_BASE").unwrap_or_else(|| STRIPE_API_BASE.to_owned()),
+            api_base: self
+                .base("STRIPE_API_BASE", STRIPE_API_BASE, |base| base == STRIPE_API_BASE)
+                .unwrap_or_else(|| STRIPE_API_BASE.to_owned()),
         }
     }
 
     fn genesys(&mut self) -> Option<GenesysConfig> {
         let secret_id = self.optional("GENESYS_SECRET_ID")?;
         let domain = self.optional("GENESYS_DOMAIN");
-        if let Some(domain) = domain.as_ref().filter(|domain| !is_domain(domain)) {
-            self.errors.push(format!("GENESYS_DOMAIN is \"{domain}\" and wants a domain such as mypurecloud.com"));
+        if let Some(domain) = domain.as_ref().filter(|domain| !GENESYS_DOMAINS.contains(&domain.as_str())) {
+            let known = GENESYS_DOMAINS.join(", ");
+            self.errors.push(format!("GENESYS_DOMAIN is {} and must be one of {known}", shown(domain)));
         }
-        let mut base = |variable: &str, host: &str| match (self.base(variable), &domain) {
-            (Some(base), _) => base,
-            (None, Some(domain)) => format!("https://{host}.{domain}"),
-            (None, None) => {
-                self.errors.push(format!("GENESYS_DOMAIN or {variable} is missing, wanted with GENESYS_SECRET_ID"));
-                String::new()
+        let mut base = |variable: &str, host: &str| {
+            let own = format!("https://{host}. and a domain of Genesys Cloud, as in https://{host}.mypurecloud.com");
+            let is_own = |base: &str| {
+                let domain = base.strip_prefix(&format!("https://{host}."));
+                domain.is_some_and(|domain| GENESYS_DOMAINS.contains(&domain))
+            };
+            match (self.base(variable, &own, is_own), &domain) {
+                (Some(base), _) => base,
+                (None, Some(domain)) => format!("https://{host}.{domain}"),
+                (None, None) => {
+                    self.errors
+                        .push(format!("GENESYS_DOMAIN or {variable} is missing; GENESYS_SECRET_ID needs one of them"));
+                    String::new()
+                }
             }
         };
         let api_base = base("GENESYS_API_BASE", "api");
@@ -265,22 +301,26 @@ impl<'a> Vars<'a> {
         let base = self.optional("PAY_LINK_BASE")?;
         if !is_allowed_link_base(&base) {
             self.errors.push(format!(
-                "PAY_LINK_BASE is \"{base}\" and wants an https URL such as https://pay.example.com, or http to a loopback \
-                 or private host"
+                "PAY_LINK_BASE is {} and must be an https URL such as https://pay.example.com, or http to a loopback or \
+                 private host",
+                shown(&base)
             ));
         }
         let valid_for = Duration::from_secs(60 * minutes);
         Some(PayLinkConfig { base: base.trim_end_matches('/').to_owned(), valid_for })
     }
 
-    fn base(&mut self, name: &str) -> Option<String> {
-        let base = self.optional(name)?;
-        if !is_allowed_base(&base) {
+    /// An address that keys or tokens go to: the other side's own, letter by letter, or one that leads nowhere outside.
+    fn base(&mut self, name: &str, own: &str, is_own: impl Fn(&str) -> bool) -> Option<String> {
+        let given = self.optional(name)?;
+        let base = given.trim_end_matches('/');
+        if !is_own(base) && !is_private_base(base) {
             self.errors.push(format!(
-                "{name} is \"{base}\" and wants an https URL without a path, or http to a loopback or private host"
+                "{name} is {} and must be {own}, or the address of a loopback or private host, without a path",
+                shown(&given)
             ));
         }
-        Some(base.trim_end_matches('/').to_owned())
+        Some(base.to_owned())
     }
 
     fn policy(&mut self) -> PaymentPolicy {
@@ -325,29 +365,31 @@ fn pairs<T>(text: &str, value: impl Fn(&str) -> Option<T>) -> Option<Vec<(&str, 
         .collect()
 }
 
-fn is_domain(text: &str) -> bool {
-    text.contains('.') && text.split('.').all(|label| !label.is_empty() && label.bytes().all(is_host_byte))
-}
-
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-'
-}
-
-/// `https://host[:port]`, or `http://` to a host that no public resolver knows.
-fn is_allowed_base(base: &str) -> bool {
-    is_allowed_link_base(base) && url::Url::parse(base).is_ok_and(|url| url.path() == "/")
-}
-
-/// The same with a path, as an API's stage has one.
-fn is_allowed_link_base(base: &str) -> bool {
-    let Ok(url) = url::Url::parse(base) else { return false };
-    let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    let Some(host) = url.host_str() else { return false };
-    bare && match url.scheme() {
-        "https" => true,
-        "http" => is_private_host(host),
-        _ => false,
+/// A wrong value as an error shows it, which is in the log: not where it may be a secret in the wrong place.
+fn shown(value: &str) -> String {
+    if value.contains('@') || holds_secret(value) || in_free_text(value) {
+        "not shown, for it may be secret,".to_owned()
+    } else {
+        quoted(value)
     }
+}
+
+/// `http[s]://host[:port]` of a host that no public resolver knows.
+fn is_private_base(base: &str) -> bool {
+    plain_url(base).is_some_and(|url| url.path() == "/" && url.host_str().is_some_and(is_private_host))
+}
+
+/// `https://`, or `http://` to a host that no public resolver knows; with a path, as an API's stage has one.
+fn is_allowed_link_base(base: &str) -> bool {
+    plain_url(base).is_some_and(|url| url.scheme() == "https" || url.host_str().is_some_and(is_private_host))
+}
+
+/// A web address with nothing but host, port and path.
+fn plain_url(text: &str) -> Option<url::Url> {
+    let url = url::Url::parse(text).ok()?;
+    let named = url.username().is_empty() && url.password().is_none();
+    let bare = named && url.query().is_none() && url.fragment().is_none();
+    (bare && ["http", "https"].contains(&url.scheme())).then_some(url)
 }
 
 fn is_private_host(host: &str) -> bool {
@@ -445,31 +487,221 @@ mod tests {
         assert!(with(&[("GENESYS_SECRET_ID", "g"), ("GENESYS_DOMAIN", "https://x.com/")]).is_err());
     }
 
+    fn with_genesys(more: &[(&str, &str)]) -> Result<GenesysConfig, ConfigErrors> {
+        let vars: Vec<_> = NEEDED.iter().chain(&[("GENESYS_SECRET_ID", "g")]).chain(more).copied().collect();
+        read_sync(&vars).map(|config| config.genesys.unwrap())
+    }
+
+    const PRIVATE: [&str; 10] = [
+        "http://127.0.0.1:8420",
+        "https://127.0.0.1:8443",
+        "http://localhost:8420",
+        "http://[::1]:1",
+        "http://10.0.0.5:8420",
+        "https://10.0.0.5",
+        "http://172.17.0.1:8420",
+        "https://stripe.corp.internal",
+        "http://host.docker.internal:8420",
+        "http://stripe:8420",
+    ];
+
+    /// Hosts that look like `own`, which is `https://` and a host.
+    fn imitations(own: &str) -> Vec<String> {
+        let host = own.trim_start_matches("https://");
+        vec![
+            format!("http://{host}"),
+            format!("{own}.evil.com"),
+            format!("https://evil.com/{host}"),
+            format!("https://evil.com?{host}"),
+            format!("https://evil.com#{host}"),
+            format!("https://{host}@evil.com"),
+            format!("https://evil.com\\@{host}"),
+            format!("https://user@{host}"),
+            format!("https://:password@{host}"),
+            format!("{own}:443"),
+            format!("{own}:8443"),
+            format!("{own}."),
+            format!("{own}/v1"),
+            format!("{own}?q"),
+            format!("{own}#f"),
+            format!("https://x{host}"),
+            format!("https://x.{host}"),
+            format!("https://{}", host.replacen('.', "\u{3002}", 1)),
+            format!("ftp://{host}"),
+            host.to_owned(),
+            "https://evil.com".to_owned(),
+            "https://8.8.8.8".to_owned(),
+            "https://127.0.0.1@evil.com".to_owned(),
+            "http://127.0.0.1.evil.com".to_owned(),
+            "http://[::ffff:8.8.8.8]".to_owned(),
+            "http://user@127.0.0.1".to_owned(),
+            "http://127.0.0.1/path".to_owned(),
+        ]
+    }
+
     #[test]
-    fn plain_http_goes_only_to_loopback_and_private_hosts() {
-        for base in [
-            "https://api.stripe.com",
-            "http://127.0.0.1:8420",
-            "http://localhost:8420/",
-            "http://[::1]:1",
-            "http://10.0.0.5:8420",
-            "http://172.17.0.1:8420",
-            "http://host.docker.internal:8420",
-            "http://stripe:8420",
+    fn the_stripe_key_goes_to_stripe_s_own_host_or_to_a_private_one() {
+        let read = |base: &str| read_create(&[NEEDED[0], NEEDED[1], ("STRIPE_API_BASE", base)]);
+        for base in PRIVATE.into_iter().chain(["https://api.stripe.com"]) {
+            for given in [base.to_owned(), format!("{base}/"), format!(" {base} ")] {
+                assert_eq!(read(&given).unwrap().stripe.api_base, base, "{given}");
+            }
+        }
+        for base in imitations("https://api.stripe.com") {
+            assert!(read(&base).unwrap_err().to_string().contains("STRIPE_API_BASE"), "{base}");
+        }
+    }
+
+    #[test]
+    fn genesys_credentials_go_to_hosts_of_a_genesys_region_or_to_private_ones() {
+        for domain in GENESYS_DOMAINS {
+            let genesys = with_genesys(&[("GENESYS_DOMAIN", domain)]).unwrap();
+            assert_eq!(genesys.api_base, format!("https://api.{domain}"));
+            assert_eq!(genesys.login_base, format!("https://login.{domain}"));
+            let bases = [genesys.api_base.as_str(), genesys.login_base.as_str()];
+            let given = with_genesys(&[("GENESYS_API_BASE", bases[0]), ("GENESYS_LOGIN_BASE", bases[1])]).unwrap();
+            assert_eq!([given.api_base, given.login_base], bases);
+        }
+        for base in PRIVATE {
+            let slashed = format!("{base}/");
+            let given = with_genesys(&[("GENESYS_API_BASE", &slashed), ("GENESYS_LOGIN_BASE", base)]).unwrap();
+            assert_eq!([given.api_base, given.login_base], [base, base]);
+        }
+        for (variable, host, other) in [("GENESYS_API_BASE", "api", "login"), ("GENESYS_LOGIN_BASE", "login", "api")] {
+            let swapped = format!("https://{other}.mypurecloud.com");
+            let bare = "https://mypurecloud.com".to_owned();
+            for base in imitations(&format!("https://{host}.mypurecloud.com")).into_iter().chain([swapped, bare]) {
+                let errors = with_genesys(&[("GENESYS_DOMAIN", "mypurecloud.com"), (variable, &base)]).unwrap_err();
+                assert!(errors.to_string().contains(variable), "{base}");
+            }
+        }
+        for domain in [
+            "evil.com",
+            "mypurecloud.com.evil.com",
+            "MYPURECLOUD.COM",
+            "pure.cloud",
+            "mypurecloud.com/",
+            "x@mypurecloud.de",
         ] {
-            assert!(is_allowed_base(base), "{base}");
+            let errors = with_genesys(&[("GENESYS_DOMAIN", domain)]).unwrap_err().to_string();
+            assert!(errors.contains("GENESYS_DOMAIN") && errors.contains("usw2.pure.cloud"), "{domain}: {errors}");
+        }
+    }
+
+    #[test]
+    fn pay_links_lead_to_https_or_to_a_private_host() {
+        let read = |base: &str| read_create(&[NEEDED[0], NEEDED[1], ("PAY_LINK_BASE", base)]);
+        for (given, base) in [
+            ("https://pay.example.com", "https://pay.example.com"),
+            ("https://pay.example.com/", "https://pay.example.com"),
+            ("https://pay.example.com//", "https://pay.example.com"),
+            (" https://pay.example.com/v1/ ", "https://pay.example.com/v1"),
+            ("https://pay.example.com:8443/a/b", "https://pay.example.com:8443/a/b"),
+            ("http://127.0.0.1:8420/v1/", "http://127.0.0.1:8420/v1"),
+        ] {
+            assert_eq!(read(given).unwrap().pay_link.unwrap().base, base, "{given}");
         }
         for base in [
-            "http://api.stripe.com",
-            "http://8.8.8.8",
-            "ftp://localhost",
-            "https://x.com/path",
-            "https://user@x.com",
-            "https://x.com?q",
-            "localhost:1",
-            "",
+            "http://pay.example.com",
+            "https://user@pay.example.com",
+            "https://:password@pay.example.com",
+            "https://pay.example.com?q",
+            "https://pay.example.com/#f",
+            "ftp://pay.example.com",
+            "pay.example.com",
         ] {
-            assert!(!is_allowed_base(base), "{base}");
+            assert!(read(base).unwrap_err().to_string().contains("PAY_LINK_BASE"), "{base}");
+        }
+    }
+
+    #[test]
+    fn every_value_is_taken_without_the_space_around_it_and_in_its_own_case() {
+        let spaced = [
+            ("TABLE_NAME", " payments\n"),
+            ("RECORD_DAYS", " 30 "),
+            ("STRIPE_SECRET_ID", " stripe "),
+            ("ALLOWED_CURRENCIES", " USD , jpy,"),
+            ("REGION_CURRENCIES", " us = USD , Jp=jpy "),
+            ("MAX_AMOUNTS", " USD = 1000000 ,jpy=1500000, "),
+            ("CAPTURE_METHOD", " manual "),
+            ("MOTO", " true "),
+            ("BUDGET_MS", " 1000 "),
+            ("PAY_LINK_BASE", " https://pay.example.com/ "),
+            ("PAY_LINK_MINUTES", " 5 "),
+        ];
+        let config = read_create(&spaced).unwrap();
+        let [usd, jpy] = ["usd", "jpy"].map(|code| Currency::parse(code).unwrap());
+        let wanted = CreateIntentConfig {
+            table: TableConfig { name: "payments".to_owned(), record_days: 30 },
+            stripe: StripeConfig { secret_id: "stripe".to_owned(), api_base: "https://api.stripe.com".to_owned() },
+            policy: PaymentPolicy {
+                allowed: vec![usd, jpy],
+                regions: [("US".to_owned(), usd), ("JP".to_owned(), jpy)].into(),
+                ceilings: [(usd, 1_000_000), (jpy, 1_500_000)].into(),
+                capture_method: CaptureMethod::Manual,
+            },
+            moto: true,
+            budget: Duration::from_secs(1),
+            pay_link: Some(PayLinkConfig {
+                base: "https://pay.example.com".to_owned(),
+                valid_for: Duration::from_secs(300),
+            }),
+        };
+        assert_eq!(config, wanted);
+
+        let vars = [
+            ("TABLE_NAME", "payments"),
+            ("STRIPE_SECRET_ID", "stripe"),
+            ("STRIPE_API_BASE", " http://localhost:1/ "),
+            ("GENESYS_SECRET_ID", " genesys "),
+            ("GENESYS_DOMAIN", " mypurecloud.ie "),
+            ("GENESYS_LATE_PAYMENT_FLOW_ID", " 7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a "),
+            ("MERCHANT_NAME", " Example Ltd "),
+        ];
+        let config = StatusQueryConfig::read(|name| {
+            vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        });
+        let wanted = StatusQueryConfig {
+            sync: SyncConfig {
+                table: TableConfig { name: "payments".to_owned(), record_days: 90 },
+                stripe: StripeConfig { secret_id: "stripe".to_owned(), api_base: "http://localhost:1".to_owned() },
+                genesys: Some(GenesysConfig {
+                    secret_id: "genesys".to_owned(),
+                    api_base: "https://api.mypurecloud.ie".to_owned(),
+                    login_base: "https://login.mypurecloud.ie".to_owned(),
+                    late_payment_flow_id: Some("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a".to_owned()),
+                }),
+            },
+            merchant_name: "Example Ltd".to_owned(),
+        };
+        assert_eq!(config.unwrap(), wanted);
+
+        // An empty variable, or one of spaces, counts as not set.
+        let empty: Vec<_> =
+            ["ALLOWED_CURRENCIES", "MOTO", "BUDGET_MS", "STRIPE_API_BASE", "PAY_LINK_BASE", "RECORD_DAYS"]
+                .into_iter()
+                .zip(["", " ", "\t", "", "  ", "\n"])
+                .chain(NEEDED)
+                .collect();
+        assert_eq!(read_create(&empty), read_create(&NEEDED));
+    }
+
+    #[test]
+    fn a_secret_in_a_variable_is_not_repeated() {
+        for (variable, value) in [
+            ("STRIPE_API_BASE", "https://canary:canary@api.stripe.com"),
+            ("STRIPE_API_BASE", "sk_live_canary"),
+            ("PAY_LINK_BASE", "whsec_canary"),
+            ("MOTO", "rk_test_canary"),
+            ("GENESYS_DOMAIN", "canary@mypurecloud.com"),
+        ] {
+            let vars = [NEEDED[0], NEEDED[1], ("GENESYS_SECRET_ID", "g"), (variable, value)];
+            let errors = match variable {
+                "GENESYS_DOMAIN" => read_sync(&vars).unwrap_err(),
+                _ => read_create(&vars).unwrap_err(),
+            };
+            let shown = format!("{errors} {errors:?}");
+            assert!(shown.contains(variable) && !shown.contains("canary"), "{shown}");
         }
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::ids::{ConversationId, OrderId, PaymentMethodId};
+use crate::ids::{ConversationId, Correlation, OrderId, PaymentMethodId};
 use crate::money::Money;
 use crate::payment::{Disagreement, Observation, Payment, PaymentStatus, Terms};
 use crate::ports::{
-    AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, NewIntent, PutPayment, Saved, StoreError,
-    StripeError, UpdatePayment,
+    AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, Lookup, NewIntent, PutPayment, Saved,
+    StoreError, StripeError, UpdatePayment,
 };
 use crate::settle::{SettleError, Settled, settle};
 use crate::time::{Clock, Deadline};
@@ -57,7 +57,8 @@ pub struct Created {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The order is open, or paid, with another amount or currency.
-    #[error("the order stands at {have}")]
+    // Without the amount: this is what the log has.
+    #[error("the order stands with another amount or currency")]
     OrderChanged {
         /// What the record says.
         have: Money,
@@ -68,6 +69,12 @@ pub enum CreateError {
     /// The attempt was begun too long ago to be sent to Stripe again, and Stripe knows no intent for it.
     #[error("the attempt is too old to be repeated")]
     AttemptExpired,
+    /// The same, but Stripe cannot say whether there is an intent for it.
+    #[error("the attempt is too old to be repeated, and Stripe cannot say whether it has an intent")]
+    AttemptUnclear,
+    /// Stripe made no intent for the attempt, which has ended; the next request begins another.
+    #[error("Stripe failed to make the attempt's intent; the attempt has ended")]
+    AttemptFailed,
     /// Stripe does not know the token.
     #[error("Stripe cannot use the payment method: {code}")]
     PaymentMethodRefused {
@@ -166,46 +173,134 @@ where
     Err(StoreError::Contended.into())
 }
 
+/// The reason code of an attempt for which Stripe made no intent.
+const STRIPE_FAILED: &str = "stripe_failed";
+
 /// Makes the intent of a `CREATING` record and puts it on record.
+///
+/// Without the receipt, where Stripe refuses its address. That drops the address from the record first, so that every
+/// machine sends the same from then on. What is sent then differs, yet two requests must never make two intents: as long
+/// as Stripe keeps no answer under the attempt's key, it goes on under that one, which takes whichever comes first and
+/// refuses the other. Where Stripe keeps the refusal, nobody can make an intent under that key any more, and a second
+/// one is safe.
+///
+/// Where Stripe keeps a failure under the attempt's key, that key is of no more use. The intent that the failed request may
+/// have left behind is looked up: it is adopted where there is one, and the attempt ends where there is certainly none, so
+/// that the next has a key of its own. While nobody can say, nothing ends.
 pub(crate) async fn open<S, P>(
     store: &S,
     stripe: &P,
     clock: &impl Clock,
-    payment: Payment,
+    mut payment: Payment,
     deadline: Deadline,
 ) -> Result<(Payment, Option<SecretString>), CreateError>
 where
     S: GetPayment + UpdatePayment + AdoptIntent,
     P: CreateIntent + FetchIntent,
 {
-    let answer = if payment.create_window_is_over(clock.now()) {
-        stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::AttemptExpired)?
-    } else {
-        let terms = payment.terms.as_ref().ok_or_else(|| StoreError::Unreadable("terms".to_owned()))?;
-        let new = NewIntent { correlation: &payment.correlation, money: payment.money, terms };
-        match stripe.create_intent(new, deadline).await {
-            Ok(answer) => answer,
-            Err(StripeError::InUse) => return Ok((await_twin(store, payment, deadline).await?, None)),
-            // Another version of this software sent it with other parameters: its intent can only be looked up.
-            Err(StripeError::KeyMismatch) => {
-                stripe.find_intent(&payment.correlation, deadline).await?.ok_or(CreateError::InProgress)?
+    let look_up = async |payment: &Payment| stripe.find_intent(payment, clock.now(), deadline).await;
+    let attempt = payment.correlation.attempt;
+    let mut receipt_refused = false;
+    for _ in 0..MAX_ROUNDS {
+        // Finished by a twin, or over and begun anew.
+        if payment.status != PaymentStatus::Creating || payment.correlation.attempt != attempt {
+            return Ok((payment, None));
+        }
+        let answer = if payment.create_window_is_over(clock.now()) {
+            match look_up(&payment).await? {
+                Lookup::Found(answer) => *answer,
+                Lookup::Absent => return Err(CreateError::AttemptExpired),
+                Lookup::Unclear => return Err(CreateError::AttemptUnclear),
             }
-            Err(StripeError::Rejected { code, param }) => {
-                if let Some(next) = payment.rejected(&code, clock.now())
-                    && store.save(&next).await? == Saved::Conflict
-                {
+        } else {
+            let terms = payment.terms.as_ref().ok_or_else(|| StoreError::Unreadable("terms".to_owned()))?;
+            let new = NewIntent { correlation: &payment.correlation, money: payment.money, terms };
+            match stripe.create_intent(new, deadline).await {
+                Ok(answer) => answer,
+                Err(StripeError::InUse) => return Ok((await_twin(store, payment, deadline).await?, None)),
+                Err(StripeError::ReceiptRefused { kept }) => {
+                    // A first refusal does not tell whether Stripe keeps it. The same request once more does.
+                    if kept || receipt_refused {
+                        payment = drop_receipt(store, clock, &payment, kept).await?;
+                    }
+                    receipt_refused = true;
+                    continue;
+                }
+                Err(StripeError::KeyMismatch) => {
+                    // A twin has dropped the receipt meanwhile: its record says what is sent now.
                     let current = reread(store, &payment).await?;
-                    if current.intent_id.is_some() {
-                        return Ok((current, None));
+                    if current.version != payment.version {
+                        payment = current;
+                        continue;
+                    }
+                    // Another version of this software sent it with other parameters: its intent can only be looked up.
+                    match look_up(&payment).await? {
+                        Lookup::Found(answer) => *answer,
+                        Lookup::Absent | Lookup::Unclear => return Err(CreateError::InProgress),
                     }
                 }
-                return Err(StripeError::Rejected { code, param }.into());
+                Err(StripeError::KeptFailure) => match look_up(&payment).await? {
+                    Lookup::Found(answer) => *answer,
+                    Lookup::Absent => {
+                        return over(store, clock, payment, STRIPE_FAILED, CreateError::AttemptFailed).await;
+                    }
+                    Lookup::Unclear => return Err(StripeError::Unavailable.into()),
+                },
+                Err(StripeError::Rejected { code, param }) => {
+                    let reason = code.clone();
+                    return over(store, clock, payment, &reason, StripeError::Rejected { code, param }.into()).await;
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
-        }
+        };
+        let payment = record(store, stripe, clock, payment, answer.seen, deadline).await?;
+        return Ok((payment, answer.client_secret));
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Takes the refused address out of the record, or finds what a twin has made of it.
+async fn drop_receipt<S>(store: &S, clock: &impl Clock, payment: &Payment, kept: bool) -> Result<Payment, CreateError>
+where
+    S: GetPayment + UpdatePayment,
+{
+    let Some(next) = payment.without_receipt(kept, clock.now()) else {
+        return Err(StripeError::ReceiptRefused { kept }.into());
     };
-    let payment = record(store, stripe, clock, payment, answer.seen, deadline).await?;
-    Ok((payment, answer.client_secret))
+    if store.save(&next).await? == Saved::Conflict {
+        return Ok(reread(store, payment).await?);
+    }
+    let Correlation { conversation_id, order_id, attempt } = &next.correlation;
+    tracing::warn!(
+        %conversation_id,
+        %order_id,
+        attempt,
+        "Stripe refused the receipt's address; the payment goes on without a receipt"
+    );
+    Ok(next)
+}
+
+/// Ends an attempt that has no intent, and fails with this error; or gives the record where it has come to an intent
+/// meanwhile.
+async fn over<S>(
+    store: &S,
+    clock: &impl Clock,
+    payment: Payment,
+    reason: &str,
+    error: CreateError,
+) -> Result<(Payment, Option<SecretString>), CreateError>
+where
+    S: GetPayment + UpdatePayment,
+{
+    if let Some(next) = payment.rejected(reason, clock.now())
+        && store.save(&next).await? == Saved::Conflict
+    {
+        let current = reread(store, &payment).await?;
+        if current.intent_id.is_some() {
+            return Ok((current, None));
+        }
+    }
+    Err(error)
 }
 
 /// Waits until the twin that holds the idempotency key has put the intent on record.
@@ -243,12 +338,27 @@ where
         Ok(_) | Err(StripeError::UnexpectedState | StripeError::KeyMismatch) => {
             stripe.fetch_intent(intent_id, deadline).await?.seen
         }
-        Err(StripeError::Rejected { code, param }) if param == "payment_method" || code == "resource_missing" => {
+        // This token's key is of no more use, so neither is the token, unless it was charged nevertheless.
+        Err(StripeError::KeptFailure) => {
+            let seen = stripe.fetch_intent(intent_id, deadline).await?.seen;
+            let payment = record(store, stripe, clock, payment, seen, deadline).await?;
+            if payment.is_payable() {
+                return Err(CreateError::PaymentMethodRefused { code: STRIPE_FAILED.to_owned() });
+            }
+            return Ok(payment);
+        }
+        Err(StripeError::Rejected { code, param }) if is_about_the_token(&code, &param) => {
             return Err(CreateError::PaymentMethodRefused { code });
         }
         Err(error) => return Err(error.into()),
     };
     record(store, stripe, clock, payment, seen, deadline).await
+}
+
+/// Whether Stripe refuses the token rather than something else of the request. Of one that is used up it says nothing but
+/// that the request is invalid: neither a code nor the parameter.
+fn is_about_the_token(code: &str, param: &str) -> bool {
+    param == "payment_method" || code == "resource_missing" || (code == "invalid_request_error" && param.is_empty())
 }
 
 /// Applies what Stripe answered.

@@ -3,13 +3,18 @@
 //!
 //! A bare request is what a Genesys AWS Lambda Data Action sends: the request's own JSON object, without method, path or
 //! headers around it. Its reply is bare as well, and a problem ends the invocation with a function error: nothing else
-//! makes that Data Action take its Failure path.
+//! makes that Data Action take its Failure path. A function error is a code and a text without a word of the request, for
+//! Lambda and Genesys keep it; a panic becomes one here, before the runtime puts the panic's own text into it.
 //!
 //! `lambda_http`'s own conversion builds a URL from host, path and query and decodes the body, and panics where it
 //! cannot. Nothing here needs that URL: a request gets `/` for one, and method, path, parameters, headers and body as far
 //! as they read.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,10 +42,13 @@ where
 async fn answer<F: Future<Output = Response<Body>>>(
     event: Box<RawValue>,
     handle: &impl Fn(Request) -> F,
-) -> Result<Reply, Diagnostic> {
-    let request = request(event.get())?;
+) -> Result<Reply, FunctionError> {
+    let request = request(event.get()).map_err(|other| {
+        tracing::warn!(code = OTHER_EVENT, "event refused");
+        FunctionError::new(OTHER_EVENT, other.to_string())
+    })?;
     let bare = is_bare(&request);
-    let response = handle(request).await;
+    let response = caught(async { handle(request).await }).await?;
     if bare { bare_reply(&response) } else { Ok(Reply::Http(Box::new(outgoing(response)))) }
 }
 
@@ -78,10 +86,46 @@ struct Bare;
 #[error("neither an API Gateway REST event, nor a Function URL event, nor a bare request")]
 pub struct OtherEvent;
 
-impl From<OtherEvent> for Diagnostic {
-    fn from(other: OtherEvent) -> Self {
-        Self { error_type: "other_event".to_owned(), error_message: other.to_string() }
+const OTHER_EVENT: &str = "other_event";
+
+/// How an invocation fails. Lambda logs it and Genesys keeps it, so a handler puts nothing of a request into it: it hangs
+/// it onto its response, for [`run`] to give in the response's place where the request came bare.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FunctionError {
+    code: &'static str,
+    message: String,
+}
+
+impl FunctionError {
+    /// A failure with a stable code, and a text that says what is expected.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
     }
+}
+
+/// The code alone: the runtime logs its handler's errors this way.
+impl fmt::Debug for FunctionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code)
+    }
+}
+
+impl From<FunctionError> for Diagnostic {
+    fn from(error: FunctionError) -> Self {
+        Self { error_type: error.code.to_owned(), error_message: error.message }
+    }
+}
+
+/// Lets a panic of the work be a function error that has nothing of the panic's text, which may hold anything. Where it
+/// happened is logged by the hook that [`crate::telemetry::start`] sets.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, FunctionError> {
+    let mut work = pin!(work);
+    let polled = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => std::task::Poll::Ready(None),
+    });
+    polled.await.ok_or_else(|| FunctionError::new("panic", "the function failed; ask again, and look at its log"))
 }
 
 #[derive(Serialize)]
@@ -91,24 +135,13 @@ enum Reply {
     Bare(Box<RawValue>),
 }
 
-/// A success is its body. Anything else is a function error: its type is the problem's code, its message the detail.
-fn bare_reply(response: &Response<Body>) -> Result<Reply, Diagnostic> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Problem {
-        #[serde(alias = "outcome")]
-        code: String,
-        detail: String,
-    }
-    let body: &[u8] = response.body();
+/// A success is its body. Anything else is the function error that the response carries.
+fn bare_reply(response: &Response<Body>) -> Result<Reply, FunctionError> {
+    let no_reply = || FunctionError::new("no_reply", "the function has no reply to a request without an envelope");
     if response.status().is_success() {
-        return serde_json::from_slice(body).map(Reply::Bare).map_err(|_| Diagnostic {
-            error_type: "no_reply".to_owned(),
-            error_message: "the reply is not JSON".to_owned(),
-        });
+        return serde_json::from_slice(response.body()).map(Reply::Bare).map_err(|_| no_reply());
     }
-    let Problem { code, detail } = serde_json::from_slice(body).unwrap_or_default();
-    Err(Diagnostic { error_type: code, error_message: detail })
+    Err(response.extensions().get().cloned().unwrap_or_else(no_reply))
 }
 
 /// What is read of an event. `httpMethod` makes it a REST event, `requestContext.http` one of a Function URL.
@@ -314,18 +347,27 @@ mod tests {
         let handle = |_: Request| async {
             let mut response = Response::new(Body::Text(body.to_owned()));
             *response.status_mut() = lambda_http::http::StatusCode::from_u16(status).unwrap();
+            response.extensions_mut().insert(FunctionError::new("order_changed", "what is expected"));
             response
         };
         let reply = answer(RawValue::from_string(event.to_owned()).unwrap(), &handle).await;
-        reply.map(|reply| serde_json::to_value(reply).unwrap()).map_err(|told| (told.error_type, told.error_message))
+        reply.map(|reply| serde_json::to_value(reply).unwrap()).map_err(|told| {
+            assert!(!format!("{told:?} {told:#?}").contains(&told.message), "the runtime logs it by its Debug");
+            let told = Diagnostic::from(told);
+            (told.error_type, told.error_message)
+        })
     }
 
     #[tokio::test]
     async fn a_bare_reply_is_bare_and_a_problem_is_a_function_error() {
         let reply = json!({ "payment_status": "PENDING", "amount": "50.00" });
         assert_eq!(answered("{}", 201, &reply.to_string()).await, Ok(reply.clone()));
-        let problem = json!({ "code": "order_changed", "detail": "why", "status": 409 }).to_string();
-        assert_eq!(answered("{}", 409, &problem).await, Err(("order_changed".to_owned(), "why".to_owned())));
+        let problem = json!({ "code": "order_changed", "detail": "what came", "status": 409 }).to_string();
+        assert_eq!(
+            answered("{}", 409, &problem).await,
+            Err(("order_changed".to_owned(), "what is expected".to_owned()))
+        );
+        assert_eq!(answered("{}", 200, "no JSON").await.unwrap_err().0, "no_reply");
         // Over HTTP the same is an answer.
         let event = rest(json!({})).to_string();
         assert_eq!(answered(&event, 409, &problem).await.unwrap()["statusCode"], 409);

@@ -152,6 +152,13 @@ impl Correlation {
         format!("{}/{}/{}", self.conversation_id, self.order_id, self.attempt)
     }
 
+    /// The `Idempotency-Key` under which this attempt's intent is created without a receipt, where Stripe keeps its
+    /// refusal of the receipt's address under [`Self::create_key`], which can make no intent then.
+    #[must_use]
+    pub fn second_create_key(&self) -> String {
+        format!("{}/without-receipt", self.create_key())
+    }
+
     /// The `Idempotency-Key` under which a token confirms this attempt's intent: another token, another key.
     #[must_use]
     pub fn confirm_key(&self, payment_method: &PaymentMethodId) -> String {

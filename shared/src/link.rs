@@ -13,7 +13,7 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Characters of a token: the fewest that hold 128 bits.
 const LENGTH: usize = 22;
 
-/// What `GET /pay/{token}` is asked with. Whoever knows its text can open the payment, so Debug hides it, and the table
+/// What stands behind the `#` of a pay link, and what its session is asked for with. Whoever knows its text can open the payment, so Debug hides it, and the table
 /// knows only its digest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken(u128);

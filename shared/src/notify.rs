@@ -20,6 +20,9 @@ pub const TURN_LAPSES_AFTER: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(1);
 
+/// What of the time is kept to write down what became of a telling, so that a turn is given back where it can be.
+const WRITE_DOWN: Duration = Duration::from_millis(300);
+
 /// Why Genesys was not told; what is due stays due on the record.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
@@ -94,19 +97,20 @@ where
     S: GetPayment + UpdatePayment,
     G: Conversations,
 {
+    let tell_by = deadline.less(WRITE_DOWN);
     let mut told = Told::Nothing;
     let mut wait = LOOK_AGAIN;
     while let Some(notice) = payment.due_notice() {
         match store.claim_notice(&payment, clock.now(), TURN_LAPSES_AFTER).await? {
-            Some(turn) => match tell(genesys, &payment, &notice, deadline).await {
+            Some(turn) => match tell(genesys, &payment, &notice, tell_by).await {
                 Ok(how) => {
                     if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {
                         told = how;
                     }
                 }
                 Err(error) => {
-                    // A request that may still be on its way keeps the turn until it lapses, lest it overtake a newer.
-                    if !error.may_have_acted() {
+                    // A write that may still be on its way keeps the turn until it lapses, lest it overtake a newer one.
+                    if !error.may_still_act() {
                         let _ = store.end_notice(&payment, turn, None).await?;
                     }
                     return Err(error.into());

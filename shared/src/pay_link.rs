@@ -12,6 +12,7 @@ use crate::ports::{
     AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, NoRandomBits, PublishableKey, PutLink, RandomBits,
     Saved, StoreError, StripeError, UpdatePayment,
 };
+use crate::query::bring_up_to_date;
 use crate::secrets::SecretError;
 use crate::settle::{SettleError, Settled, settle};
 use crate::time::{Clock, Deadline};
@@ -64,39 +65,27 @@ pub enum Standing {
     Unknown,
 }
 
-/// Where the link leads as far as the table knows.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn look<S: GetLink + GetPayment>(
-    store: &S,
-    clock: &impl Clock,
-    token: &LinkToken,
-) -> Result<Standing, StoreError> {
-    Ok(match find(store, clock, token).await? {
-        (Standing::Payable(_), Time::Over) => Standing::Expired,
-        (standing, _) => standing,
-    })
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Time {
     Left,
     Over,
 }
 
-/// Where the link's payment stands on record, and whether the link's time is over.
-async fn find<S: GetLink + GetPayment>(
-    store: &S,
-    clock: &impl Clock,
-    token: &LinkToken,
-) -> Result<(Standing, Time), StoreError> {
-    let Some(link) = store.link(token).await? else { return Ok((Standing::Unknown, Time::Over)) };
+/// What the table has of a link.
+enum Found {
+    /// No payment that it opens.
+    Nothing(Standing),
+    /// Its payment, and whether the link's time is over.
+    Payment(Box<Payment>, Time),
+}
+
+async fn find<S: GetLink + GetPayment>(store: &S, clock: &impl Clock, token: &LinkToken) -> Result<Found, StoreError> {
+    let Some(link) = store.link(token).await? else { return Ok(Found::Nothing(Standing::Unknown)) };
     let Link { correlation, valid_until } = link;
     let time = if clock.now() < valid_until { Time::Left } else { Time::Over };
     let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
     let payment = payment.filter(|payment| payment.correlation == correlation);
-    Ok((payment.map_or(Standing::Canceled, standing), time))
+    Ok(payment.map_or(Found::Nothing(Standing::Canceled), |payment| Found::Payment(Box::new(payment), time)))
 }
 
 fn standing(payment: Payment) -> Standing {
@@ -154,8 +143,9 @@ impl From<SettleError> for SessionError {
 }
 
 /// Opens the link: asks Stripe how the payment stands, writes that down as any refresh does, and gives what the page
-/// needs. An expired link opens nothing, but who has paid just in time is told so. That the payer was here is told to
-/// Genesys as far as the time allows, and else stays due on the record.
+/// needs. A page that waits while Stripe is at work makes it ask as a status query does, and no more often. An expired link
+/// opens nothing, but who has paid just in time is told so. That the payer was here is told to Genesys as far as the time
+/// allows, and else stays due on the record.
 ///
 /// # Errors
 /// [`SessionError`].
@@ -173,10 +163,22 @@ where
     G: Conversations,
 {
     let (payment, time) = match find(store, clock, token).await? {
-        (Standing::Payable(payment), time) => (*payment, time),
-        (closed, _) => return Ok(Session::Closed(closed)),
+        Found::Payment(payment, time) => (*payment, time),
+        Found::Nothing(closed) => return Ok(Session::Closed(closed)),
     };
     let correlation = payment.correlation.clone();
+    let payment = match payment.status {
+        PaymentStatus::Processing => bring_up_to_date(store, stripe, genesys, clock, payment, deadline).await,
+        _ => payment,
+    };
+    // It may have gone on to a new attempt meanwhile.
+    if payment.correlation != correlation {
+        return Ok(Session::Closed(Standing::Canceled));
+    }
+    let payment = match standing(payment) {
+        Standing::Payable(payment) => *payment,
+        closed => return Ok(Session::Closed(closed)),
+    };
     let Some(intent_id) = payment.intent_id.clone() else { return Ok(Session::Closed(Standing::Processing)) };
     let publishable_key = stripe.publishable_key().await?;
     let answer = stripe.fetch_intent(&intent_id, deadline).await?;

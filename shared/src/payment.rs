@@ -17,6 +17,9 @@ use crate::time::UnixMillis;
 /// is never posted again.
 pub const CREATE_WINDOW: Duration = Duration::from_secs(20 * 3600);
 
+/// How far the index of Stripe's search may lag. It is less than a minute as a rule, and more during an outage.
+const SEARCH_LAG: Duration = Duration::from_secs(3600);
+
 /// What a flow branches on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -135,7 +138,7 @@ impl CaptureMethod {
 
 /// What the create call says besides amount and correlation. Kept on the record while `CREATING`, so that a retry on
 /// another machine sends Stripe the very same bytes; dropped once the intent is known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// When the money is taken.
     pub capture_method: CaptureMethod,
@@ -145,6 +148,9 @@ pub struct Terms {
     /// Where Stripe sends its receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_email: Option<String>,
+    /// Whether Stripe keeps a refusal under the attempt's first idempotency key, so that the intent needs the second.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_key_spent: bool,
 }
 
 /// What Stripe says of an intent at one moment.
@@ -263,10 +269,14 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// What the create call needs, while it is due.
     pub terms: Option<Terms>,
+    /// When the money is taken. Outlives the terms: under manual capture, less than was asked for may be received.
+    pub capture_method: CaptureMethod,
     /// The current attempt's intent, once it is known.
     pub intent_id: Option<IntentId>,
     /// Stripe's own word for the status.
     pub stripe_status: Option<StripeStatus>,
+    /// What was received so far, in minor units.
+    pub amount_received: u64,
     /// Why it was declined or refused.
     pub reason_code: Option<String>,
     /// When the status was true at Stripe.
@@ -335,7 +345,7 @@ pub enum Disagreement {
     /// An attempt the record has not begun.
     #[error("attempt")]
     Attempt,
-    /// Another amount, or less received than asked for.
+    /// Another amount; more received than asked for; or less, though capture is automatic.
     #[error("amount")]
     Amount,
     /// Another currency.
@@ -358,9 +368,11 @@ impl Payment {
             version: 1,
             money,
             status: PaymentStatus::Creating,
+            capture_method: terms.capture_method,
             terms: Some(terms),
             intent_id: None,
             stripe_status: None,
+            amount_received: 0,
             reason_code: None,
             as_of: None,
             last_event_id: None,
@@ -385,9 +397,11 @@ impl Payment {
             version: self.version + 1,
             money,
             status: PaymentStatus::Creating,
+            capture_method: terms.capture_method,
             terms: Some(terms),
             intent_id: None,
             stripe_status: None,
+            amount_received: 0,
             reason_code: None,
             as_of: None,
             last_event_id: None,
@@ -398,8 +412,9 @@ impl Payment {
         })
     }
 
-    /// The record once Stripe has refused for good to make the intent: the attempt is over and the order free for a
-    /// new one, perhaps with another amount. `None` unless this one is `CREATING`.
+    /// The record once it is certain that the attempt has no intent and gets none, as when Stripe has refused for good to
+    /// make it: the attempt is over and the order free for a new one, perhaps with another amount. `None` unless this one
+    /// is `CREATING`.
     #[must_use]
     pub fn rejected(&self, reason_code: &str, now: UnixMillis) -> Option<Self> {
         (self.status == PaymentStatus::Creating).then(|| Self {
@@ -407,6 +422,19 @@ impl Payment {
             status: PaymentStatus::Canceled,
             terms: None,
             reason_code: Some(reason_code.to_owned()),
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
+    /// The record once Stripe has refused the address for the receipt: the intent is made without one. `None` unless this
+    /// one is `CREATING` and has an address.
+    #[must_use]
+    pub fn without_receipt(&self, first_key_spent: bool, now: UnixMillis) -> Option<Self> {
+        let terms = self.terms.as_ref().filter(|terms| terms.receipt_email.is_some())?;
+        (self.status == PaymentStatus::Creating).then(|| Self {
+            version: self.version + 1,
+            terms: Some(Terms { receipt_email: None, first_key_spent, ..terms.clone() }),
             updated_at: now,
             ..self.clone()
         })
@@ -443,14 +471,18 @@ impl Payment {
                 std::cmp::Ordering::Equal => {}
             }
         }
-        if self.intent_id.as_ref().is_some_and(|own| *own != intent.id) {
+        let is_another = match &self.intent_id {
+            Some(own) => *own != intent.id,
+            // Metadata may be edited later; what is adopted must name this very order.
+            None => intent.correlation.as_ref().is_some_and(|named| *named != self.correlation),
+        };
+        if is_another {
             return Verdict::Disagree(Disagreement::Intent);
         }
         if intent.money.currency != self.money.currency {
             return Verdict::Disagree(Disagreement::Currency);
         }
-        let short = intent.status == StripeStatus::Succeeded && intent.amount_received != self.money.amount_minor;
-        if intent.money.amount_minor != self.money.amount_minor || short {
+        if intent.money.amount_minor != self.money.amount_minor || !self.may_receive(intent) {
             return Verdict::Disagree(Disagreement::Amount);
         }
         if self.status.is_final() {
@@ -466,6 +498,18 @@ impl Payment {
         }
     }
 
+    /// Whether Stripe may have received what it says: never more than was asked for and, once it has succeeded, all of
+    /// it, or a part where somebody captures by hand.
+    fn may_receive(&self, intent: &Intent) -> bool {
+        let asked = self.money.amount_minor;
+        let least = match (intent.status, self.capture_method) {
+            (StripeStatus::Succeeded, CaptureMethod::Automatic) => asked,
+            (StripeStatus::Succeeded, CaptureMethod::Manual) => 1,
+            _ => 0,
+        };
+        (least..=asked).contains(&intent.amount_received)
+    }
+
     fn order(&self, seen: &Observation) -> Order {
         let Some(known) = self.as_of else { return Order::Newer };
         if seen.intent.status.is_final() {
@@ -473,6 +517,7 @@ impl Payment {
         }
         let same = self.stripe_status == Some(seen.intent.status)
             && self.status == seen.intent.payment_status()
+            && self.amount_received == seen.intent.amount_received
             && self.reason_code == seen.intent.reason_code();
         match seen.source {
             Source::Fetched if same && seen.as_of.until <= known.until => Order::Same,
@@ -492,6 +537,7 @@ impl Payment {
             terms: None,
             intent_id: Some(seen.intent.id.clone()),
             stripe_status: Some(seen.intent.status),
+            amount_received: seen.intent.amount_received,
             reason_code: seen.intent.reason_code(),
             as_of: Some(seen.as_of),
             last_event_id: seen.event_id.clone(),
@@ -518,6 +564,13 @@ impl Payment {
     #[must_use]
     pub fn create_window_is_over(&self, now: UnixMillis) -> bool {
         now.since(self.attempt_started_at) >= CREATE_WINDOW
+    }
+
+    /// Whether an intent that Stripe's search does not find does not exist: the last moment at which it can have been made
+    /// lies further back than the index ever lags.
+    #[must_use]
+    pub fn search_has_caught_up(&self, now: UnixMillis) -> bool {
+        now.since(self.attempt_started_at) >= CREATE_WINDOW + SEARCH_LAG
     }
 }
 
@@ -547,7 +600,7 @@ mod tests {
     }
 
     fn terms() -> Terms {
-        Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None }
+        Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() }
     }
 
     fn begun() -> Payment {
@@ -688,6 +741,40 @@ mod tests {
     }
 
     #[test]
+    fn under_manual_capture_a_part_may_be_received_and_the_record_says_how_much() {
+        let terms = Terms { capture_method: CaptureMethod::Manual, ..terms() };
+        let manual = Payment { capture_method: CaptureMethod::Manual, terms: Some(terms), ..begun() };
+        let authorized = apply(&manual, &event(StripeStatus::RequiresCapture, None, 100));
+        assert_eq!((authorized.capture_method, authorized.terms.is_none()), (CaptureMethod::Manual, true));
+        let received = |amount| {
+            let mut seen = event(StripeStatus::Succeeded, None, 110);
+            seen.intent.amount_received = amount;
+            authorized.observe(&seen, NOW)
+        };
+        for amount in [1, 3000, 5000] {
+            let Verdict::Apply(next) = received(amount) else { panic!("{amount}") };
+            assert_eq!((next.status, next.amount_received), (PaymentStatus::Confirmed, amount));
+        }
+        for amount in [0, 5001, u64::MAX] {
+            assert_eq!(received(amount), Verdict::Disagree(Disagreement::Amount), "{amount}");
+        }
+        let mut over = event(StripeStatus::RequiresCapture, None, 120);
+        over.intent.amount_received = 5001;
+        assert_eq!(authorized.observe(&over, NOW), Verdict::Disagree(Disagreement::Amount));
+    }
+
+    #[test]
+    fn what_is_adopted_names_this_very_order() {
+        let mut seen = event(StripeStatus::RequiresPaymentMethod, None, 100);
+        seen.intent.correlation.as_mut().unwrap().order_id = OrderId::parse("A-2").unwrap();
+        assert_eq!(begun().observe(&seen, NOW), Verdict::Disagree(Disagreement::Intent));
+        let adopted = apply(&begun(), &event(StripeStatus::RequiresPaymentMethod, None, 100));
+        seen.as_of = AsOf::second(110);
+        seen.intent.status = StripeStatus::Processing;
+        assert!(matches!(adopted.observe(&seen, NOW), Verdict::Apply(_)), "metadata may be edited later");
+    }
+
+    #[test]
     fn only_a_new_attempt_leaves_canceled_and_events_of_the_old_intent_are_ignored_then() {
         let canceled = apply(&declined_at(110), &event(StripeStatus::Canceled, None, 120));
         let second = canceled.next_attempt(usd(700), terms(), NOW).unwrap();
@@ -707,6 +794,20 @@ mod tests {
     }
 
     #[test]
+    fn only_an_intent_that_is_not_made_yet_goes_on_without_its_receipt() {
+        let mut payment = begun();
+        assert_eq!(payment.without_receipt(false, NOW), None, "there is no address");
+        let with = Terms { receipt_email: Some("jane@gmail.com".to_owned()), ..terms() };
+        payment.terms = Some(with.clone());
+        let next = payment.without_receipt(true, NOW).unwrap();
+        assert_eq!(next.terms, Some(Terms { receipt_email: None, first_key_spent: true, ..with.clone() }));
+        assert_eq!((next.version, next.status), (payment.version + 1, PaymentStatus::Creating));
+        assert_eq!(next.without_receipt(false, NOW), None, "a key that is spent stays so");
+        let made = Payment { terms: Some(with), ..declined_at(110) };
+        assert_eq!(made.without_receipt(false, NOW), None);
+    }
+
+    #[test]
     fn genesys_is_due_what_it_has_not_accepted_for_this_very_intent() {
         let mut payment = declined_at(110);
         let due = payment.due_notice().unwrap();
@@ -723,5 +824,13 @@ mod tests {
         assert!(!payment.create_window_is_over(UnixMillis(NOW.0 + 71_999_999)));
         assert!(payment.create_window_is_over(UnixMillis(NOW.0 + 72_000_000)));
         assert!(!payment.create_window_is_over(UnixMillis(0)), "a clock set back opens no window");
+    }
+
+    #[test]
+    fn search_is_believed_an_hour_after_the_last_moment_at_which_the_intent_can_have_been_made() {
+        let payment = begun();
+        assert!(!payment.search_has_caught_up(UnixMillis(NOW.0 + 21 * 3_600_000 - 1)));
+        assert!(payment.search_has_caught_up(UnixMillis(NOW.0 + 21 * 3_600_000)));
+        assert!(!payment.search_has_caught_up(UnixMillis(0)));
     }
 }

@@ -154,6 +154,12 @@ pub enum StripeError {
         /// The parameter it is about, or empty.
         param: String,
     },
+    /// Stripe refuses the address that the receipt is to be sent to.
+    #[error("Stripe refused the receipt's address")]
+    ReceiptRefused {
+        /// Whether Stripe keeps this answer under the idempotency key: it came again, and would whatever is sent.
+        kept: bool,
+    },
     /// The intent is not in a state to be confirmed.
     #[error("the intent's state does not allow it")]
     UnexpectedState,
@@ -169,12 +175,28 @@ pub enum StripeError {
     /// No answer, a broken answer or 5xx, also after the one retry.
     #[error("Stripe is unavailable")]
     Unavailable,
+    /// A failure of Stripe's own that it keeps under the idempotency key: every request with this key gets it, and none
+    /// of them acts any more. Whether the first one did, the answer does not tell.
+    #[error("Stripe keeps a failure under the idempotency key")]
+    KeptFailure,
     /// No answer within the time there was.
     #[error("Stripe did not answer in time")]
     Timeout,
     /// The key could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+}
+
+impl StripeError {
+    /// Whether it says that our key does not see the object: there is none in our account.
+    #[must_use]
+    pub fn is_unknown_to_us(&self) -> bool {
+        match self {
+            Self::Rejected { code, .. } => code == "resource_missing",
+            Self::Auth { status } => *status == 403,
+            _ => false,
+        }
+    }
 }
 
 /// Stripe's answer about one intent.
@@ -191,7 +213,7 @@ pub struct Answer {
 /// What a new intent is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct NewIntent<'a> {
-    /// Becomes the metadata and the idempotency key.
+    /// Becomes the metadata and, with the terms, the idempotency key.
     pub correlation: &'a Correlation,
     /// What to ask for.
     pub money: Money,
@@ -240,7 +262,18 @@ pub trait PublishableKey: Send + Sync {
     fn publishable_key(&self) -> impl Future<Output = Result<String, SecretError>> + Send;
 }
 
-/// `GET /v1/payment_intents/{id}` and `GET /v1/payment_intents/search`
+/// What came of looking for an attempt's intent.
+#[derive(Debug)]
+pub enum Lookup {
+    /// There is one.
+    Found(Box<Answer>),
+    /// There is none.
+    Absent,
+    /// Neither search nor list could say.
+    Unclear,
+}
+
+/// `GET /v1/payment_intents/{id}`, `GET /v1/payment_intents/search` and `GET /v1/payment_intents`
 pub trait FetchIntent: Send + Sync {
     /// The intent as it is.
     fn fetch_intent(
@@ -249,12 +282,63 @@ pub trait FetchIntent: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
 
-    /// The attempt's intent, found by its metadata. Stripe's index lags by up to a minute.
+    /// The intent of the payment's attempt, found by its metadata. Search finds whatever it knows, but its index lags: only
+    /// the list, read to its end, proves that there is none, until search is sure to have caught up.
     fn find_intent(
         &self,
-        correlation: &Correlation,
+        payment: &Payment,
+        now: UnixMillis,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Option<Answer>, StripeError>> + Send;
+    ) -> impl Future<Output = Result<Lookup, StripeError>> + Send;
+}
+
+/// What is asked of Genesys. It decides whether a request may be repeated, and what a missing answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenesysRequest {
+    /// `POST /oauth/token`
+    Token,
+    /// `GET` of a conversation
+    Conversation,
+    /// `PATCH` of a participant's attributes
+    Attributes,
+    /// `POST` of a workflow execution
+    Workflow,
+}
+
+impl GenesysRequest {
+    /// Whether it changes what somebody sees or does.
+    #[must_use]
+    pub fn is_write(self) -> bool {
+        matches!(self, Self::Attributes | Self::Workflow)
+    }
+
+    /// For logs and errors.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token request",
+            Self::Conversation => "conversation request",
+            Self::Attributes => "attributes update",
+            Self::Workflow => "workflow start",
+        }
+    }
+}
+
+/// How the answer to a request that was sent got lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// The connection broke before the answer was whole.
+    #[error("the connection broke")]
+    Broken,
+    /// There was no answer within the time for it.
+    #[error("no answer in time")]
+    Timeout,
+    /// A gateway on the way gave up on it, with 502 or 504.
+    #[error("a gateway answered {status}")]
+    Gateway {
+        /// HTTP status.
+        status: u16,
+    },
 }
 
 /// Why Genesys did not do what was asked.
@@ -266,28 +350,39 @@ pub enum GenesysError {
         /// HTTP status.
         status: u16,
     },
-    /// Another answer than success.
+    /// Another answer than success. The request is over: Genesys does no more about it.
     #[error("Genesys answered {status}")]
     Status {
         /// HTTP status.
         status: u16,
     },
-    /// Too many requests, and its `Retry-After` does not fit the time there is.
+    /// Too many requests, also after the one wait, or its `Retry-After` does not fit the time there is.
     #[error("Genesys limits the rate")]
     RateLimited,
-    /// No answer, or a broken one: it may or may not have acted.
-    #[error("Genesys did not answer")]
-    NoAnswer,
+    /// No connection could be made, also at the one retry: nothing was sent.
+    #[error("no connection to Genesys")]
+    NoConnection,
+    /// The time was up before there was anything to send.
+    #[error("no time was left to ask Genesys")]
+    NoTime,
+    /// The request was sent, and its answer got lost.
+    #[error("Genesys did not answer the {}: {lost}", to.as_str())]
+    NoAnswer {
+        /// What was asked.
+        to: GenesysRequest,
+        /// What became of the answer.
+        lost: Lost,
+    },
     /// The secret could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
 impl GenesysError {
-    /// Whether Genesys may have acted, or may yet act, on the request.
+    /// Whether a write is perhaps still on its way, so that it could overtake a newer one.
     #[must_use]
-    pub fn may_have_acted(&self) -> bool {
-        matches!(self, Self::NoAnswer)
+    pub fn may_still_act(&self) -> bool {
+        matches!(self, Self::NoAnswer { to, .. } if to.is_write())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::ids::{ConversationId, OrderId};
 use crate::notify::notify;
 use crate::payment::Payment;
 use crate::ports::{
-    AdoptIntent, Conversations, FetchIntent, GetPayment, QueryPayments, Saved, StoreError, UpdatePayment,
+    AdoptIntent, Conversations, FetchIntent, GetPayment, Lookup, QueryPayments, Saved, StoreError, UpdatePayment,
 };
 use crate::settle::{SettleError, Settled, settle};
 use crate::time::{Clock, Deadline};
@@ -40,28 +40,46 @@ where
     };
     let Some(payment) = found else { return Ok(None) };
 
+    let payment = bring_up_to_date(store, stripe, genesys, clock, payment, refresh_by).await;
+    Ok(Some(payment))
+}
+
+/// Asks Stripe about a stale record that is not final, tells Genesys what it has not heard, and gives the record as it then
+/// is: at most once in [`STALE_AFTER`] per record, whoever asks.
+pub(crate) async fn bring_up_to_date<S, P, G>(
+    store: &S,
+    stripe: &P,
+    genesys: Option<&G>,
+    clock: &impl Clock,
+    mut payment: Payment,
+    refresh_by: Deadline,
+) -> Payment
+where
+    S: GetPayment + UpdatePayment + AdoptIntent,
+    P: FetchIntent,
+    G: Conversations,
+{
     let open = !payment.status.is_final();
     let untold = genesys.is_some() && payment.due_notice().is_some();
     let looked_at = payment.refreshed_at.map_or(payment.updated_at, |at| at.max(payment.updated_at));
     // A time that lies ahead is one that a clock, set forward, has left behind.
     let stale = clock.now().apart(looked_at) >= STALE_AFTER;
     if !(stale && (open || untold)) {
-        return Ok(Some(payment));
+        return payment;
     }
     let claiming = store.claim_refresh(&payment, clock.now(), STALE_AFTER);
     match tokio::time::timeout_at(refresh_by.instant(), claiming).await {
         Ok(Ok(Saved::Yes)) => {}
-        Ok(Ok(Saved::Conflict)) => return Ok(Some(payment)),
+        Ok(Ok(Saved::Conflict)) => return payment,
         Ok(Err(error)) => {
             tracing::warn!(%error, "refresh not claimed");
-            return Ok(Some(payment));
+            return payment;
         }
         Err(_) => {
             tracing::warn!("claiming the refresh took too long");
-            return Ok(Some(payment));
+            return payment;
         }
     }
-    let mut payment = payment;
     if open {
         let refreshing = refresh(store, stripe, clock, payment.clone(), refresh_by);
         match tokio::time::timeout_at(refresh_by.instant(), refreshing).await {
@@ -78,7 +96,7 @@ where
             Err(_) => tracing::warn!("telling Genesys took too long; the status stays due"),
         }
     }
-    Ok(Some(payment))
+    payment
 }
 
 /// Moves the record by what Stripe says now. A record without an intent is looked up by its metadata: its creator may
@@ -96,7 +114,10 @@ where
 {
     let answer = match &payment.intent_id {
         Some(intent_id) => Some(stripe.fetch_intent(intent_id, deadline).await?),
-        None => stripe.find_intent(&payment.correlation, deadline).await?,
+        None => match stripe.find_intent(&payment, clock.now(), deadline).await? {
+            Lookup::Found(answer) => Some(*answer),
+            Lookup::Absent | Lookup::Unclear => None,
+        },
     };
     let Some(answer) = answer else { return Ok(payment) };
     match settle(store, stripe, clock, payment.clone(), answer.seen, deadline).await? {

@@ -1,20 +1,31 @@
-//! The two secrets, and a cache that holds each for a limited time and reads it afresh when the other side says no,
-//! so that a rotation needs no deployment. Their text is in no Debug and no error.
+//! The two secrets, and a cache that holds each for a limited time and reads it afresh when the other side says no, so that
+//! a rotation needs no deployment. What is held goes on being used while it cannot be read afresh. Their text is in no Debug
+//! and no error.
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
 use crate::secret_guard::holds_secret;
+use crate::telemetry::{self, Metric};
 
 /// How long a secret is used before it is read again.
 const TIME_TO_LIVE: Duration = Duration::from_secs(300);
+
+/// How long after a reading that failed the next one may be tried, where a secret is held.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The longest a reading may take where nothing usable is held: the source's own limit, and a little.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest that a caller waits for a fresher secret than the one that is held.
+const REFRESH_LIMIT: Duration = Duration::from_millis(500);
 
 /// Why a secret could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,9 +36,26 @@ pub enum SecretError {
     /// Secrets Manager refused: no such secret, no value yet, no permission.
     #[error("Secrets Manager has no readable value under this id")]
     Refused,
-    /// Not the JSON that is wanted; the text names the field.
-    #[error("the secret is not usable: {0}")]
-    Unusable(&'static str),
+    /// It is there and of no use.
+    #[error("the secret is not usable: {field} {must}")]
+    Unusable {
+        /// The field of the secret's JSON, or `value` for the whole.
+        field: &'static str,
+        /// What it must be.
+        must: &'static str,
+    },
+}
+
+impl SecretError {
+    /// A word for the metric: the field, where it is a field's fault.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Unusable { field, .. } => field,
+        }
+    }
 }
 
 /// Where a secret's text comes from.
@@ -38,7 +66,10 @@ pub trait ReadSecret: Send + Sync {
 
 /// A secret's text, read into its parts.
 pub trait Secret: Sized + Send + Sync {
-    /// Reads the JSON.
+    /// Whose it is, for the log.
+    const OWNER: &'static str;
+
+    /// Reads the JSON. What no such secret can be is refused here, for the other side would only say that it is wrong.
     ///
     /// # Errors
     /// [`SecretError::Unusable`] names the field.
@@ -50,26 +81,48 @@ pub trait Secret: Sized + Send + Sync {
 pub struct StripeSecret {
     /// `sk_…` or, better, a restricted `rk_…`.
     pub secret_key: SecretString,
-    /// `pk_…`, which the payer's page needs; `None` where it is missing or no such key.
+    /// `pk_…`, which the payer's page needs; `None` where it is missing or empty.
     pub publishable_key: Option<String>,
-    /// Every active secret of the webhook endpoint: two while one is being rolled.
+    /// Every active secret of the webhook endpoint: two while one is being rolled, none before there is an endpoint.
     pub webhook_secrets: Vec<SecretString>,
+    /// Whether the keys are for real money.
+    pub livemode: bool,
 }
 
-impl StripeSecret {
-    /// Whether the key is for real money, as its prefix tells; `None` where it does not tell.
-    #[must_use]
-    pub fn livemode(&self) -> Option<bool> {
-        let key = self.secret_key.expose_secret();
-        match key.get(2..8) {
-            Some("_live_") => Some(true),
-            Some("_test_") => Some(false),
-            _ => None,
-        }
+const NOT_GRAPHIC: &str = "must have no space, line break or other character that no key has";
+
+/// It goes into a header, a signature or a form, and a line break is soon copied along.
+fn is_graphic(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The text of a JSON object. serde takes a list for the fields in their order, too.
+fn object<'a, T: Deserialize<'a>>(json: &'a str, must: &'static str) -> Result<T, SecretError> {
+    let read = json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
+    read.ok_or(SecretError::Unusable { field: "value", must })
+}
+
+/// A field that must be there, and of printable characters.
+fn required(field: &'static str, given: Option<SecretString>) -> Result<SecretString, SecretError> {
+    let text = given
+        .filter(|text| !text.expose_secret().is_empty())
+        .ok_or(SecretError::Unusable { field, must: "must be there and not empty" })?;
+    if is_graphic(text.expose_secret()) { Ok(text) } else { Err(SecretError::Unusable { field, must: NOT_GRAPHIC }) }
+}
+
+/// Whether a key is for real money, as its prefix tells; `None` where it is no such key.
+fn mode(key: &str, live: [&str; 2], test: [&str; 2]) -> Option<bool> {
+    let begins = |prefix: &&str| key.strip_prefix(*prefix).is_some_and(|rest| !rest.is_empty());
+    match (live.iter().any(begins), test.iter().any(begins)) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
     }
 }
 
 impl Secret for StripeSecret {
+    const OWNER: &'static str = "stripe";
+
     fn parse(json: &str) -> Result<Self, SecretError> {
         #[derive(Deserialize)]
         struct Wire {
@@ -80,28 +133,37 @@ impl Secret for StripeSecret {
             #[serde(default)]
             webhook_secrets: Vec<SecretString>,
         }
-        let unusable =
-            SecretError::Unusable("it is not JSON with secret_key, publishable_key and a list of webhook_secrets");
-        // serde takes a list for the fields in their order, too.
-        let read = json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
-        let wire: Wire = read.ok_or(unusable)?;
-        let secret_key = wire
-            .secret_key
-            .filter(|key| !key.expose_secret().is_empty())
-            .ok_or(SecretError::Unusable("secret_key is missing or empty"))?;
-        // It goes into a header, and a line break is soon copied along.
-        if !secret_key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SecretError::Unusable(
-                "secret_key holds a space, a line break or another character no key has",
-            ));
-        }
-        // Anything else in its place, a secret key above all, must never reach a browser.
-        let is_key = |key: &String| {
+        let unusable = |field, must| SecretError::Unusable { field, must };
+        let must =
+            "must be a JSON object with the texts secret_key and publishable_key and the list of texts webhook_secrets";
+        let Wire { secret_key, publishable_key, webhook_secrets } = object(json, must)?;
+        let secret_key = required("secret_key", secret_key)?;
+        let livemode = mode(secret_key.expose_secret(), ["sk_live_", "rk_live_"], ["sk_test_", "rk_test_"])
+            .ok_or(unusable("secret_key", "must begin with sk_live_, rk_live_, sk_test_ or rk_test_"))?;
+        let publishable_key = publishable_key.filter(|key| !key.is_empty());
+        if let Some(key) = &publishable_key {
+            // Anything else in its place, a secret key above all, must never reach a browser.
             let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            key.starts_with("pk_") && key.len() <= 255 && plain && !holds_secret(key)
-        };
-        let publishable_key = wire.publishable_key.filter(is_key);
-        Ok(Self { secret_key, publishable_key, webhook_secrets: wire.webhook_secrets })
+            let mode =
+                mode(key, ["pk_live_"; 2], ["pk_test_"; 2]).filter(|_| plain && key.len() <= 255 && !holds_secret(key));
+            match mode {
+                None => return Err(unusable("publishable_key", "must be a key that begins with pk_live_ or pk_test_")),
+                Some(mode) if mode != livemode => {
+                    return Err(unusable("publishable_key", "must be of the same mode, live or test, as secret_key"));
+                }
+                Some(_) => {}
+            }
+        }
+        for secret in &webhook_secrets {
+            let secret = secret.expose_secret();
+            if !is_graphic(secret) {
+                return Err(unusable("webhook_secrets", NOT_GRAPHIC));
+            }
+            if secret.strip_prefix("whsec_").is_none_or(str::is_empty) {
+                return Err(unusable("webhook_secrets", "must be texts that begin with whsec_"));
+            }
+        }
+        Ok(Self { secret_key, publishable_key, webhook_secrets, livemode })
     }
 }
 
@@ -120,36 +182,38 @@ impl fmt::Debug for GenesysSecret {
 }
 
 impl Secret for GenesysSecret {
+    const OWNER: &'static str = "genesys";
+
     fn parse(json: &str) -> Result<Self, SecretError> {
         #[derive(Deserialize)]
         struct Wire {
             #[serde(default)]
-            client_id: String,
+            client_id: Option<SecretString>,
             #[serde(default)]
             client_secret: Option<SecretString>,
         }
-        let wire: Wire = serde_json::from_str(json)
-            .map_err(|_| SecretError::Unusable("it is not JSON with client_id and client_secret"))?;
-        if wire.client_id.is_empty() {
-            return Err(SecretError::Unusable("client_id is missing or empty"));
-        }
-        let client_secret = wire
-            .client_secret
-            .filter(|secret| !secret.expose_secret().is_empty())
-            .ok_or(SecretError::Unusable("client_secret is missing or empty"))?;
-        Ok(Self { client_id: wire.client_id, client_secret })
+        let Wire { client_id, client_secret } =
+            object(json, "must be a JSON object with the texts client_id and client_secret")?;
+        let client_id = required("client_id", client_id)?.expose_secret().to_owned();
+        Ok(Self { client_id, client_secret: required("client_secret", client_secret)? })
     }
 }
 
-/// A secret held for a limited time. Concurrent readers wait for one read.
+/// A secret held for a limited time, and longer while it cannot be read. One caller reads at a time; who has a usable
+/// secret waits for no other.
 pub struct CachedSecret<S, T> {
     source: S,
     state: Mutex<State<T>>,
+    /// Whose turn it is to read.
+    reading: Turn<()>,
 }
 
 struct State<T> {
     held: Option<Held<T>>,
+    /// The last reading that found what was refused.
     reread_at: Option<Instant>,
+    /// The last reading, where it failed.
+    failed: Option<(Instant, SecretError)>,
 }
 
 struct Held<T> {
@@ -158,52 +222,108 @@ struct Held<T> {
     read_at: Instant,
 }
 
+impl<T> State<T> {
+    /// What is held, and whether it is time to read it again.
+    fn held(&self) -> Option<(Arc<T>, bool)> {
+        let held = self.held.as_ref()?;
+        let is_old = held.read_at.elapsed() >= TIME_TO_LIVE;
+        Some((Arc::clone(&held.secret), is_old && self.recent_failure().is_none()))
+    }
+
+    fn recent_failure(&self) -> Option<SecretError> {
+        self.failed.filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, error)| error)
+    }
+
+    fn held_other_than(&self, refused: &Arc<T>) -> Option<Arc<T>> {
+        self.held.as_ref().map(|held| &held.secret).filter(|secret| !Arc::ptr_eq(secret, refused)).cloned()
+    }
+}
+
 impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
     /// An empty cache over a source.
     #[must_use]
     pub fn new(source: S) -> Self {
-        Self { source, state: Mutex::new(State { held: None, reread_at: None }) }
+        Self { source, state: Mutex::new(State { held: None, reread_at: None, failed: None }), reading: Turn::new(()) }
     }
 
-    /// The secret, at most five minutes old.
+    /// The secret, at most five minutes old; older where it cannot be read afresh, in half a second, at the moment.
     ///
     /// # Errors
-    /// [`SecretError`].
+    /// [`SecretError`], only where none is held.
     pub async fn get(&self) -> Result<Arc<T>, SecretError> {
-        let mut state = self.state.lock().await;
-        match &state.held {
-            Some(held) if held.read_at.elapsed() < TIME_TO_LIVE => Ok(Arc::clone(&held.secret)),
-            _ => Ok(Arc::clone(&self.read(&mut state).await?.secret)),
+        let held = self.state().held();
+        let Some((held, is_due)) = held else {
+            let _turn = self.reading.lock().await;
+            // Who has waited for another's reading has its result.
+            let held = self.state().held();
+            return match held {
+                Some((held, _)) => Ok(held),
+                None => self.read(READ_LIMIT).await,
+            };
+        };
+        if !is_due {
+            return Ok(held);
         }
+        let Ok(_turn) = self.reading.try_lock() else { return Ok(held) };
+        Ok(self.read(REFRESH_LIMIT).await.unwrap_or(held))
     }
 
     /// Another secret than the one that was refused, read afresh; `None` when there is none, or when the last such
-    /// read was less than `not_within` ago.
+    /// reading was less than `not_within` ago.
     ///
     /// # Errors
-    /// [`SecretError`].
+    /// [`SecretError`]: whether there is another cannot be told at the moment. It is asked at most every 30 seconds.
     pub async fn other_than(&self, refused: &Arc<T>, not_within: Duration) -> Result<Option<Arc<T>>, SecretError> {
-        let mut state = self.state.lock().await;
-        if let Some(held) = state.held.as_ref().filter(|held| !Arc::ptr_eq(&held.secret, refused)) {
-            return Ok(Some(Arc::clone(&held.secret)));
+        let other = self.state().held_other_than(refused);
+        if other.is_some() {
+            return Ok(other);
         }
-        if state.reread_at.is_some_and(|at| at.elapsed() < not_within) {
-            return Ok(None);
+        let _turn = self.reading.lock().await;
+        {
+            let state = self.state();
+            if let Some(other) = state.held_other_than(refused) {
+                return Ok(Some(other));
+            }
+            if let Some(error) = state.recent_failure() {
+                return Err(error);
+            }
+            if state.reread_at.is_some_and(|at| at.elapsed() < not_within) {
+                return Ok(None);
+            }
         }
-        state.reread_at = Some(Instant::now());
-        let held = self.read(&mut state).await?;
-        Ok((!Arc::ptr_eq(&held.secret, refused)).then(|| Arc::clone(&held.secret)))
+        let read = self.read(READ_LIMIT).await?;
+        self.state().reread_at = Some(Instant::now());
+        Ok((!Arc::ptr_eq(&read, refused)).then_some(read))
     }
 
     /// Reads the source. The same text again keeps the same [`Arc`], so that callers can tell a rotation by pointer.
-    async fn read<'a>(&self, state: &'a mut State<T>) -> Result<&'a Held<T>, SecretError> {
-        let text = self.source.read_secret().await?;
-        let secret = match &state.held {
-            Some(held) if held.text.expose_secret() == text.expose_secret() => Arc::clone(&held.secret),
-            // What was held stays, should this not be usable.
-            _ => Arc::new(T::parse(text.expose_secret())?),
-        };
-        Ok(state.held.insert(Held { secret, text, read_at: Instant::now() }))
+    async fn read(&self, limit: Duration) -> Result<Arc<T>, SecretError> {
+        let read =
+            tokio::time::timeout(limit, self.source.read_secret()).await.unwrap_or(Err(SecretError::Unavailable));
+        let mut state = self.state();
+        let parsed = read.and_then(|text| match &state.held {
+            Some(held) if held.text.expose_secret() == text.expose_secret() => Ok((Arc::clone(&held.secret), text)),
+            _ => T::parse(text.expose_secret()).map(|secret| (Arc::new(secret), text)),
+        });
+        match parsed {
+            Ok((secret, text)) => {
+                state.failed = None;
+                state.held = Some(Held { secret: Arc::clone(&secret), text, read_at: Instant::now() });
+                Ok(secret)
+            }
+            Err(error) => {
+                state.failed = Some((Instant::now(), error));
+                let held_one_stays = state.held.is_some();
+                drop(state);
+                tracing::error!(owner = T::OWNER, %error, held_one_stays, "secret not read");
+                telemetry::count(Metric::SecretFailure, error.outcome());
+                Err(error)
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,12 +337,34 @@ mod tests {
     struct Source {
         text: std::sync::Mutex<String>,
         reads: AtomicUsize,
+        fails: std::sync::Mutex<Option<SecretError>>,
+        hangs: std::sync::Mutex<bool>,
+    }
+
+    impl Source {
+        fn fail(&self, with: Option<SecretError>) {
+            *self.fails.lock().unwrap() = with;
+        }
+
+        fn hang(&self, hangs: bool) {
+            *self.hangs.lock().unwrap() = hangs;
+        }
+
+        fn reads(&self) -> usize {
+            self.reads.load(Ordering::SeqCst)
+        }
     }
 
     impl ReadSecret for Arc<Source> {
         async fn read_secret(&self) -> Result<SecretString, SecretError> {
             self.reads.fetch_add(1, Ordering::SeqCst);
-            Ok(self.text.lock().unwrap().clone().into())
+            if *self.hangs.lock().unwrap() {
+                std::future::pending::<()>().await;
+            }
+            match *self.fails.lock().unwrap() {
+                Some(error) => Err(error),
+                None => Ok(self.text.lock().unwrap().clone().into()),
+            }
         }
     }
 
@@ -274,24 +416,169 @@ mod tests {
         assert_eq!(source.reads.load(Ordering::SeqCst), 3);
     }
 
-    #[test]
-    fn what_is_missing_is_named_and_nothing_is_shown() {
-        for (json, wanted) in [
-            ("", "not JSON"),
-            ("{}", "secret_key"),
-            (r#"{"secret_key":""}"#, "secret_key"),
-            (r#"{"secret_key":"sk_test_canary","webhook_secrets":"whsec_canary"}"#, "webhook_secrets"),
-        ] {
-            let error = StripeSecret::parse(json).unwrap_err().to_string();
-            assert!(error.contains(wanted) && !error.contains("canary"), "{error}");
+    /// A cache that holds a secret whose five minutes are over.
+    async fn old() -> (Arc<Source>, CachedSecret<Arc<Source>, StripeSecret>, Arc<StripeSecret>) {
+        let source = Arc::new(Source::default());
+        *source.text.lock().unwrap() = with_key("sk_test_1");
+        let cache = CachedSecret::new(Arc::clone(&source));
+        let held = cache.get().await.unwrap();
+        tokio::time::advance(TIME_TO_LIVE).await;
+        (source, cache, held)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_secret_goes_on_being_used_while_it_cannot_be_read_and_is_tried_every_thirty_seconds() {
+        let (source, cache, held) = old().await;
+        for failure in [SecretError::Unavailable, SecretError::Refused] {
+            source.fail(Some(failure));
+            let before = source.reads();
+            for _ in 0..300 {
+                assert!(Arc::ptr_eq(&cache.get().await.unwrap(), &held));
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            assert_eq!(source.reads() - before, 10, "{failure:?}");
         }
-        let secret = StripeSecret::parse(&with_key("sk_live_canary")).unwrap();
-        assert_eq!(secret.livemode(), Some(true));
-        assert!(!format!("{secret:?}").contains("canary"));
-        assert_eq!(StripeSecret::parse(&with_key("rk_test_x")).unwrap().livemode(), Some(false));
-        assert_eq!(StripeSecret::parse(&with_key("odd")).unwrap().livemode(), None);
+        source.fail(None);
+        *source.text.lock().unwrap() = "{ a slip of the pen".to_owned();
+        let before = source.reads();
+        for _ in 0..60 {
+            assert!(Arc::ptr_eq(&cache.get().await.unwrap(), &held));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(source.reads() - before, 2, "a text of no use");
+        *source.text.lock().unwrap() = with_key("sk_test_2");
+        assert_eq!(cache.get().await.unwrap().secret_key.expose_secret(), "sk_test_2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secrets_manager_that_hangs_costs_one_caller_half_a_second_and_the_others_nothing() {
+        let (source, cache, held) = old().await;
+        source.hang(true);
+        let began = Instant::now();
+        let waiting = async {
+            assert!(Arc::ptr_eq(&cache.get().await.unwrap(), &held));
+            assert_eq!(began.elapsed(), REFRESH_LIMIT);
+        };
+        let others = async {
+            for _ in 0..50 {
+                assert!(Arc::ptr_eq(&cache.get().await.unwrap(), &held));
+            }
+            assert_eq!(began.elapsed(), Duration::ZERO);
+        };
+        tokio::join!(waiting, others);
+        assert_eq!(source.reads(), 2);
+        cache.get().await.unwrap();
+        assert_eq!(began.elapsed(), REFRESH_LIMIT, "not tried again at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whether_there_is_another_secret_than_a_refused_one_is_asked_every_thirty_seconds_at_most() {
+        let (source, cache, held) = old().await;
+        source.hang(true);
+        let began = Instant::now();
+        let asking = || cache.other_than(&held, Duration::ZERO);
+        let (one, two, used) = tokio::join!(asking(), asking(), cache.get());
+        assert_eq!((one.unwrap_err(), two.unwrap_err()), (SecretError::Unavailable, SecretError::Unavailable));
+        assert!(Arc::ptr_eq(&used.unwrap(), &held));
+        assert_eq!((began.elapsed(), source.reads()), (READ_LIMIT, 2), "the second one has the first one's answer");
+        source.hang(false);
+        *source.text.lock().unwrap() = with_key("sk_test_2");
+        assert_eq!(asking().await.unwrap_err(), SecretError::Unavailable);
+        tokio::time::advance(RETRY_AFTER).await;
+        assert_eq!(asking().await.unwrap().unwrap().secret_key.expose_secret(), "sk_test_2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_held_secret_every_caller_reads_and_fails_as_the_source_does() {
+        let source = Arc::new(Source::default());
+        source.fail(Some(SecretError::Refused));
+        let cache: CachedSecret<_, StripeSecret> = CachedSecret::new(Arc::clone(&source));
+        for reads in 1..5 {
+            assert_eq!(cache.get().await.unwrap_err(), SecretError::Refused);
+            assert_eq!(source.reads(), reads);
+        }
+        source.fail(None);
+        *source.text.lock().unwrap() = with_key("sk_test_1");
+        assert!(cache.get().await.is_ok());
+    }
+
+    fn refused<T: Secret>(json: &str) -> SecretError {
+        T::parse(json).err().unwrap_or_else(|| panic!("{json} was taken"))
+    }
+
+    #[test]
+    fn what_no_stripe_secret_can_be_is_refused_by_its_field_and_nothing_is_shown() {
+        let text = |secret_key: &str, publishable_key: &str, webhook: &str| serde_json::json!({ "secret_key": secret_key, "publishable_key": publishable_key, "webhook_secrets": [webhook] });
+        for (json, field) in [
+            (serde_json::json!(["sk_test_canary", "pk_test_1", ["whsec_canary"]]), "value"),
+            (serde_json::json!({ "secret_key": "sk_test_canary", "webhook_secrets": "whsec_canary" }), "value"),
+            (serde_json::json!({}), "secret_key"),
+            (text("", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("sk_test_canary\n", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("sk_test_can ary", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("sk_test_canar\u{fd}", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("canary", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("sk_test_", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("sk_sandbox_canary", "pk_test_1", "whsec_canary"), "secret_key"),
+            (text("SK_LIVE_canary", "pk_live_1", "whsec_canary"), "secret_key"),
+            (text("pk_live_canary", "pk_live_1", "whsec_canary"), "secret_key"),
+            (text("rk_live_canary", "pk_test_canary", "whsec_canary"), "publishable_key"),
+            (text("sk_live_canary", "pk_test_canary", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "pk_live_canary", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "sk_test_canary", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "pk_canary", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "pk_test_", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "pk_test_canary\n", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "pk_test_sk_test_canary", "whsec_canary"), "publishable_key"),
+            (text("sk_test_canary", "pk_test_1", "whsec_canary\n"), "webhook_secrets"),
+            (text("sk_test_canary", "pk_test_1", " whsec_canary"), "webhook_secrets"),
+            (text("sk_test_canary", "pk_test_1", "whsec_can\tary"), "webhook_secrets"),
+            (text("sk_test_canary", "pk_test_1", "canary"), "webhook_secrets"),
+            (text("sk_test_canary", "pk_test_1", "whsec_"), "webhook_secrets"),
+            (text("sk_test_canary", "pk_test_1", ""), "webhook_secrets"),
+        ] {
+            let error = refused::<StripeSecret>(&json.to_string());
+            assert_eq!(error.outcome(), field, "{json}: {error}");
+            assert!(error.to_string().contains(field) && !format!("{error}{error:?}").contains("canary"), "{error}");
+        }
+        for (key, publishable, livemode) in [
+            ("sk_test_1", "pk_test_1", false),
+            ("rk_test_1", "", false),
+            ("sk_live_1", "pk_live_1", true),
+            ("rk_live_1", "pk_live_1", true),
+        ] {
+            let secret = StripeSecret::parse(&text(key, publishable, "whsec_1").to_string()).unwrap();
+            assert_eq!(
+                (secret.livemode, secret.publishable_key.is_some()),
+                (livemode, !publishable.is_empty()),
+                "{key}"
+            );
+        }
+        let bare = StripeSecret::parse(r#"{"secret_key":"rk_live_canary","publishable_key":null}"#).unwrap();
+        assert!(bare.webhook_secrets.is_empty() && bare.publishable_key.is_none());
+        assert!(!format!("{bare:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_no_genesys_secret_can_be_is_refused_by_its_field_and_nothing_is_shown() {
+        for (json, field) in [
+            ("canary", "value"),
+            (r#"["id", "canary"]"#, "value"),
+            (r#"{"client_id":5,"client_secret":"canary"}"#, "value"),
+            (r#"{"client_secret":"canary"}"#, "client_id"),
+            (r#"{"client_id":"","client_secret":"canary"}"#, "client_id"),
+            (r#"{"client_id":"id\n","client_secret":"canary"}"#, "client_id"),
+            (r#"{"client_id":"i d","client_secret":"canary"}"#, "client_id"),
+            (r#"{"client_id":"id"}"#, "client_secret"),
+            (r#"{"client_id":"id","client_secret":""}"#, "client_secret"),
+            (r#"{"client_id":"id","client_secret":"canary "}"#, "client_secret"),
+            (r#"{"client_id":"id","client_secret":"can\u00a0ary"}"#, "client_secret"),
+        ] {
+            let error = refused::<GenesysSecret>(json);
+            assert_eq!(error.outcome(), field, "{json}: {error}");
+            assert!(error.to_string().contains(field) && !format!("{error}{error:?}").contains("canary"), "{error}");
+        }
         let genesys = GenesysSecret::parse(r#"{"client_id":"id","client_secret":"canary"}"#).unwrap();
         assert!(!format!("{genesys:?}").contains("canary"));
-        assert!(GenesysSecret::parse(r#"{"client_id":"id"}"#).unwrap_err().to_string().contains("client_secret"));
     }
 }

@@ -1,6 +1,5 @@
 //! Moves a payment by what was learnt of its intent. Webhook, refresh and confirmation all come through here.
 
-use crate::ids::Correlation;
 use crate::payment::{Disagreement, Keep, Observation, Payment, Source, Verdict};
 use crate::ports::{AdoptIntent, FetchIntent, GetPayment, Saved, StoreError, StripeError, UpdatePayment};
 use crate::time::{Clock, Deadline};
@@ -77,6 +76,9 @@ where
 /// Finds the payment a webhook's observation is about, by the pointer or, when the webhook came before the pointer was
 /// written, by the intent's metadata; then settles it.
 ///
+/// The pointer is what we wrote ourselves. Metadata is what anybody may have written, so it only tells where to look: the
+/// intent counts as our own key sees it, or not at all.
+///
 /// # Errors
 /// [`SettleError`].
 pub async fn settle_event<S, P>(
@@ -90,15 +92,31 @@ where
     S: GetPayment + UpdatePayment + AdoptIntent,
     P: FetchIntent,
 {
-    let Some(Correlation { conversation_id, order_id, attempt }) =
-        store.pointer(&seen.intent.id).await?.or_else(|| seen.intent.correlation.clone())
-    else {
+    let pointer = store.pointer(&seen.intent.id).await?;
+    let is_pointed_to = pointer.is_some();
+    let Some(correlation) = pointer.or_else(|| seen.intent.correlation.clone()) else { return Ok(Settled::Unknown) };
+    let Some(payment) = store.payment(&correlation.conversation_id, &correlation.order_id).await? else {
         return Ok(Settled::Unknown);
     };
-    let Some(payment) = store.payment(&conversation_id, &order_id).await? else {
-        return Ok(Settled::Unknown);
-    };
-    // Metadata can be edited in Stripe's dashboard; the pointer, where there is one, is what we wrote ourselves.
-    seen.intent.correlation = Some(Correlation { conversation_id, order_id, attempt });
+    if is_pointed_to {
+        // Whatever its metadata says by now.
+        seen.intent.correlation = Some(correlation);
+    } else {
+        match stripe.fetch_intent(&seen.intent.id, deadline).await {
+            Ok(answer) if answer.seen.intent.correlation.as_ref() == Some(&correlation) => seen = answer.seen,
+            // Edited since: what it names now hears of it by its own events.
+            Ok(_) => return Ok(Settled::Unknown),
+            Err(error) if error.is_unknown_to_us() => {
+                tracing::warn!(
+                    conversation_id = %correlation.conversation_id,
+                    order_id = %correlation.order_id,
+                    payment_intent_id = %seen.intent.id,
+                    "an intent names this order, but this account's key cannot read it; not adopted"
+                );
+                return Ok(Settled::Unknown);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     settle(store, stripe, clock, payment, seen, deadline).await
 }

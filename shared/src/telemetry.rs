@@ -1,7 +1,8 @@
 //! JSON log lines and CloudWatch metrics, both on standard output, where Lambda collects them.
 //!
-//! Only this software's own lines are let through below `WARN`: the SDK and the HTTP client would log requests, and so
-//! secrets, at `DEBUG` and `TRACE`.
+//! Only this software speaks. Libraries would log requests, and so secrets, at `DEBUG` and `TRACE`, and put what they fail
+//! with, which may quote anything, into their errors: the Lambda runtime logs every error of a handler. What matters of
+//! their failures, the adapters log in words of their own.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -28,7 +29,20 @@ static METRICS: OnceLock<(&'static str, WriteLine)> = OnceLock::new();
 pub fn start(function: &'static str) {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
     start_with(function, level, std::io::stdout);
+    std::panic::set_hook(Box::new(|panic| {
+        // The text of a panic may hold anything, and the default hook prints it. Where it happened is enough to find it.
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(code = "panic", location, "panicked");
+    }));
 }
+
+/// Libraries' lines that are let through: of the runtime, the span around each request, which carries the request id, and
+/// that Lambda's own API did not answer or sent what is no event. None repeats an event or an answer.
+const LIBRARIES: [(&str, Level); 3] = [
+    ("lambda_runtime::layers::trace", Level::INFO),
+    ("lambda_runtime::layers::api_client", Level::ERROR),
+    ("lambda_runtime::layers::api_response", Level::ERROR),
+];
 
 /// The same with a level and a writer of choice. A second start in one process changes nothing.
 pub fn start_with<W>(function: &'static str, level: Level, writer: W)
@@ -36,9 +50,7 @@ where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
     let ours = ["shared", "create_intent", "stripe_webhook", "status_query"].map(|target| (target, level));
-    // The runtime's span around each request, which carries the request id; that module logs nothing itself.
-    let request_span = ("lambda_runtime::layers::trace", Level::INFO);
-    let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours).with_targets([request_span]);
+    let filter = Targets::new().with_targets(ours).with_targets(LIBRARIES);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -65,8 +77,10 @@ pub enum Metric {
     Notice,
     /// Openings of pay links; the outcome is where they lead. Many `unknown` are somebody guessing.
     PayLink,
-    /// Observations that contradict the record. Anything above zero wants a person to look.
+    /// Observations that contradict the record. A person must look at anything above zero.
     Disagreement,
+    /// Readings of a secret that failed; the outcome is the field that is not usable, `value`, `refused` or `unavailable`.
+    SecretFailure,
 }
 
 impl Metric {
@@ -77,6 +91,7 @@ impl Metric {
             Self::Notice => "Notices",
             Self::PayLink => "PayLinks",
             Self::Disagreement => "Disagreements",
+            Self::SecretFailure => "SecretFailures",
         }
     }
 }
@@ -134,7 +149,102 @@ pub fn disagreement(payment: &Payment, disagreement: Disagreement) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Memory {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// Everything this process writes from the first call on. The other tests' lines are among it.
+    fn written() -> Vec<Value> {
+        static MEMORY: OnceLock<Memory> = OnceLock::new();
+        let memory = MEMORY.get_or_init(|| {
+            let memory = Memory::default();
+            start_with("of-tests", Level::TRACE, memory.clone());
+            memory
+        });
+        let bytes = memory.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The metric lines of an outcome, without the time, which must be now.
+    fn metrics_of(outcome: &str) -> Vec<Value> {
+        let now = SystemClock.now().0;
+        let mut lines: Vec<Value> = written().into_iter().filter(|line| line["Outcome"] == outcome).collect();
+        for line in &mut lines {
+            let at = line["_aws"].as_object_mut().unwrap().remove("Timestamp").unwrap().as_u64().unwrap();
+            assert!(now.abs_diff(at) < 60_000, "in milliseconds");
+        }
+        lines
+    }
+
+    fn line(outcome: &str, metrics: &[(&str, &str, u64)]) -> Value {
+        let mut line = embedded_metrics("of-tests", outcome, metrics, 0);
+        line["_aws"].as_object_mut().unwrap().remove("Timestamp");
+        line
+    }
+
+    #[test]
+    fn every_metric_is_written_under_its_name_with_its_unit_and_value() {
+        written();
+        answered(299, Duration::from_millis(1500));
+        let metrics = [("Answers", "Count", 1), ("AnswerTime", "Milliseconds", 1500)];
+        assert_eq!(metrics_of("299"), [line("299", &metrics)]);
+        let names = [
+            (Metric::Problem, "Problems"),
+            (Metric::Webhook, "Webhooks"),
+            (Metric::Notice, "Notices"),
+            (Metric::PayLink, "PayLinks"),
+            (Metric::Disagreement, "Disagreements"),
+            (Metric::SecretFailure, "SecretFailures"),
+        ];
+        for (metric, name) in names {
+            let outcome = format!("an outcome of {name}");
+            count(metric, &outcome);
+            assert_eq!(metrics_of(&outcome), [line(&outcome, &[(name, "Count", 1)])]);
+        }
+    }
+
+    #[test]
+    fn no_library_speaks_but_the_runtime_about_itself() {
+        written();
+        tracing::error!(target: "lambda_runtime::layers::panic", "of a library");
+        tracing::error!(target: "aws_smithy_runtime::client", "of a library");
+        tracing::warn!(target: "hyper_util::client", "of a library");
+        tracing::error!(target: "reqwest::connect", "of a library");
+        tracing::error!(target: "rustls::msgs", "of a library");
+        tracing::warn!(target: "lambda_runtime::layers::api_client", "of a library");
+        tracing::info!(target: "lambda_runtime", "of a library");
+        tracing::error!(target: "anything", "of a library");
+        assert!(!written().iter().any(|line| line["message"] == "of a library"), "{:#?}", written());
+        tracing::error!(target: "lambda_runtime::layers::api_client", "Lambda's API did not answer");
+        tracing::info_span!(target: "lambda_runtime::layers::trace", "invoke", requestId = "r-1")
+            .in_scope(|| tracing::trace!("of ours"));
+        let said = |message: &str| written().into_iter().find(|line| line["message"] == message);
+        assert!(said("Lambda's API did not answer").is_some());
+        assert_eq!(said("of ours").unwrap()["span"]["requestId"], "r-1");
+    }
 
     #[test]
     fn metrics_are_one_line_of_embedded_metric_format() {

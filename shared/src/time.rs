@@ -58,15 +58,27 @@ impl Clock for SystemClock {
     }
 }
 
+/// The longest a deadline lies ahead and anything read from outside may make us wait: an [`Instant`] has an end, and
+/// adding to it what somebody else sent panics beyond that.
+pub const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// A count of seconds that came from outside, as a duration of at most [`LONGEST`]. `None` for anything but digits.
+#[must_use]
+pub fn seconds_from_outside(text: &str) -> Option<Duration> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // What is too large for the type is too large for us.
+    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(LONGEST))
+}
+
 /// When an answer is due, on the monotonic clock, so that a clock that is set changes no budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// A deadline that far from now.
+    /// A deadline that far from now, and at most [`LONGEST`].
     #[must_use]
     pub fn after(budget: Duration) -> Self {
-        Self(Instant::now() + budget)
+        Self(Instant::now() + budget.min(LONGEST))
     }
 
     /// This deadline or one that far from now, whichever is earlier.
@@ -97,5 +109,43 @@ impl Deadline {
     #[must_use]
     pub fn instant(self) -> Instant {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_seconds_from_outside_is_too_large() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("86399", Some(86_399)),
+            ("86401", Some(86_400)),
+            ("18446744073709551615", Some(86_400)),
+            ("18446744073709551616", Some(86_400)),
+            ("9".repeat(400).as_str(), Some(86_400)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("1e3", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ] {
+            assert_eq!(seconds_from_outside(text), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_duration_is_too_long_for_a_deadline() {
+        for budget in [Duration::MAX, Duration::from_secs(u64::MAX), LONGEST] {
+            let deadline = Deadline::after(budget);
+            assert!(deadline.remaining() <= LONGEST && deadline.allows(LONGEST - Duration::from_secs(60)));
+            assert_eq!(deadline.less(Duration::MAX), deadline, "what does not fit is not taken away");
+        }
+        let end = UnixMillis(u64::MAX);
+        assert_eq!((end.plus(Duration::MAX), UnixMillis(0).minus(Duration::MAX)), (end, UnixMillis(0)));
+        assert_eq!(UnixMillis(7).since(end), Duration::ZERO);
     }
 }

@@ -34,6 +34,18 @@ for (const [locale, language, currency, amount, shown, button, promise, field] o
   }, { locale });
 }
 
+for (const languages of [['en-US@posix'], ['en_US'], [null], undefined]) {
+  scene(`the browser names its languages as ${JSON.stringify(languages)}: the amount is there all the same`, async payer => {
+    await payer.page.addInitScript(named => Object.defineProperty(navigator, 'languages', { value: named }), languages);
+    const order = await Order.ask();
+    await payer.opens(order.link);
+    await payer.sees('open');
+    assert.equal(await payer.text('amount'), '$50.00');
+    await payer.pays(CARDS.good);
+    await payer.sees('success');
+  });
+}
+
 scene('320 pixels wide there is nothing to scroll sideways, whatever is shown', async payer => {
   const order = await Order.ask({ amount: '9999.99' });
   await payer.page.route('**/session', async route => {
@@ -49,7 +61,7 @@ scene('320 pixels wide there is nothing to scroll sideways, whatever is shown', 
   await payer.page.locator('#alert:not(:empty)').waitFor();
   assert(await fits(), 'declined');
   // Every text of every view, in the language of the longest words.
-  for (const view of ['success', 'processing', 'paid', 'expired', 'canceled', 'unknown', 'unavailable', 'unsure', 'blocked']) {
+  for (const view of ['success', 'processing', 'paid', 'expired', 'canceled', 'unknown', 'unavailable', 'unsure', 'blocked', 'elsewhere']) {
     await payer.page.evaluate(name => /** @type {any} */ (window).show(name), view);
     await payer.sees(view);
     assert(await fits(), view);

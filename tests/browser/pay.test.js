@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { CARDS, Payer, scene } from './payer.js';
-import { expire, Order } from './stack.js';
+import { expire, Order, stack } from './stack.js';
 
 /** Stripe has the money, once.
  * @param {Order} order */
@@ -49,12 +49,12 @@ scene('a payer pays, and Genesys hears of it', async payer => {
   await order.delivered('payment_intent.succeeded');
   assert.equal((await order.told()).payment_status, 'CONFIRMED');
 
-  // The link has done its work. Who paid in this tab is told so, anybody else that it does not work.
-  assert.equal((await payer.page.reload())?.status(), 410);
+  // The link has done its work. Who paid in this tab is told so, anybody else that it is paid.
+  await payer.page.reload();
   await payer.sees('success');
   const other = await payer.page.context().newPage();
   await other.goto(order.link);
-  await other.locator('main[data-view=unknown]').waitFor();
+  await other.locator('main[data-view=paid]').waitFor();
 });
 
 scene('a card is declined in Stripe’s words, and another one pays', async payer => {
@@ -122,10 +122,80 @@ for (const [answer, view] of [['Complete', 'success'], ['Fail', 'open']]) {
 scene('what the address says of the payment is not believed', async payer => {
   const order = await Order.ask();
   payer.link = order.link;
-  await payer.page.goto(`${order.link}?payment_intent=${order.intent}&redirect_status=succeeded`);
+  await payer.page.goto(order.link.replace('#', `?payment_intent=${order.intent}&redirect_status=succeeded#`));
   await payer.sees('open');
+  assert.equal(await payer.page.locator('#alert').innerText(), '', 'nothing was tried here, so nothing has failed');
   assert.equal(payer.page.url(), order.link);
   assert.equal((await order.atStripe()).status, 'requires_payment_method');
+});
+
+scene('the bank sends the payer into another browser: back to the link, where nothing is charged twice', async payer => {
+  payer.atBank = true;
+  payer.edge.redirects = true;
+  const order = await Order.ask();
+  await payer.opens(order.link);
+  await payer.sees('open');
+  await payer.pays(CARDS.secure);
+  await payer.page.waitForURL('https://hooks.stripe.com/**');
+  const address = `${stack.pages}/pay`;
+  assert.equal(payer.edge.returnUrl(order.intent), address, 'Stripe gets no token to send the payer back with');
+  // Another tab's storage is empty, as another browser's is.
+  const other = new Payer(await payer.page.context().newPage(), payer.edge);
+  await other.opens(`${address}?payment_intent=${order.intent}&payment_intent_client_secret=${order.intent}_secret_x&redirect_status=succeeded`);
+  other.link = address;
+  other.returns = 1;
+  await other.sees('elsewhere');
+  assert.equal(await other.text('title'), 'Please go back to your link');
+  assert.match(await other.text('text'), /Open the link in your message again/);
+  assert.equal(other.sessions, 0);
+  assert(!(await other.page.locator('#form').isVisible()), 'nothing to pay with is offered');
+  await other.leaves();
+
+  await payer.page.getByRole('button', { name: 'Complete' }).click();
+  payer.returns = 1;
+  await payer.page.waitForURL(order.link);
+  await payer.sees('success');
+  await other.opens(order.link);
+  await other.sees('paid');
+  assert.equal(payer.edge.confirms, 1);
+  await paidOnce(order);
+});
+
+scene('where the browser keeps nothing, the page pays, and sends who comes back from the bank to the link', async payer => {
+  payer.atBank = true;
+  payer.edge.redirects = true;
+  await payer.page.addInitScript(() => {
+    Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('denied', 'SecurityError'); } });
+  });
+  const [first, order] = [await Order.ask(), await Order.ask()];
+  await payer.opens(first.link);
+  await payer.sees('open');
+  await payer.pays(CARDS.good);
+  await payer.sees('success');
+  await payer.page.goto('about:blank');
+  await payer.opens(order.link);
+  await payer.sees('open');
+  await payer.pays(CARDS.secure);
+  await payer.page.getByRole('button', { name: 'Complete' }).click();
+  payer.returns = 1;
+  await payer.sees('elsewhere');
+  await payer.page.goto(order.link);
+  await payer.sees('paid');
+  assert.equal(payer.edge.confirms, 2);
+  await paidOnce(order);
+});
+
+scene('what this tab paid by one link says nothing of the next', async payer => {
+  const [first, second] = [await Order.ask(), await Order.ask()];
+  await payer.opens(first.link);
+  await payer.sees('open');
+  await payer.pays(CARDS.good);
+  await payer.sees('success');
+  await paysElsewhere(payer, second);
+  await payer.page.goto('about:blank');
+  await payer.opens(second.link);
+  await payer.sees('paid');
+  assert.equal(await payer.text('title'), 'Already paid', 'not by this payer');
 });
 
 scene('however often the button is pressed, one confirm goes out', async payer => {
@@ -287,7 +357,7 @@ scene('an answer that comes too late is not believed', async payer => {
 scene('a script that comes too late opens nothing', async payer => {
   const order = await Order.ask();
   const late = signal();
-  await payer.page.route('https://js.stripe.com/dahlia/stripe.js', async route => {
+  await payer.page.route('https://js.stripe.com/endive/stripe.js', async route => {
     await late.given;
     await route.fallback();
   });

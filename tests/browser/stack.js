@@ -33,11 +33,11 @@ export class Order {
   async anotherLink() {
     const reply = await post(`${stack.api}/payments`, this.fields, { 'x-api-key': stack.apiKey });
     this.intent = reply.payment_intent_id;
-    const token = /\/pay\/([0-9A-Za-z]{22})$/.exec(reply.payment_url)?.[1];
+    const token = /\/pay#([0-9A-Za-z]{22})$/.exec(reply.payment_url)?.[1];
     assert(token, 'payment_url leads to no pay link');
     await post(`${stack.control}/issued`, { token });
     // The emulated API is not at the host name that AWS would give it.
-    return `${stack.pages}/pay/${token}`;
+    return `${stack.pages}/pay#${token}`;
   }
 
   /** The payment at Stripe, as the account's owner sees it. */

@@ -27,6 +27,11 @@ export class StripeEdge {
   /** Where each payment wants its payer back. @type {Map<string, string>} */
   #returnUrls = new Map();
 
+  /** Where Stripe sends the payer of a payment back to. @param {string} intent */
+  returnUrl(intent) {
+    return this.#returnUrls.get(intent);
+  }
+
   /** @param {BrowserContext} context */
   async serve(context) {
     await context.route('https://js.stripe.com/**', route => this.#js(route));
@@ -38,7 +43,7 @@ export class StripeEdge {
   #js(route) {
     if (this.scriptBlocked) return route.abort('blockedbyclient');
     switch (new URL(route.request().url()).pathname) {
-      case '/dahlia/stripe.js': return route.fulfill(javascript('stripe.js'));
+      case '/endive/stripe.js': return route.fulfill(javascript('stripe.js'));
       case '/stand-in/payment.html': return route.fulfill(html('payment.html'));
       case '/stand-in/payment.js': return route.fulfill(javascript('payment.js'));
       default: return route.fulfill({ status: 404 });

@@ -2,6 +2,14 @@
 //! card numbers in every form. The same 20,000 of each are made on every run, and `docs/card-guard.md` has the tables:
 //! a test holds it to what is measured here.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a measurement stops where it is wrong"
+)]
+
 mod cards;
 mod others;
 
@@ -135,7 +143,8 @@ fn what_has_the_very_shape_of_a_card_number_is_told_from_it_by_prefix_and_check_
     let (text, alarms) = table(FALSE_ALARMS, &others::SHAPED_LIKE_CARDS, false);
     documented(&text);
     for (row, [identifier, _]) in others::SHAPED_LIKE_CARDS.iter().zip(alarms) {
-        assert!(identifier < EACH * 3 / 100, "{}: {identifier}", row.what);
+        // A third of all numbers has a known prefix, and a tenth of those a valid check digit.
+        assert!(identifier <= EACH / 30, "{}: {identifier}", row.what);
     }
 }
 

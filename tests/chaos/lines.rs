@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_smithy_runtime_api::client::http::{
@@ -24,6 +25,9 @@ use tokio::time::Instant;
 
 use crate::sim::{Hit, Sim};
 use crate::watch::Watch;
+
+/// How much later than it was sent a request may arrive whose sender saw the connection break.
+const ARRIVES_LATER_MS: u64 = 3000;
 
 #[derive(Clone)]
 enum Far {
@@ -65,7 +69,9 @@ impl Line {
             Hit::Stripe503Retry,
             Hit::Stripe503NoRetry,
         ];
-        const GENESYS: [Hit; 9] = [
+        const GENESYS: [Hit; 11] = [
+            Hit::GenesysNoConnection,
+            Hit::GenesysCut,
             Hit::GenesysTimeoutBefore,
             Hit::GenesysTimeoutAfter,
             Hit::GenesysDroppedBefore,
@@ -81,10 +87,9 @@ impl Line {
             Far::Stripe(_) => self.sim.fault(roughness.stripe, &STRIPE),
             Far::Genesys(_) => self.sim.fault(roughness.genesys, &GENESYS),
         };
-        // Only a POST has an idempotency key to keep an answer under, and a burnt key ends its order: seldom, then.
+        // Only a POST has an idempotency key to keep an answer under.
         match drawn {
-            Some(Hit::Stripe500Acted) if request.method != "POST" => None,
-            Some(Hit::Stripe500Kept) if request.method != "POST" || self.sim.chance(700) => None,
+            Some(Hit::Stripe500Acted | Hit::Stripe500Kept) if request.method != "POST" => None,
             drawn => drawn,
         }
     }
@@ -148,13 +153,16 @@ impl Transport for Line {
         self.watch.sent(&[&request.path, &request.query, &String::from_utf8_lossy(&request.body)]);
         self.sim.note(|| format!("  → {} {}", request.method, request.path));
         self.sim.way().await;
-        if hit == Some(Hit::StripeNoConnection) {
+        if matches!(hit, Some(Hit::StripeNoConnection | Hit::GenesysNoConnection)) {
             return Err(Unanswered::Connect);
         }
         let (answer, answered) = oneshot::channel();
         let line = self.clone();
         tokio::spawn(async move {
             line.sim.way().await;
+            if hit == Some(Hit::GenesysCut) {
+                line.sim.pause(1, ARRIVES_LATER_MS).await;
+            }
             let fault = hit.and_then(|hit| played(hit, &line.far));
             let name = format!("{} {}", request.method, request.path);
             let looks = request.method == "GET" && matches!(line.far, Far::Stripe(_));
@@ -162,6 +170,9 @@ impl Transport for Line {
             // The payer was a little faster.
             if cancels && !line.sim.is_calm() && line.sim.chance(150) {
                 line.watch.payer_acts(&intent);
+            }
+            if matches!(hit, Some(Hit::Stripe500Acted | Hit::Stripe500Kept)) {
+                line.watch.kept(request.header("idempotency-key").unwrap_or_default());
             }
             let carried = line.carry(request, fault).await;
             // What was read may be out of date before it arrives: the payer acts, and the answer takes its time.
@@ -177,6 +188,9 @@ impl Transport for Line {
             // Nobody may be there any more to hear it.
             let _ = answer.send(carried);
         });
+        if hit == Some(Hit::GenesysCut) {
+            return Err(Unanswered::Broken);
+        }
         match answered.await {
             Ok(Carried::Answer { status, headers, body }) => {
                 let name = |name: &str| HeaderName::try_from(name).expect("a header name");
@@ -210,6 +224,7 @@ pub(crate) struct Aws {
     watch: Arc<Watch>,
     database: Database,
     secrets: Arc<Mutex<HashMap<String, String>>>,
+    secrets_are_down: Arc<AtomicBool>,
     scripted: Arc<Mutex<Option<(&'static str, Hit)>>>,
 }
 
@@ -225,7 +240,8 @@ type Said = (u16, String);
 impl Aws {
     pub(crate) fn new(sim: &Arc<Sim>, watch: &Arc<Watch>, database: Database) -> Self {
         let (sim, watch) = (Arc::clone(sim), Arc::clone(watch));
-        Self { sim, watch, database, secrets: Arc::default(), scripted: Arc::default() }
+        let (secrets, secrets_are_down, scripted) = (Arc::default(), Arc::default(), Arc::default());
+        Self { sim, watch, database, secrets, secrets_are_down, scripted }
     }
 
     /// The next request to DynamoDB that holds this text meets this fault, whatever the dice say.
@@ -236,6 +252,20 @@ impl Aws {
     /// Writes a secret's text.
     pub(crate) fn put_secret(&self, id: &str, text: &Value) {
         self.secrets.lock().unwrap().insert(id.to_owned(), text.to_string());
+    }
+
+    /// A secret's text as it is now.
+    pub(crate) fn secret_text(&self, id: &str) -> Option<String> {
+        self.secrets.lock().unwrap().get(id).cloned()
+    }
+
+    /// Begins or ends an outage of Secrets Manager.
+    pub(crate) fn set_secrets_down(&self, down: bool) {
+        self.secrets_are_down.store(down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn secrets_are_down(&self) -> bool {
+        self.secrets_are_down.load(Ordering::SeqCst)
     }
 
     async fn exchange(self, operation: String, body: String) -> Result<Said, ConnectorError> {
@@ -252,6 +282,9 @@ impl Aws {
         self.watch.sent(&[&body]);
         self.sim.way().await;
         let lost = || ConnectorError::io("the connection is lost".into());
+        if !dynamo && self.secrets_are_down() {
+            return Ok((500, error("InternalServiceError").1));
+        }
         match hit {
             Some(Hit::DynamoThrottled) => return Ok(error("ProvisionedThroughputExceededException")),
             Some(Hit::SecretsThrottled) => return Ok(error("ThrottlingException")),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::link::LinkToken;
 use shared::ports::{NoRandomBits, RandomBits};
 use shared::time::Clock;
-use tests::{Answer, pay_event, request};
+use tests::{Answer, page_event, request, session_event};
 
 use crate::room::{LINK_BASE, Room};
 use crate::sim::{Hit, Sim};
@@ -58,18 +58,18 @@ impl Room {
         links.get(usize::try_from(at).expect("an index")).cloned()
     }
 
-    /// `GET /pay/{token}`; `None` when the function was killed.
-    pub(crate) async fn page(&self, url: &str) -> Option<Response<Body>> {
+    /// `GET /pay`; `None` when the function was killed.
+    pub(crate) async fn page(&self) -> Option<Response<Body>> {
         let function = self.status_instance();
-        let asked = request(&pay_event(url, ""));
+        let asked = request(&page_event());
         let response = self.invoke("page", status_query::BUDGET, function.handle(asked)).await?;
         self.return_status_instance(function);
         let status = response.status().as_u16();
-        self.sim.check(matches!(status, 200 | 404 | 410 | 503), || format!("6: the page answered {status}"));
+        self.sim.check(status == 200, || format!("6: the page answered {status}"));
         Some(response)
     }
 
-    /// `GET /pay/{token}/session`; `None` when the function was killed.
+    /// `POST /pay/session`; `None` when the function was killed.
     pub(crate) async fn session(&self, link: &PayLink) -> Option<Answer> {
         self.watch.opening(link);
         let (before, changes) = (self.watch.record(&link.order), self.sim.clock_changes());
@@ -94,7 +94,7 @@ impl Room {
     pub(crate) async fn session_of_nobody_s(&self) {
         let token = LinkToken::from_bits(u128::from(self.sim.below(u64::MAX)).to_be_bytes()).in_url();
         let text = self.sim.pick(&[token.as_str(), "no-token", "7n42DGM5Tflk9n8mt7Fhc8"]);
-        if let Some(answer) = self.session_of(&format!("{LINK_BASE}/pay/{text}")).await {
+        if let Some(answer) = self.session_of(&format!("{LINK_BASE}/pay#{text}")).await {
             let state = answer.text("state");
             self.sim.check(matches!(state, "unknown" | "unavailable"), || format!("1: nobody's link is {state}"));
             if state == "unknown" {
@@ -105,7 +105,7 @@ impl Room {
 
     async fn session_of(&self, url: &str) -> Option<Answer> {
         let function = self.status_instance();
-        let asked = request(&pay_event(url, "/session"));
+        let asked = request(&session_event(url));
         let response = self.invoke("session", status_query::BUDGET, function.handle(asked)).await?;
         self.return_status_instance(function);
         let uncached = response.headers().get("cache-control").is_some_and(|value| value == "no-store");
@@ -130,7 +130,9 @@ impl Room {
         let of = self.watch.made_for(intent);
         let own = of.as_ref() == Some(&(link.order.clone(), link.attempt));
         self.sim.check(own, || format!("1: {link:?} opens the intent of {of:?}"));
-        let could = before.as_ref().is_some_and(|record| record.is_payable() && record.attempt == link.attempt);
+        // What Stripe was at work on may turn out to be declined when the session asks.
+        let may_be_payable = |record: &Record| record.is_payable() || record.status == "PROCESSING";
+        let could = before.as_ref().is_some_and(|record| may_be_payable(record) && record.attempt == link.attempt);
         self.sim.check(could, || format!("1: {link:?} opens {before:?}"));
         let record = [before, after].into_iter().flatten().find(|record| record.intent.as_deref() == Some(intent));
         let at_stripe = self.stripe.intent(intent).unwrap_or_default();
@@ -175,7 +177,7 @@ impl Room {
     /// Opens every link there is, now that nothing goes wrong any more: does each lead where its payment stands?
     pub(crate) async fn try_every_link(&self) {
         let links = self.links();
-        for (at, link) in links.iter().enumerate() {
+        for link in &links {
             let record = self.watch.record(&link.order).expect("a record");
             if self.watch.was_edited(&link.order) {
                 continue;
@@ -191,11 +193,6 @@ impl Room {
             let answer = self.session(link).await.expect("nothing is killed any more");
             let leads_to = (answer.status, answer.text("state"));
             self.sim.check(leads_to == expected, || format!("3: {link:?} of {record:?} leads to {leads_to:?}"));
-            let is_newest = links[at + 1..].iter().all(|other| other.order != link.order);
-            if is_newest {
-                let page = self.page(&link.url).await.expect("nothing is killed any more").status().as_u16();
-                self.sim.check(page == expected.0, || format!("3: the page of {link:?} of {record:?} is {page}"));
-            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use create_intent::CreateIntentFunction;
 use dynoxide::Database;
 use lambda_http::{Body, Response};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::adapters::aws;
 use shared::adapters::dynamodb::Table;
@@ -15,7 +16,7 @@ use shared::adapters::http::Http;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::adapters::stripe::Stripe as StripeClient;
 use shared::config::{CreateIntentConfig, GenesysConfig};
-use shared::secrets::{CachedSecret, StripeSecret};
+use shared::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
 use stand_ins::{Genesys, Scene, Stripe};
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
@@ -29,10 +30,10 @@ use crate::link::SeededBits;
 use crate::sim::{Hit, Sim, SimClock, mortal};
 use crate::watch::{Order, PayLink, Watch};
 
-type StripeAdapter = StripeClient<SecretsManager, Line>;
-type GenesysAdapter = GenesysClient<SecretsManager, Line>;
+type StripeAdapter = StripeClient<Shelf, Line>;
+type GenesysAdapter = GenesysClient<Shelf, Line>;
 type Create = CreateIntentFunction<Table, StripeAdapter, SeededBits, SimClock>;
-type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, SimClock>;
+type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, Shelf, SimClock>;
 pub(crate) type Status = StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
 
 const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
@@ -62,8 +63,43 @@ pub(crate) struct Room {
     under_way: AtomicU64,
     invocations: AtomicU64,
     creates: Mutex<Vec<Create>>,
-    webhooks: Mutex<Vec<Webhook>>,
+    webhooks: Mutex<Vec<(Webhook, Shelf)>>,
     statuses: Mutex<Vec<Status>>,
+}
+
+/// Where an instance reads one secret. It knows what it gave last, which is what the instance holds.
+#[derive(Clone)]
+pub(crate) struct Shelf {
+    sim: Arc<Sim>,
+    aws: Aws,
+    id: &'static str,
+    manager: SecretsManager,
+    given: Arc<Mutex<Option<String>>>,
+}
+
+impl Shelf {
+    /// Whether the instance holds the secret as it is now.
+    fn is_held(&self) -> bool {
+        let given = self.given.lock().unwrap();
+        given.is_some() && *given == self.aws.secret_text(self.id)
+    }
+
+    /// Whether it is held as it is now, and has this in it: Stripe may sign with a new secret before it is written down.
+    fn holds(&self, secret: &str) -> bool {
+        self.is_held() && self.given.lock().unwrap().as_ref().is_some_and(|given| given.contains(secret))
+    }
+}
+
+impl ReadSecret for Shelf {
+    async fn read_secret(&self) -> Result<SecretString, SecretError> {
+        let read = self.manager.read_secret().await;
+        match &read {
+            Ok(text) => *self.given.lock().unwrap() = Some(text.expose_secret().to_owned()),
+            Err(_) if self.aws.secrets_are_down() && self.is_held() => self.sim.hit(Hit::SecretsDownHeld),
+            Err(_) => {}
+        }
+        read
+    }
 }
 
 /// What is in the secrets now, numbered by rotation.
@@ -243,15 +279,17 @@ impl Room {
         self.genesys.set_credentials(GENESYS_CLIENT, &Credentials::genesys_secret(now.genesys_secret));
     }
 
-    fn secret(&self, id: &str) -> SecretsManager {
-        SecretsManager::new(self.secrets_manager.clone(), id.to_owned())
+    fn shelf(&self, id: &'static str) -> Shelf {
+        let manager = SecretsManager::new(self.secrets_manager.clone(), id.to_owned());
+        Shelf { sim: Arc::clone(&self.sim), aws: self.aws.clone(), id, manager, given: Arc::default() }
     }
 
-    fn stripe_client(&self) -> (StripeAdapter, Arc<CachedSecret<SecretsManager, StripeSecret>>) {
-        let secret = Arc::new(CachedSecret::new(self.secret("stripe")));
+    fn stripe_client(&self) -> (StripeAdapter, Arc<CachedSecret<Shelf, StripeSecret>>, Shelf) {
+        let shelf = self.shelf("stripe");
+        let secret = Arc::new(CachedSecret::new(shelf.clone()));
         let line = Line::to_stripe(&self.sim, &self.watch, &self.stripe);
         let base = self.config.stripe.api_base.clone();
-        (StripeClient::new(http().over(line), base, Arc::clone(&secret), false), secret)
+        (StripeClient::new(http().over(line), base, Arc::clone(&secret), false), secret, shelf)
     }
 
     fn genesys_client(&self) -> GenesysAdapter {
@@ -262,7 +300,7 @@ impl Room {
             late_payment_flow_id: self.late_payment_flow.then(|| "flow".to_owned()),
         };
         let line = Line::to_genesys(&self.sim, &self.watch, &self.genesys);
-        GenesysClient::new(http().over(line), config, Arc::new(CachedSecret::new(self.secret("genesys"))))
+        GenesysClient::new(http().over(line), config, Arc::new(CachedSecret::new(self.shelf("genesys"))))
     }
 
     pub(crate) fn clock(&self) -> SimClock {
@@ -355,26 +393,31 @@ impl Room {
 
     /// One delivery of an event, signed as Stripe signs now; `None` when the function was killed.
     pub(crate) async fn deliver(&self, event: &Value) -> Option<Answer> {
-        let function = self.instance(&self.webhooks).unwrap_or_else(|| {
-            let (stripe, secret) = self.stripe_client();
-            let genesys = Some(self.genesys_client());
-            StripeWebhookFunction { store: self.table.clone(), stripe, genesys, secret, clock: self.clock() }
+        let (function, shelf) = self.instance(&self.webhooks).unwrap_or_else(|| {
+            let (stripe, secret, shelf) = self.stripe_client();
+            let (store, genesys, clock) = (self.table.clone(), Some(self.genesys_client()), self.clock());
+            (StripeWebhookFunction { store, stripe, genesys, secret, clock }, shelf)
         });
+        let holds = shelf.holds(&Credentials::webhook_secret(self.credentials.lock().unwrap().webhook_secret));
         self.stripe.set_now(self.sim.true_second());
         let webhook = self.stripe.webhook(event);
         let event = url_event(&webhook.body, Some(&webhook.signature), self.sim.chance(500));
         let response = self.invoke("stripe-webhook", stripe_webhook::BUDGET, function.handle(request(&event))).await?;
-        self.webhooks.lock().unwrap().push(function);
+        self.webhooks.lock().unwrap().push((function, shelf));
         let handled = self.read("stripe-webhook", response);
+        let stopped = holds && handled.text("outcome") == "secret_unavailable";
+        self.sim.check(!stopped, || "6: stripe-webhook stopped although it holds its secret".to_owned());
         let known = matches!(handled.status, 200 | 400 | 503);
         self.sim.check(known, || format!("6: stripe-webhook answered {} {}", handled.status, handled.body));
         Some(handled)
     }
 
-    /// An idle instance; now and then none, so that one starts cold.
+    /// An idle instance; now and then none, so that one starts cold. In a calm outage of Secrets Manager none does, for
+    /// nobody could give it its secret.
     fn instance<F>(&self, idle: &Mutex<Vec<F>>) -> Option<F> {
         let mut idle = idle.lock().unwrap();
-        let at = self.sim.below(idle.len() as u64 + 1);
+        let cold = u64::from(idle.is_empty() || !(self.sim.is_calm() && self.aws.secrets_are_down()));
+        let at = self.sim.below(idle.len() as u64 + cold);
         (at < idle.len() as u64).then(|| idle.swap_remove(usize::try_from(at).unwrap()))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::room::{Credentials, Room, secrets};
 use crate::sim::{Hit, Hits, Sim};
@@ -16,6 +16,9 @@ use crate::watch::Order;
 
 /// How long everything outstanding may take to be taken once nothing goes wrong any more.
 const SETTLING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long Secrets Manager is down.
+pub(crate) const SECRETS_OUTAGE: Duration = Duration::from_secs(600);
 
 /// What came of a seed.
 pub(crate) struct Outcome {
@@ -174,6 +177,7 @@ async fn run(room: &Arc<Room>) {
     }
     sim.calm_down();
     room.stripe.set_search_lag(false);
+    room.stripe.set_search_refused(None);
     room.write_secrets();
     room.retire_old_credentials();
     sim.note(|| "calm".to_owned());
@@ -342,7 +346,7 @@ async fn pay_by_link(room: &Room, order: &Order) {
     let sim = &room.sim;
     let Some(link) = room.a_link(order) else { return room.session_of_nobody_s().await };
     if sim.chance(200) {
-        room.page(&link.url).await;
+        room.page().await;
     }
     for _ in 0..3 {
         let answer = room.session(&link).await;
@@ -364,7 +368,7 @@ async fn disturbances(room: Arc<Room>) {
     for _ in 0..sim.below(6) {
         sim.pause(500, 20_000).await;
         let (conversation, _) = &room.orders()[0];
-        match sim.below(9) {
+        match sim.below(12) {
             0 => {
                 sim.hit(Hit::ConversationEnded);
                 room.watch.over(conversation);
@@ -399,8 +403,68 @@ async fn disturbances(room: Arc<Room>) {
             }
             6 => edit_metadata(&room).await,
             7 => set_clock(&room, Hit::ClockForward, 1).await,
+            8 => secrets_are_down(&room).await,
+            9 => {
+                sim.hit(Hit::SearchRefused);
+                room.stripe.set_search_refused(Some(sim.pick(&[400, 403, 404])));
+                sim.pause(1000, 60_000).await;
+                room.stripe.set_search_refused(None);
+            }
+            10 => deliver_a_copy(&room).await,
             _ => set_clock(&room, Hit::ClockBack, -1).await,
         }
+    }
+}
+
+/// Secrets Manager is down for ten minutes, twice as long as a secret is used without asking. Events come again, and the
+/// status is asked for, so that those who hold the secret have something to do.
+async fn secrets_are_down(room: &Room) {
+    let sim = &room.sim;
+    sim.hit(Hit::SecretsDown);
+    room.aws.set_secrets_down(true);
+    let over = Instant::now() + SECRETS_OUTAGE;
+    let any = |count: usize| usize::try_from(sim.below(count as u64)).expect("an index");
+    while Instant::now() < over {
+        let (events, orders) = (room.stripe.events(), room.orders());
+        if !events.is_empty() {
+            room.deliver(&events[any(events.len())]).await;
+        }
+        room.status(&orders[any(orders.len())], true).await;
+        sim.pause(5000, 40_000).await;
+    }
+    room.aws.set_secrets_down(false);
+}
+
+/// Another account's payment succeeds whose metadata names an order of ours: as an event of a connected account, or as one
+/// of ours about an intent that our key does not see.
+async fn deliver_a_copy(room: &Room) {
+    let sim = &room.sim;
+    let orders = room.orders();
+    let (conversation, order) = &orders[usize::try_from(sim.below(orders.len() as u64)).expect("an index")];
+    let now = sim.true_second();
+    let mut event = json!({
+        "id": "evt_copied", "object": "event", "type": "payment_intent.succeeded", "created": now, "livemode": false,
+        "data": { "object": {
+            "id": "pi_copied", "object": "payment_intent", "amount": 5000, "amount_received": 5000, "currency": "usd",
+            "status": "succeeded", "created": now,
+            "metadata": { "conversation_id": conversation, "order_id": order, "attempt": "1" },
+        } },
+    });
+    if sim.chance(500) {
+        event["account"] = "acct_1Connected".into();
+    }
+    sim.hit(Hit::AccountCopied);
+    for _ in 0..3 {
+        let answer = room.deliver(&event).await;
+        let outcome = answer.as_ref().map(|answer| (answer.status, answer.text("outcome").to_owned()));
+        let ignored = ["other_account", "not_ours", "disagreement", "earlier_attempt", "final"];
+        let taken =
+            outcome.as_ref().is_none_or(|(status, outcome)| *status != 200 || ignored.contains(&outcome.as_str()));
+        sim.check(taken, || format!("2: another account's event is {outcome:?}"));
+        if outcome.is_some_and(|(status, _)| status == 200) {
+            return;
+        }
+        sim.pause(1000, 8000).await;
     }
 }
 

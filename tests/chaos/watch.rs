@@ -20,7 +20,10 @@ pub(crate) struct Record {
     pub(crate) status: String,
     pub(crate) intent: Option<String>,
     pub(crate) amount: i64,
+    pub(crate) received: i64,
     pub(crate) currency: String,
+    /// Why the attempt ended, where it did.
+    reason: Option<String>,
     /// When the payer first opened a link.
     pub(crate) opened_at: Option<i64>,
     pub(crate) notified: Option<Notice>,
@@ -64,6 +67,8 @@ struct Seen {
     over: Vec<String>,
     /// Attempts whose link somebody has asked to open.
     opening: HashSet<(Order, u64)>,
+    /// Attempts under whose key Stripe keeps a failure.
+    kept: HashSet<(Order, u64)>,
     /// Attempts that a request to cancel was told are canceled.
     canceled: HashSet<(Order, u64)>,
     /// The tokens of all pay links, also of those that nobody got.
@@ -98,6 +103,8 @@ impl Watch {
             status: text("status").expect("a status"),
             intent: text("payment_intent_id"),
             amount: number("amount_minor"),
+            received: number("amount_received_minor"),
+            reason: text("reason_code"),
             currency: text("currency").expect("a currency"),
             opened_at: item["opened_at"]["N"].as_str().and_then(|n| n.parse().ok()),
             notified: text("notified_intent_id").zip(text("notified_status")).map(|(intent, status)| {
@@ -109,7 +116,7 @@ impl Watch {
 
     /// The link behind a URL, as it is in the table.
     pub(crate) fn link(&self, url: &str) -> Option<PayLink> {
-        let token = LinkToken::parse(url.rsplit('/').next()?).ok()?;
+        let token = LinkToken::parse(tests::token_of(url)).ok()?;
         let key = json!({ "pk": { "S": format!("LINK#{}", token.sha256()) }, "sk": { "S": "LINK" } });
         let item = self.item(&key)?;
         let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
@@ -146,6 +153,17 @@ impl Watch {
     /// Whose intent this is: the order and the attempt it was made for.
     pub(crate) fn made_for(&self, intent: &str) -> Option<(Order, u64)> {
         self.seen.lock().unwrap().made_for.get(intent).cloned()
+    }
+
+    /// Stripe keeps a failure under the key of the request that makes this attempt's intent.
+    pub(crate) fn kept(&self, key: &str) {
+        let mut parts = key.split('/').map(str::to_owned);
+        if let (Some(conversation), Some(order), Some(attempt), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        {
+            let attempt = attempt.parse().expect("an attempt");
+            self.seen.lock().unwrap().kept.insert(((conversation, order), attempt));
+        }
     }
 
     /// A request to cancel was answered `CANCELED`: nobody may be able to pay that attempt, now or later.
@@ -208,6 +226,17 @@ impl Watch {
         if before.as_ref() != Some(&now) {
             self.sim.note(|| format!("  = {} {now:?}", order.1));
         }
+        if now.reason.as_deref() == Some("stripe_failed") && now.status == "CANCELED" {
+            self.sim.hit(Hit::KeptEnded);
+            let of = (order.clone(), now.attempt);
+            let made = self.seen.lock().unwrap().made_for.values().any(|made_for| *made_for == of);
+            let known = made && !self.was_edited(order);
+            self.sim.check(!known, || format!("1: {of:?} ended though Stripe has its intent"));
+        }
+        let kept = self.seen.lock().unwrap().kept.contains(&(order.clone(), now.attempt));
+        if kept && before.as_ref().is_some_and(|before| before.intent.is_none()) && now.intent.is_some() {
+            self.sim.hit(Hit::KeptAdopted);
+        }
         if let Some(before) = before {
             let next_attempt = now.attempt == before.attempt + 1 && before.status == "CANCELED";
             let stays = now.attempt == before.attempt;
@@ -229,12 +258,15 @@ impl Watch {
         if now.status == "CONFIRMED" {
             let intent = now.intent.as_deref().and_then(|id| self.stripe.intent(id));
             let succeeded = intent.as_ref().is_some_and(|intent| {
+                let whole = now.received == now.amount || intent["capture_method"] == "manual";
                 intent["status"] == "succeeded"
-                    && intent["amount_received"] == now.amount
+                    && intent["amount_received"] == now.received
+                    && (1..=now.amount).contains(&now.received)
+                    && whole
                     && intent["amount"] == now.amount
                     && intent["currency"] == now.currency.as_str()
             });
-            self.sim.check(succeeded, || format!("2: CONFIRMED, but Stripe says {intent:?}"));
+            self.sim.check(succeeded, || format!("2: {now:?}, but Stripe says {intent:?}"));
         }
     }
 
@@ -254,6 +286,10 @@ impl Watch {
             ("requires_payment_method" | "requires_capture", 9) => stripe.cancel(id, None),
             ("requires_action", _) => stripe.authenticate(id, act < 6),
             ("processing", _) => stripe.finish_processing(id, act < 6),
+            ("requires_capture", 0..=2) => {
+                sim.hit(Hit::PartCaptured);
+                stripe.capture(id, Some(3000))
+            }
             ("requires_capture", _) => stripe.capture(id, None),
             _ => return,
         };
@@ -327,7 +363,7 @@ impl Watch {
             let record = self.record(order);
             if let Some(record) = &record {
                 if record.status == "CONFIRMED" {
-                    *confirmed.entry(record.currency.clone()).or_default() += record.amount;
+                    *confirmed.entry(record.currency.clone()).or_default() += record.received;
                 }
                 if let Some(intent) = &record.intent
                     && let Some(other) = owners.insert(intent.clone(), order)

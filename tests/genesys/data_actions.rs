@@ -410,7 +410,9 @@ fn problem(input: &str, text: &str) -> Option<&'static str> {
         "currency" | "region" => Some("invalid_currency"),
         "payment_method" => Some("invalid_payment_method"),
         "description" => text.contains(|c: char| c.is_control() && !c.is_whitespace()).then_some("malformed_request"),
-        "receipt_email" => text.contains(|c: char| c.is_control() || c.is_whitespace()).then_some("malformed_request"),
+        "receipt_email" => {
+            text.contains(|c: char| c.is_control() || c.is_whitespace()).then_some("invalid_receipt_email")
+        }
         other => panic!("no input {other}"),
     }
 }
@@ -513,7 +515,7 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
         let again = flow.run("Create Payment", "A-1", &json!({})).await;
         assert_eq!((first.status(), first.but_the_link()), ("PENDING", again.but_the_link()));
         let links = [first.text("payment_url"), again.text("payment_url")];
-        assert!(links.iter().all(|link| link.starts_with("https://pay.example.com/pay/")) && links[0] != links[1]);
+        assert!(links.iter().all(|link| link.starts_with("https://pay.example.com/pay#")) && links[0] != links[1]);
         assert_eq!((first.text("amount"), &first.0["amount_minor"]), ("50.00", &json!(5000)));
 
         let minor = json!({ "amount": null, "amount_minor": 500, "currency": "", "region": "jp" });

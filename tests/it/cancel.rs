@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stand_ins::{Fault, Match, Outcome, Stage};
-use tests::{Answer, CONVERSATION, Setup, World, order};
+use tests::{Answer, CONVERSATION, Setup, World, order, request};
 
 fn cancel() -> Match {
     Match::post("/v1/payment_intents").ending("/cancel")
@@ -184,4 +184,28 @@ async fn a_bare_request_cancels_when_it_says_so() {
     assert_eq!((on_status.status, on_status.text("code")), (400, "malformed_request"), "no status is a cancellation");
     let answer = ask(with("cancel")).await;
     assert_eq!((answer.status, answer.text("payment_status")), (200, "CANCELED"));
+}
+
+/// `operation` is a word of bare requests; over HTTP the method says what is meant.
+#[tokio::test]
+async fn a_post_over_http_cancels_nothing_whatever_operation_it_names() {
+    let world = World::new().await;
+    world.begin("A-1").await;
+    for operation in [json!("cancel"), json!("create"), json!(""), json!(null)] {
+        let mut full = order("A-1");
+        full["operation"] = operation.clone();
+        let bare = json!({ "operation": operation, "conversation_id": CONVERSATION, "order_id": "A-1" });
+        for body in [full, bare] {
+            let answer = world.post(&body).await;
+            assert_eq!((answer.status, answer.text("code")), (400, "malformed_request"), "{body}");
+            assert!(answer.text("detail").contains("operation"), "{:#}", answer.body);
+            assert_eq!(record(&world).await, "PENDING", "{body}");
+        }
+    }
+    // Nor does a query, bare or not, take one.
+    let bare = json!({ "operation": "cancel", "conversation_id": CONVERSATION, "order_id": "A-1" });
+    let answer = Answer::read(world.status_query.handle(request(&bare)).await);
+    assert_eq!((answer.status, answer.text("code")), (400, "malformed_request"));
+    assert!(!world.stripe.requests().iter().any(|request| request.path.ends_with("/cancel")));
+    assert_eq!(record(&world).await, "PENDING");
 }

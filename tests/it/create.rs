@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use shared::adapters::stripe::STRIPE_VERSION;
 use stand_ins::{Fault, Match, Reply, Stage};
 use tests::{CONVERSATION, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order};
 
@@ -17,7 +18,7 @@ fn confirm() -> Match {
     Match::post(CREATE).ending("/confirm")
 }
 
-fn with(order_id: &str, more: &Value) -> Value {
+pub(crate) fn with(order_id: &str, more: &Value) -> Value {
     let mut body = order(order_id);
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
@@ -29,7 +30,7 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
     let mut answer =
         world.post(&with("A-1", &json!({ "description": "Order A-1", "receipt_email": "a@b.example" }))).await;
     let payment_url = answer.body["payment_url"].take();
-    assert!(payment_url.as_str().unwrap().starts_with("https://pay.example.com/pay/"), "{payment_url}");
+    assert!(payment_url.as_str().unwrap().starts_with("https://pay.example.com/pay#"), "{payment_url}");
     assert_eq!((answer.status, answer.content_type.as_str()), (201, "application/json"));
     let intent = &world.stripe.intents()[0];
     assert_eq!(
@@ -37,15 +38,16 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
         json!({
             "payment_status": "PENDING", "final": false, "payment_intent_id": intent["id"],
             "stripe_status": "requires_payment_method", "conversation_id": CONVERSATION, "order_id": "A-1",
-            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "currency": "usd", "payment_url": null,
+            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "amount_received_minor": 0, "currency": "usd",
+            "payment_url": null,
             "client_secret": "", "reason_code": "", "retryable": false,
             "caller_message": "Your payment is ready and waiting for you.",
         })
     );
     let sent = &world.stripe.requests()[0];
-    assert_eq!(sent.header("stripe-version"), Some("2026-08-26.dahlia"));
+    assert_eq!(sent.header("stripe-version"), Some(STRIPE_VERSION));
     assert_eq!(sent.header("idempotency-key"), Some(format!("{CONVERSATION}/A-1/1").as_str()));
-    assert_eq!(sent.parameter("payment_method_types[0]").as_deref(), Some("card"));
+    assert_eq!(sent.parameter("allowed_payment_method_types[0]").as_deref(), Some("card"));
     assert_eq!(intent["metadata"], json!({ "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1" }));
     assert_eq!((&intent["description"], &intent["receipt_email"]), (&json!("Order A-1"), &json!("a@b.example")));
 }

@@ -173,10 +173,9 @@ fn no_text_of_a_request_s_length_keeps_the_card_guard_busy() {
         "&amp;",
     ] {
         let text = piece.repeat(shared::api::MAX_REQUEST_BYTES / piece.len());
-        shared::card_guard::in_free_text(&text);
-        shared::card_guard::in_identifier(&text);
-        shared::card_guard::quoted(&text);
-        shared::fields::hold_card_number(&json!({ "description": text, "order_id": text }).to_string());
+        let body = json!({ "description": text, "order_id": text }).to_string();
+        let _ = (shared::card_guard::in_free_text(&text), shared::card_guard::in_identifier(&text));
+        let _ = (shared::card_guard::quoted(&text), shared::fields::hold_card_number(&body));
     }
     // A second where it is linear; minutes where it is not.
     assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
@@ -201,6 +200,15 @@ fn signatures_are_those_of_an_active_secret_or_refused() {
 #[test]
 fn link_tokens_are_canonical_or_refused() {
     every("7[0-9A-Za-z]{20,22}|7n42DGM5Tflk9n8mt[0-9A-Za-z]{5}|.{20,24}", |text| hostile::link(text.as_bytes()));
+}
+
+#[test]
+fn durations_are_a_day_at_most() {
+    let numbers = vec(prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)], 0..3);
+    every((numbers, " ?[-+]?[0-9]{0,24}(\\.[0-9])?(e[0-9]{1,3})? ?"), |(numbers, text)| {
+        hostile::duration(text.as_bytes());
+        hostile::duration(&numbers.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<_>>());
+    });
 }
 
 #[test]

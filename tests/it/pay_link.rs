@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lambda_http::{Body, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::link::LinkToken;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
-use tests::{CONVERSATION, MERCHANT, PUBLISHABLE_KEY, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order};
+use tests::{
+    Answer, CONVERSATION, MERCHANT, PUBLISHABLE_KEY, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order, rest_event,
+};
 
 fn fetch() -> Match {
     Match::get("/v1/payment_intents")
@@ -57,7 +61,7 @@ async fn the_session_has_what_the_page_needs_and_is_kept_by_nobody() {
             "order_id": "A-1", "amount": "50.00", "amount_minor": 5000, "currency": "usd",
         })
     );
-    let event = tests::pay_event(&link, "/session");
+    let event = tests::session_event(&link);
     let response = world.status_query.handle(tests::request(&event)).await;
     for (name, value) in
         [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
@@ -66,7 +70,7 @@ async fn the_session_has_what_the_page_needs_and_is_kept_by_nobody() {
     }
     assert_eq!(world.stripe.intents().len(), 1);
     let stored = format!("{:?}", world.dynamo.items().await);
-    let token = link.rsplit('/').next().unwrap();
+    let token = tests::token_of(&link);
     assert_eq!(token.len(), 22);
     assert!(!stored.contains(token) && !stored.contains(client_secret.as_str().unwrap()), "only the digest is stored");
     assert!(stored.contains(&LinkToken::parse(token).unwrap().sha256()));
@@ -99,7 +103,6 @@ async fn a_link_is_dead_once_its_payment_is_final_however_that_came_to_be_known(
             world.deliver_all().await;
         }
         assert_eq!(state(&world, &link).await, is(410, "paid"));
-        assert_eq!(world.page(&link).await.status(), 410);
         let record = world.status(CONVERSATION, Some("A-1")).await;
         assert_eq!((record.text("payment_status"), record.text("payment_url")), ("CONFIRMED", ""));
         let again = world.post(&order("A-1")).await;
@@ -117,7 +120,6 @@ async fn what_is_at_work_authorised_or_declined_is_told_as_such() {
     world.advance(5);
     world.stripe.pay(&intent, "pm_slow").unwrap();
     assert_eq!(state(&world, &link).await, is(200, "processing"));
-    assert_eq!(world.page(&link).await.status(), 200);
 
     let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
     let (intent, link) = ask(&world, "A-1").await;
@@ -157,33 +159,128 @@ async fn a_link_of_a_canceled_attempt_does_not_open_the_next_one() {
 }
 
 #[tokio::test]
-async fn unknown_expired_and_spent_links_get_one_and_the_same_page() {
+async fn unknown_expired_and_spent_links_are_told_as_such_and_open_nothing() {
     let world = World::new().await;
     let (intent, spent) = ask(&world, "A-1").await;
     let (_, expired) = ask(&world, "A-2").await;
-    assert_eq!(world.page(&expired).await.status(), 200);
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.deliver_all().await;
     world.advance(31 * 60);
     let unknown = LinkToken::from_bits([7; 16]).in_url();
-    let links = [(unknown.as_str(), 404), ("canary", 404), (&"0".repeat(5000), 404), (&spent, 410), (&expired, 410)];
-    let mut pages = Vec::new();
-    for (link, status) in links {
-        let response = world.page(link).await;
-        assert_eq!(response.status(), status);
-        pages.push((response.headers().clone(), text(&response).to_owned()));
+    for (link, status, told) in [
+        (unknown.as_str(), 404, "unknown"),
+        ("canary", 404, "unknown"),
+        ("", 404, "unknown"),
+        (&spent, 410, "paid"),
+        (&expired, 410, "expired"),
+    ] {
+        let answer = world.open_link(link).await;
+        assert_eq!((answer.status, answer.body), (status, json!({ "state": told })), "{link}");
     }
-    assert!(pages.windows(2).all(|two| two[0] == two[1]));
-    assert!(pages[0].1.contains(r#"data-state="gone""#));
-    assert_eq!(state(&world, "canary").await, is(404, "unknown"));
-    assert_eq!(state(&world, &unknown).await, is(404, "unknown"));
+}
+
+#[tokio::test]
+async fn a_link_has_its_token_behind_the_number_sign_and_no_path_or_query_has_it() {
+    for base in ["https://pay.example.com", "https://api.example.com/v1"] {
+        let world = World::with(Setup { pay_link_base: base, ..Setup::default() }).await;
+        let (_, link) = ask(&world, "A-1").await;
+        let (address, token) = link.split_once('#').unwrap();
+        assert_eq!(address, format!("{base}/pay"));
+        assert!(LinkToken::parse(token).is_ok(), "a browser sends nothing of it");
+        for event in [tests::page_event(), tests::session_event(&link)] {
+            let mut sent = event.clone();
+            sent["body"].take();
+            assert!(!sent.to_string().contains(token), "what an access log may hold");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_reads_no_table_and_is_the_same_for_everybody() {
+    let world = World::new().await;
+    let (_, link) = ask(&world, "A-1").await;
+    let open = world.page().await;
+    assert_eq!(world.cancel("A-1").await.text("payment_status"), "CANCELED");
+    assert_eq!(state(&world, &link).await, is(410, "canceled"));
+    world.dynamo.stop();
+    let canceled = world.page().await;
+    assert_eq!(open.status(), 200);
+    assert_eq!((open.status(), open.headers(), text(&open)), (canceled.status(), canceled.headers(), text(&canceled)));
+}
+
+#[tokio::test]
+async fn the_payer_s_side_answers_behind_a_base_path_and_with_a_slash_at_the_end() {
+    let world = World::new().await;
+    let (_, link) = ask(&world, "A-1").await;
+    for before in ["", "/v1", "/shop/pay"] {
+        for after in ["", "/"] {
+            let mut page = tests::page_event();
+            page["path"] = format!("{before}/pay{after}").into();
+            let answer = world.status_query.handle(tests::request(&page)).await;
+            assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8", "{page}");
+            let mut session = tests::session_event(&link);
+            session["path"] = format!("{before}/pay/session{after}").into();
+            let answer = Answer::read(world.status_query.handle(tests::request(&session)).await);
+            assert_eq!((answer.status, answer.text("state")), (200, "open"), "{session}");
+        }
+    }
+    let mut query = rest_event("GET", "/payments/pay", &json!({ "conversation_id": "pay" }), &json!({}), "");
+    query["path"] = "/payments/pay".into();
+    let answer = Answer::read(world.status_query.handle(tests::request(&query)).await);
+    assert_eq!(answer.text("code"), "invalid_conversation_id", "a conversation of that name is a conversation");
+}
+
+#[tokio::test]
+async fn a_scanner_that_follows_the_link_opens_nothing() {
+    let world = World::new().await;
+    let (_, link) = ask(&world, "A-1").await;
+    let token = tests::token_of(&link);
+    let asked = |method: &str, path: &str| rest_event(method, path, &json!({}), &json!({}), "");
+    for (method, path, allowed) in [
+        ("GET", "/pay/session", "POST"),
+        ("HEAD", "/pay/session", "POST"),
+        ("PUT", "/pay/session", "POST"),
+        ("POST", "/pay", "GET"),
+        ("DELETE", "/pay", "GET"),
+    ] {
+        let mut event = asked(method, path);
+        event["body"] = json!({ "token": token }).to_string().into();
+        let response = world.status_query.handle(tests::request(&event)).await;
+        assert_eq!((response.headers()["allow"].to_str().unwrap(), response.status().as_u16()), (allowed, 405));
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(text(&response), r#"{"state":"wrong_method"}"#, "{method} {path}");
+    }
+    assert_eq!(progress(&world), [], "nobody has opened it");
+    assert!(world.stripe.requests().iter().all(|request| request.method != "GET"), "and Stripe was not asked");
+}
+
+#[tokio::test]
+async fn a_session_is_asked_for_with_a_small_json_object_that_has_a_token() {
+    let world = World::new().await;
+    let (_, link) = ask(&world, "A-1").await;
+    let token = tests::token_of(&link);
+    let long = json!({ "token": "0".repeat(5000) }).to_string();
+    let stuffed = json!({ "token": token, "more": "x".repeat(256) }).to_string();
+    for body in
+        ["", "{}", "null", "[]", "\"token\"", "{\"token\":1}", "{\"token\":null}", "token=x", token, &long, &stuffed]
+    {
+        let mut event = tests::session_event(&link);
+        event["body"] = body.into();
+        let answer = Answer::read(world.status_query.handle(tests::request(&event)).await);
+        assert_eq!((answer.status, answer.body), (400, json!({ "state": "malformed" })), "{body}");
+    }
+    let mut event = tests::session_event(&link);
+    event["body"] = STANDARD.encode(event["body"].as_str().unwrap()).into();
+    event["isBase64Encoded"] = true.into();
+    let answer = Answer::read(world.status_query.handle(tests::request(&event)).await);
+    assert_eq!((answer.status, answer.text("state")), (200, "open"));
 }
 
 #[tokio::test]
 async fn the_agent_sees_that_the_link_was_opened_and_then_what_became_of_it_each_once() {
     let world = World::new().await;
     let (intent, link) = ask(&world, "A-1").await;
-    assert_eq!(world.page(&link).await.status(), 200);
+    assert_eq!(world.page().await.status(), 200);
     assert_eq!(progress(&world), [], "a preview of the link in a messenger is not the payer");
     for _ in 0..3 {
         assert_eq!(state(&world, &link).await, is(200, "open"));
@@ -244,9 +341,7 @@ async fn without_stripe_the_table_or_the_key_the_page_may_ask_again() {
     assert_eq!(state(&world, &link).await, is(200, "open"));
     world.dynamo.stop();
     assert_eq!(state(&world, &link).await, is(503, "unavailable"));
-    let page = world.page(&link).await;
-    assert_eq!(page.status(), 503);
-    assert!(text(&page).contains(r#"data-state="unavailable""#));
+    assert_eq!(world.page().await.status(), 200, "the page itself needs none of them");
 }
 
 #[tokio::test]
@@ -284,12 +379,11 @@ async fn a_deployment_without_pay_links_gives_none() {
 #[tokio::test]
 async fn the_page_is_told_in_the_payer_s_language() {
     let world = World::new().await;
-    let (_, link) = ask(&world, "A-1").await;
     for (accept, language) in [("fr-CA,fr;q=0.9,en;q=0.8", "fr"), ("pt", "en")] {
-        let mut event: Value = tests::pay_event(&link, "");
+        let mut event = tests::page_event();
         event["multiValueHeaders"]["Accept-Language"] = json!([accept]);
         let response = world.status_query.handle(tests::request(&event)).await;
         assert_eq!(response.headers()["content-language"], language);
-        assert!(text(&response).contains(&format!(r#"<html lang="{language}" data-state="open">"#)));
+        assert!(text(&response).contains(&format!(r#"<html lang="{language}">"#)));
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stand_ins::{Fault, Match, Stage};
-use tests::{CONVERSATION, Setup, World, order};
+use stand_ins::{Fault, Match, Reply, Stage};
+use tests::{CONVERSATION, World, order};
 
 fn fetch() -> Match {
     Match::get("/v1/payment_intents")
@@ -172,7 +172,7 @@ async fn genesys_slow_keeps_the_fresh_answer_and_the_notice_due() {
     let answer = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(answer.text("payment_status"), "CONFIRMED");
     world.genesys.clear_faults();
-    world.advance(16);
+    world.advance(10);
     world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
 }
@@ -182,6 +182,7 @@ async fn a_creator_that_died_is_found_by_its_metadata() {
     let world = Arc::new(World::new().await);
     world.crash_while_creating(Stage::Answer, order("A-1")).await;
     world.stripe.set_search_lag(true);
+    world.stripe.outage(Match::get("/v1/payment_intents").exactly(), Fault::status(503));
     world.advance(10);
     assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CREATING");
     world.stripe.set_search_lag(false);
@@ -205,10 +206,11 @@ async fn a_refresh_is_ordered_like_an_event() {
 
 #[tokio::test]
 async fn an_intent_whose_amount_was_changed_at_stripe_is_not_confirmed() {
-    let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
+    let world = World::new().await;
     let intent = world.begin("A-1").await;
-    world.stripe.pay(&intent, "pm_card_visa").unwrap();
-    world.stripe.capture(&intent, Some(4000)).unwrap();
+    let mut paid = world.stripe.pay(&intent, "pm_card_visa").unwrap();
+    (paid["amount"], paid["amount_received"]) = (4000.into(), 4000.into());
+    world.stripe.fault(fetch(), Reply::status(200).body(&paid.to_string()));
     world.advance(10);
     let answer = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!((answer.text("payment_status"), &answer.body["final"]), ("PENDING", &json!(false)));

@@ -17,7 +17,7 @@ const NOW: UnixMillis = UnixMillis(START * 1000);
 
 fn payment(order_id: &str, at: UnixMillis) -> Payment {
     let terms =
-        Terms { capture_method: CaptureMethod::Automatic, description: Some("Order".to_owned()), receipt_email: None };
+        Terms { capture_method: CaptureMethod::Manual, description: Some("Order".to_owned()), ..Terms::default() };
     let money = Money { amount_minor: 5000, currency: Currency::parse("usd").unwrap() };
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
     Payment::begin(conversation, OrderId::parse(order_id).unwrap(), money, terms, at)
@@ -225,7 +225,7 @@ async fn items_have_the_documented_keys_and_no_other() {
     let world = World::new().await;
     let answer = world.post(&tests::order("A-1")).await;
     let intent = answer.text("payment_intent_id");
-    let token = LinkToken::parse(answer.text("payment_url").rsplit('/').next().unwrap()).unwrap();
+    let token = LinkToken::parse(tests::token_of(answer.text("payment_url"))).unwrap();
     let keys: BTreeMap<_, _> = world.dynamo.items().await.into_keys().collect();
     let wanted = [
         (format!("CONVERSATION#{CONVERSATION}"), "ORDER#A-1".to_owned()),

@@ -1,194 +1,128 @@
-//! template.yaml says what the code relies on: privileges, variables, time-outs, and where nothing secret may be.
+//! template.yaml says what the code relies on: every value and every wire. What a rule can say is a rule here; the rest
+//! is a table of its own, so that no value changes unseen.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+mod apis;
+mod data;
+mod functions;
+mod parameters;
+mod roles;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use serde_yaml_ng::Value;
-use shared::config::{CreateIntentConfig, StatusQueryConfig, SyncConfig};
 
-fn template() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-    serde_yaml_ng::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn function<'a>(template: &'a Value, name: &str) -> &'a Value {
-    let function = &template["Resources"][name]["Properties"];
-    assert!(function.is_mapping(), "no {name}");
-    function
+pub(crate) fn template() -> Value {
+    serde_yaml_ng::from_str(&fs::read_to_string(root().join("template.yaml")).unwrap()).unwrap()
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The properties of a resource.
+fn properties<'a>(template: &'a Value, name: &str) -> &'a Value {
+    let properties = &template["Resources"][name]["Properties"];
+    assert!(properties.is_mapping(), "no {name}");
+    properties
 }
 
 fn keys(mapping: &Value) -> BTreeSet<String> {
     mapping.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap().to_owned()).collect()
 }
 
-/// Every string in a value, whatever its tags.
-fn strings(value: &Value, found: &mut BTreeSet<String>) {
+/// A value in YAML's flow style, with the intrinsic functions in their short form.
+pub(crate) fn written(value: &Value) -> String {
     match value {
-        Value::String(text) => {
-            found.insert(text.clone());
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        // A text that would read as something else without its quotes.
+        Value::String(text) if !matches!(serde_yaml_ng::from_str(text), Ok(Value::String(_))) => format!("'{text}'"),
+        Value::String(text) => text.clone(),
+        Value::Sequence(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Mapping(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{}: {}", written(key), written(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
-        Value::Sequence(items) => items.iter().for_each(|item| strings(item, found)),
-        Value::Mapping(map) => map.values().for_each(|value| strings(value, found)),
-        Value::Tagged(tagged) => strings(&tagged.value, found),
-        _ => {}
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, written(&tagged.value)),
     }
 }
 
-/// What a short-form intrinsic function such as `!Ref` refers to.
-fn tagged<'a>(tag: &str, value: &'a Value) -> &'a str {
-    match value {
-        Value::Tagged(tagged) if tagged.tag == tag => tagged.value.as_str().unwrap(),
-        other => panic!("{other:?} is not {tag}"),
-    }
+/// A mapping, each value written, but for what is looked at elsewhere or only read by people.
+fn rows(mapping: &Value, but: &[&str]) -> BTreeMap<String, String> {
+    let entries = mapping.as_mapping().unwrap().iter().map(|(key, value)| (written(key), written(value)));
+    entries.filter(|(key, _)| !but.contains(&key.as_str())).collect()
+}
+
+/// What [`rows`] must be.
+fn wanted<'a>(rows: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    rows.into_iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The rows of the README's first table after a text; each cell without its blanks.
+pub(crate) fn readme_table(after: &str) -> Vec<Vec<String>> {
+    let readme = readme();
+    let (_, rest) = readme.split_once(after).unwrap_or_else(|| panic!("the README has no {after:?}"));
+    let table = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let rows = table.skip(2).map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect());
+    rows.collect()
+}
+
+/// What is set as code in a text, in order.
+pub(crate) fn code(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[test]
-fn each_function_s_role_names_just_the_actions_its_handler_s_bounds_name() {
+fn the_stack_has_these_resources_and_no_other() {
     let template = template();
-    let (get, put, query, update) = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem");
-    for (role, table) in [
-        ("CreateIntentRole", vec![get, put, update]),
-        ("StripeWebhookRole", vec![get, put, update]),
-        ("StatusQueryRole", vec![get, put, query, update]),
+    let sections = ["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Parameters"]
+        .into_iter()
+        .chain(["Conditions", "Globals", "Resources", "Outputs"]);
+    assert_eq!(keys(&template), sections.map(str::to_owned).collect());
+    assert_eq!(written(&template["Transform"]), "AWS::Serverless-2016-10-31");
+    let (function, role) = ("AWS::Serverless::Function", "AWS::IAM::Role");
+    let (logs, secret) = ("AWS::Logs::LogGroup", "AWS::SecretsManager::Secret");
+    let mut found = BTreeSet::new();
+    for (name, kind, condition, when_deleted) in [
+        ("CreateIntentFunction", function, "", ""),
+        ("CreateIntentRole", role, "", ""),
+        ("CreateIntentLogs", logs, "", "Delete"),
+        ("StripeWebhookFunction", function, "", ""),
+        ("StripeWebhookRole", role, "", ""),
+        ("StripeWebhookLogs", logs, "", "Delete"),
+        ("StatusQueryFunction", function, "", ""),
+        ("StatusQueryRole", role, "", ""),
+        ("StatusQueryLogs", logs, "", "Delete"),
+        ("PaymentApi", "AWS::Serverless::Api", "", ""),
+        ("PayApi", "AWS::Serverless::Api", "", ""),
+        ("ApiKey", "AWS::ApiGateway::ApiKey", "", ""),
+        ("UsagePlan", "AWS::ApiGateway::UsagePlan", "", ""),
+        ("UsagePlanKey", "AWS::ApiGateway::UsagePlanKey", "", ""),
+        // Nobody is trusted unless an organization is named.
+        ("GenesysInvokeRole", role, "HasGenesysOrg", ""),
+        ("PaymentTable", "AWS::DynamoDB::Table", "", "Retain"),
+        ("StripeSecret", secret, "CreateStripeSecret", "Retain"),
+        ("GenesysSecret", secret, "CreateGenesysSecret", "Retain"),
     ] {
-        let mut found = BTreeSet::new();
-        strings(&function(&template, role)["Policies"], &mut found);
-        assert!(!found.iter().any(|text| text.contains('*')), "{role} has a wildcard");
-        let actions: BTreeSet<&str> = found
-            .iter()
-            .map(String::as_str)
-            .filter(|text| ["dynamodb:", "secretsmanager:", "logs:", "kms:"].iter().any(|s| text.starts_with(s)))
-            .filter(|text| *text != "kms:ViaService")
-            .collect();
-        let others = ["kms:Decrypt", "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue"];
-        assert_eq!(actions, table.into_iter().chain(others).collect(), "{role}");
-        assert_eq!(found.contains("GenesysSecret.Id"), role != "CreateIntentRole", "{role}");
+        let mut attributes = vec![("Type", kind)];
+        if !condition.is_empty() {
+            attributes.push(("Condition", condition));
+        }
+        if !when_deleted.is_empty() {
+            attributes.extend([("DeletionPolicy", when_deleted), ("UpdateReplacePolicy", when_deleted)]);
+        }
+        if kind == function {
+            attributes.push(("Metadata", "{SkipBuild: true}"));
+        }
+        assert_eq!(rows(&template["Resources"][name], &["Properties"]), wanted(&attributes), "{name}");
+        found.insert(name.to_owned());
     }
-}
-
-#[test]
-fn genesys_may_invoke_just_what_its_api_calls_and_only_for_the_named_organization() {
-    let template = template();
-    let role = &template["Resources"]["GenesysInvokeRole"];
-    assert_eq!(role["Condition"], "HasGenesysOrg", "nobody is trusted unless an organization is named");
-    let trust = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
-    assert_eq!(trust.as_sequence().unwrap().len(), 1);
-    assert_eq!(trust[0]["Action"], "sts:AssumeRole");
-    assert_eq!(keys(&trust[0]["Principal"]), BTreeSet::from(["AWS".to_owned()]));
-    let account = tagged("!Sub", &trust[0]["Principal"]["AWS"]);
-    assert_eq!(account, "arn:${AWS::Partition}:iam::${GenesysAwsAccountId}:root");
-    assert_eq!(keys(&trust[0]["Condition"]), BTreeSet::from(["StringEquals".to_owned()]));
-    assert_eq!(tagged("!Ref", &trust[0]["Condition"]["StringEquals"]["sts:ExternalId"]), "GenesysOrgId");
-
-    let policies = &role["Properties"]["Policies"];
-    let statements = &policies[0]["PolicyDocument"]["Statement"];
-    assert_eq!((policies.as_sequence().unwrap().len(), statements.as_sequence().unwrap().len()), (1, 1));
-    assert_eq!(statements[0]["Action"], "lambda:InvokeFunction");
-    let may_invoke: BTreeSet<&str> =
-        statements[0]["Resource"].as_sequence().unwrap().iter().map(|arn| tagged("!GetAtt", arn)).collect();
-    let behind_the_api: BTreeSet<String> = template["Resources"]
-        .as_mapping()
-        .unwrap()
-        .iter()
-        .filter(|(_, resource)| resource["Properties"]["Events"].is_mapping())
-        .map(|(name, _)| format!("{}.Arn", name.as_str().unwrap()))
-        .collect();
-    assert_eq!(may_invoke, behind_the_api.iter().map(String::as_str).collect());
-
-    let outputs = &template["Outputs"];
-    assert_eq!(outputs["GenesysInvokeRoleArn"]["Condition"], "HasGenesysOrg");
-    let given =
-        ["CreateIntentFunctionArn", "StatusQueryFunctionArn"].map(|name| tagged("!GetAtt", &outputs[name]["Value"]));
-    assert_eq!(BTreeSet::from(given), may_invoke);
-}
-
-#[test]
-fn each_function_gets_the_variables_its_configuration_reads() {
-    let template = template();
-    let global = keys(&template["Globals"]["Function"]["Environment"]["Variables"]);
-    let asked = RefCell::new(BTreeSet::new());
-    let lookup = |name: &str| {
-        asked.borrow_mut().insert(name.to_owned());
-        (name == "GENESYS_SECRET_ID").then(|| "genesys".to_owned())
-    };
-    let sdk = BTreeSet::from(["AWS_ENDPOINT_URL".to_owned()]);
-    for name in ["CreateIntentFunction", "StripeWebhookFunction", "StatusQueryFunction"] {
-        asked.borrow_mut().clear();
-        let _ = match name {
-            "CreateIntentFunction" => CreateIntentConfig::read(lookup).err(),
-            "StatusQueryFunction" => StatusQueryConfig::read(lookup).err(),
-            _ => SyncConfig::read(lookup).err(),
-        };
-        let own = keys(&function(&template, name)["Environment"]["Variables"]);
-        let given: BTreeSet<String> = global.union(&own).cloned().collect();
-        assert_eq!(given, asked.borrow().union(&sdk).cloned().collect(), "{name}");
-    }
-}
-
-#[test]
-fn every_wait_is_shorter_than_the_one_around_it() {
-    let template = template();
-    let config =
-        CreateIntentConfig::read(|name| ["TABLE_NAME", "STRIPE_SECRET_ID"].contains(&name).then(|| "x".to_owned()))
-            .unwrap();
-    let longest_budget = template["Parameters"]["BudgetMs"]["MaxValue"].as_u64().unwrap();
-    assert_eq!(template["Parameters"]["BudgetMs"]["Default"].as_u64().unwrap(), 4500);
-    assert_eq!(config.budget, Duration::from_millis(4500));
-    for (name, budget_ms, event, data_action_ms) in [
-        ("CreateIntentFunction", longest_budget, "CreatePayment", 5000),
-        ("StatusQueryFunction", millis(status_query::BUDGET), "GetPayment", 3000),
-    ] {
-        let lambda_ms = function(&template, name)["Timeout"].as_u64().unwrap() * 1000;
-        let api = function(&template, name)["Events"][event]["Properties"]["TimeoutInMillis"].as_u64().unwrap();
-        assert!(budget_ms < api && api < data_action_ms && data_action_ms <= lambda_ms, "{name}");
-    }
-    let webhook_ms = function(&template, "StripeWebhookFunction")["Timeout"].as_u64().unwrap() * 1000;
-    assert!(millis(stripe_webhook::BUDGET) < webhook_ms);
-    assert!(webhook_ms < millis(shared::notify::TURN_LAPSES_AFTER), "no living holder loses its turn");
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap()
-}
-
-#[test]
-fn the_table_and_the_secrets_outlive_the_stack() {
-    let template = template();
-    for name in ["PaymentTable", "StripeSecret", "GenesysSecret"] {
-        let resource = &template["Resources"][name];
-        assert_eq!(
-            (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
-            (&"Retain".into(), &"Retain".into())
-        );
-    }
-    let table = &template["Resources"]["PaymentTable"]["Properties"];
-    assert_eq!(table["TimeToLiveSpecification"]["AttributeName"], "expires_at");
-    assert_eq!(table["SSESpecification"]["SSEEnabled"], true);
-    assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
-    for name in ["StripeSecret", "GenesysSecret"] {
-        let secret = keys(&template["Resources"][name]["Properties"]);
-        assert!(
-            !secret.contains("SecretString") && !secret.contains("GenerateSecretString"),
-            "{name} is an empty shell"
-        );
-    }
-}
-
-#[test]
-fn every_function_logs_json_into_a_group_with_retention() {
-    let template = template();
-    for (name, logs) in [
-        ("CreateIntentFunction", "CreateIntentLogs"),
-        ("StripeWebhookFunction", "StripeWebhookLogs"),
-        ("StatusQueryFunction", "StatusQueryLogs"),
-    ] {
-        let logging = &function(&template, name)["LoggingConfig"];
-        assert_eq!(logging["LogFormat"], "JSON");
-        let Value::Tagged(group) = &logging["LogGroup"] else { panic!("{name} refers to no log group") };
-        assert_eq!(group.value, logs);
-        assert!(keys(function(&template, logs)).contains("RetentionInDays"));
-    }
+    assert_eq!(keys(&template["Resources"]), found);
 }

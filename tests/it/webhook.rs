@@ -297,10 +297,13 @@ async fn another_amount_currency_or_intent_is_never_applied() {
         |o: &mut Value| o["currency"] = "eur".into(),
         |o: &mut Value| o["id"] = "pi_another".into(),
     ] {
+        let another = Match::get("/v1/payment_intents/pi_another");
         let (world, _) = paid().await;
         let before = world.dynamo.items().await;
         let mut event = world.last_event();
         change(&mut event["data"]["object"]);
+        // Somebody made another intent with the same metadata, in this very account.
+        world.stripe.outage(another, Reply::status(200).body(&event["data"]["object"].to_string()));
         let answer = world.deliver(&event).await;
         assert_eq!((answer.status, answer.text("outcome")), (200, "disagreement"));
         assert_eq!(world.dynamo.items().await, before);

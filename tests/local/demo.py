@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ LAMBDA = " (Lambda)"
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
+#: Part of every value that is sent where it does not belong, and that no guard knows.
+PRIVATE = "kanarienvogel7q"
 #: Seconds from a payment to the end of its webhook; localstripe sends it after one.
 WEBHOOK = 15
 
@@ -197,11 +200,12 @@ class Demo:
 
     def open(self, payment: dict[str, Any], status: int, state: str) -> dict[str, Any]:
         """The caller opens the link: the page, and what its script asks for then."""
-        page = self.stack.page(payment["payment_url"])
-        reply = self.step("caller", "opens the page of the link", lambda: http("GET", page), status)
+        page, _, token = self.stack.page(payment["payment_url"]).partition("#")
+        reply = self.step("caller", "opens the page of the link", lambda: http("GET", page), 200)
         self.expect("content type", reply.content_type, "text/html")
+        asked = json.dumps({"token": token}).encode()
         session: dict[str, Any] = self.step(
-            "page", "asks for the session", lambda: http("GET", f"{page}/session"), status
+            "page", "asks for the session", lambda: http("POST", f"{page}/session", asked), status
         ).json()
         self.expect("state", session.get("state"), state)
         return session
@@ -450,8 +454,67 @@ class Demo:
             self.expect("what a cancellation answers", self.invoke(CANCEL, vars(order)), paid)
             self.expect_fields(self.invoke(CANCEL, {**vars(order), "order_id": "A-0"}), payment_status="NOT_FOUND")
 
+        with self.scene("Private values where they do not belong"):
+            self.send_private_values()
+
         with self.scene("Nothing secret is written down"):
             self.search_for_secrets()
+
+    def send_private_values(self) -> None:
+        """Sends names, security codes and addresses in every wrong field, to every function, in every shape."""
+        self.secrets[PRIVATE] = "a private value from a wrong field"
+        order = vars(Order(self.conversation(), "A-1012"))
+        good = {**order, "amount": "50.00", "currency": "usd"}
+        texts = (f"{PRIVATE} cvc 123 exp 12/27", f"{PRIVATE}@home")
+        odd: tuple[object, ...] = ([*texts], {PRIVATE: texts[0]})
+        fields = ("conversation_id", "order_id", "amount", "amount_minor", "currency", "region")
+        anywhere = (*fields, "payment_method", "include_client_secret", "description", "receipt_email", PRIVATE)
+        bodies = [{**good, field: value} for field in anywhere for value in odd]
+        bodies += [{**good, field: text} for field in anywhere if field != "description" for text in texts]
+        named = [{**order, field: text} for field in ("conversation_id", "order_id", PRIVATE) for text in texts]
+        named += [{**order, field: value} for field in order for value in odd]
+        key = {"Content-Type": "application/json", "x-api-key": self.stack.api_key}
+        refused = [http("POST", f"{self.stack.api}/payments", json.dumps(body).encode(), key) for body in bodies]
+        refused += [http("POST", f"{self.stack.api}/payments", text.encode(), key) for text in texts]
+        for method in ("GET", "DELETE"):
+            for text in map(urllib.parse.quote, texts):
+                refused.append(http(method, f"{self.stack.api}/payments/{text}", headers=key))
+                url = f"{self.stack.api}/payments/{order['conversation_id']}?order_id={text}"
+                refused.append(http(method, url, headers=key))
+        self.expect("answers over the API", {reply.status for reply in refused} <= {400, 422}, True)
+        self.tell(f"{'':8}  {len(refused)} requests over the API, all refused")
+
+        create, query = self.stack.outputs["CreateIntentFunctionArn"], self.stack.outputs["StatusQueryFunctionArn"]
+        functions = self.stack.client("lambda").list_functions()["Functions"]
+        webhook = next(name["FunctionName"] for name in functions if "Webhook" in name["FunctionName"])
+        bare: list[tuple[str, object]] = [(create, body) for body in bodies]
+        bare += [(create, {**body, "operation": "cancel"}) for body in named]
+        bare += [(create, {**good, "operation": text}) for text in texts]
+        bare += [(query, body) for body in named]
+        bare += [(webhook, good | {"description": texts[0]})]
+        for function in (create, query, webhook):
+            bare += [(function, event) for event in ([*texts], texts[0], {"httpMethod": {PRIVATE: texts}})]
+        for function, event in bare:
+            invoked = self.stack.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+            payload = invoked["Payload"].read().decode()
+            self.expect(f"function error of {event}", bool(invoked.get("FunctionError")), True)
+            self.expect(f"{PRIVATE} in {payload}", PRIVATE in payload, False)
+        self.tell(f"{'':8}  {len(bare)} bare requests, each a function error with nothing of it")
+
+        post = {"Content-Type": "application/json"}
+        unsigned = json.dumps({"id": texts[0]}).encode()
+        for header in (*texts, f"t=1,v1={PRIVATE}", signature(self.stack.secrets.webhook_secret, unsigned, 1)):
+            reply = http("POST", self.stack.webhook, unsigned, {**post, "Stripe-Signature": header})
+            self.expect("status of a wrong signature", reply.status, 400)
+        for event in ({"id": texts[0]}, {"id": "evt_1", "object": "v2.core.event", "type": texts[0]}, [*texts]):
+            body = json.dumps(event).encode()
+            header = signature(self.stack.secrets.webhook_secret, body, int(time.time()))
+            self.secrets[leaks.signature_of(header)] = "a webhook signature"
+            reply = http("POST", self.stack.webhook, body, {**post, "Stripe-Signature": header})
+            self.expect("status of a signed event that is none", reply.status, 400)
+        for asked, status in (({"token": texts[0]}, 404), ({PRIVATE: texts[0]}, 400), ([*texts], 400)):
+            reply = http("POST", f"{self.stack.pages}/pay/session", json.dumps(asked).encode(), post)
+            self.expect(f"status of a session asked with {asked}", reply.status, status)
 
     def search_for_secrets(self) -> None:
         for intent in self.stack.at_stripe("/v1/payment_intents?limit=100").json()["data"]:

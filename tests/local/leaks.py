@@ -29,7 +29,7 @@ def signature_of(header: str) -> str:
 
 def token_of(payment_url: str) -> str:
     """What is secret of a pay link."""
-    return payment_url.rpartition("/")[2]
+    return payment_url.rpartition("#")[2]
 
 
 def written(stack: Stack) -> dict[str, list[str]]:

@@ -4,8 +4,8 @@ A file is named `<function>.<case>.json`. The function runs in a container, agai
 signed anew first, unless their case begins with `forged` or `stale`.
 
 expected.json names every file, in the order they are sent: what one writes, a later one finds. It gives the status and
-the part of the reply's body that matters. `open` is an order that create-intent has written down while Stripe could not
-be reached: the state in which a webhook finds a payment of which it brings the first news.
+the part of the reply's body that matters. `open` is an order that create-intent opens first. The events that name it then
+carry the intent that Stripe made for it, and happen now: an intent that Stripe does not know is not ours.
 """
 
 import base64
@@ -59,6 +59,8 @@ class Runner:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        #: The intents of the orders that were opened.
+        self.intents: dict[str, str] = {}
         self.environment = {
             **os.environ,
             **stack.aws_environment(),
@@ -73,14 +75,29 @@ class Runner:
         function, case, _ = name.split(".", 2)
         if function != "stripe-webhook" or case.startswith(AS_THEY_ARE):
             return event
-        return sign.signed(event, self.stack.secrets.webhook_secret, int(time.time()))
+        now = int(time.time())
+        return sign.signed(self.about_what_is_open(event, now), self.stack.secrets.webhook_secret, now)
 
-    def invoke(self, name: str, event: dict[str, Any], **variables: str) -> dict[str, Any]:
-        """The function's reply to an event, with these environment variables besides the stack's."""
+    def about_what_is_open(self, event: dict[str, Any], now: int) -> dict[str, Any]:
+        """The event with the intent that its order has here, and of this second; as it is where the order is not open."""
+        body: bytes = event["body"].encode()
+        if event.get("isBase64Encoded"):
+            body = base64.b64decode(body)
+        said = json.loads(body)
+        about = said.get("data", {}).get("object", {})
+        intent = self.intents.get((about.get("metadata") or {}).get("order_id"))
+        if intent is None:
+            return event
+        said["created"], about["id"] = now, intent
+        body = json.dumps(said, indent=2).encode()
+        return {**event, "body": (base64.b64encode(body) if event.get("isBase64Encoded") else body).decode()}
+
+    def invoke(self, name: str, event: dict[str, Any]) -> dict[str, Any]:
+        """The function's reply to an event."""
         folder = self.stack.logs
         event_file, env_vars = folder / f"{name}.event.json", folder / f"{name}.env.json"
         event_file.write_text(json.dumps(event))
-        env_vars.write_text(json.dumps({"Parameters": {**self.stack.variables, **variables}}))
+        env_vars.write_text(json.dumps({"Parameters": self.stack.variables}))
         command = [
             str(BIN / "sam"), "local", "invoke", LOGICAL_IDS[name.split(".")[0]],
             "--event", str(event_file),
@@ -100,13 +117,14 @@ class Runner:
         raise StackError(f"{name}: no reply, see {sam.log}")
 
     def open(self, order: dict[str, str]) -> None:
-        """A call arrives at Genesys, and its order is written down while Stripe cannot be reached."""
+        """A call arrives at Genesys, and its order is opened."""
         conversation = {"conversation_id": order["conversation_id"], "purpose": "customer"}
         http("POST", f"{self.stack.genesys}/_control/conversations", json.dumps(conversation).encode())
         event = {**self.event("create-intent.string-amount.json"), "body": json.dumps(order)}
-        reply = self.invoke(f"create-intent.open-{order['order_id']}", event, STRIPE_API_BASE="http://127.0.0.1:9")
-        if reply["statusCode"] != 503:
-            raise StackError(f"opening {order} without Stripe was answered with {reply}")
+        reply = self.invoke(f"create-intent.open-{order['order_id']}", event)
+        if reply["statusCode"] != 201:
+            raise StackError(f"opening {order} was answered with {reply}")
+        self.intents[order["order_id"]] = json.loads(reply["body"])["payment_intent_id"]
 
     def check(self, name: str, expected: dict[str, Any]) -> list[str]:
         """What is wrong with the reply to one file."""

@@ -439,7 +439,7 @@ class Stack:
 
     def page(self, payment_url: str) -> str:
         """Where a pay link leads here."""
-        if not payment_url.startswith(self.outputs["PayUrl"] + "/pay/"):
+        if not payment_url.startswith(self.outputs["PayUrl"] + "/pay#"):
             raise StackError("payment_url is no pay link of this stack")
         return self.pages + payment_url.removeprefix(self.outputs["PayUrl"])
 

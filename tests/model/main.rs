@@ -1,7 +1,8 @@
 //! The life of a payment as a model, checked exhaustively for bounded counts: requests with and without a token, requests
 //! to cancel, pay links opened, webhooks and refreshes that run at the same time, step by step, each of which may die
 //! between any two steps; requests to Stripe that are lost, answered too late or refused; events repeated and out of
-//! order; a Genesys that refuses; metadata edited at Stripe.
+//! order; a Genesys that refuses; metadata edited at Stripe; failures that Stripe keeps under a key; another account's
+//! intent whose metadata names an order of ours.
 //!
 //! What moves the record is the production code: [`Payment::begin`], [`Payment::observe`], [`Payment::rejected`],
 //! [`Payment::next_attempt`], [`Payment::opened`], [`Payment::due_notice`]. The model is what runs around it: the table's
@@ -61,6 +62,8 @@ struct Left {
     refusals: u8,
     /// Somebody edits an intent's metadata at Stripe so that it names the other order.
     edits: u8,
+    /// Another account's intent succeeds whose metadata names an attempt of ours.
+    copies: u8,
 }
 
 /// The world in which a payment lives.
@@ -117,6 +120,10 @@ enum Mutation {
     MarkWithoutAVersion,
     /// That Genesys knows of an opened link is not written down.
     ForgetThatOpenedIsTold,
+    /// An attempt whose key holds a failure ends without a look at whether Stripe has an intent for it.
+    EndWithoutLooking,
+    /// An intent that only its metadata names is adopted as the event shows it.
+    BelieveTheSnapshot,
 }
 
 /// The attempt of an order.
@@ -136,6 +143,8 @@ struct AtStripe {
     status: StripeStatus,
     declined: bool,
     created: u64,
+    /// Whether it is in our account, where our key sees it.
+    is_ours: bool,
 }
 
 /// Stripe's first answer to a token, which it repeats whenever the same key comes again. `None`: the intent's state did
@@ -198,7 +207,7 @@ enum Step {
     Make(Hashed<Payment>),
     /// Wait until the twin that holds the key has made it.
     AwaitTwin(usize),
-    /// Write down that Stripe refuses the attempt.
+    /// Write down that the attempt has no intent and gets none.
     Reject(Hashed<Payment>),
     /// Ask Stripe to charge a token on the record's intent.
     Confirm(Hashed<Payment>, u8),
@@ -206,8 +215,8 @@ enum Step {
     Cancel(Hashed<Payment>),
     /// Ask Stripe how an intent stands.
     Fetch(Hashed<Payment>, usize),
-    /// Read the record an event is about.
-    Read(Attempt, Hashed<Observation>),
+    /// Read the record an event is about; whether its pointer says so, rather than its metadata alone.
+    Read { of: Attempt, seen: Hashed<Observation>, is_pointed_to: bool },
     /// Write the next state that follows from what was seen; with `adopts`, and the intent's pointer.
     Write { next: Hashed<Payment>, seen: Hashed<Observation>, adopts: bool },
     /// Write down that the payer has opened a link.
@@ -230,6 +239,8 @@ struct State {
     confirmations: Vec<Confirmation>,
     /// Attempts that Stripe refuses, however often it is asked.
     refused: Vec<Attempt>,
+    /// Attempts under whose key Stripe keeps a failure, however often it is asked.
+    kept: Vec<Attempt>,
     /// Attempts that a request to cancel was told are canceled.
     canceled: Vec<Attempt>,
     /// Everything that was ever true at Stripe, in order.
@@ -269,6 +280,8 @@ enum Action {
     /// The payer opens a link of this attempt.
     Open(Attempt),
     Edit(usize),
+    /// Elsewhere than in our account.
+    Copy(Attempt),
     Tick,
     Deliver(usize),
     Refresh {
@@ -297,6 +310,10 @@ enum Fault {
     SentAgain,
     /// 409: a twin holds the key, also after the one retry.
     InUse,
+    /// A failure that Stripe keeps under the key. Nothing was executed.
+    Kept,
+    /// The same, though it was executed.
+    KeptExecuted,
 }
 
 /// A value that many states hold: cloned by reference, hashed once.
@@ -356,6 +373,7 @@ const ONE_POST: Left = Left {
     rejections: 0,
     refusals: 0,
     edits: 0,
+    copies: 0,
 };
 
 const NO_POST: Left = Left { posts: 0, ..ONE_POST };
@@ -395,6 +413,10 @@ const THREE_AT_ONCE_AND_A_CANCEL: Life = without_genesys(1, 3, Left { posts: 2, 
 const A_TOKEN_AND_A_CANCEL: Life = without_genesys(1, 2, Left { token_posts: 1, cancels: 1, faults: 1, ..ONE_POST });
 const A_CANCEL_OF_WHAT_STRIPE_REFUSES: Life =
     without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, rejections: 1, ..NO_POST });
+const A_KEPT_FAILURE: Life = without_genesys(1, 2, Left { posts: 3, tries: 1, faults: 1, ..NO_POST });
+const A_KEPT_FAILURE_AND_A_CANCEL: Life =
+    without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, faults: 1, deaths: 1, ..NO_POST });
+const A_COPIED_INTENT: Life = without_genesys(1, 2, Left { posts: 2, tries: 1, deaths: 1, copies: 1, ..NO_POST });
 const A_LINK_AND_A_DEATH: Life = one_order(2, Left { tries: 1, sessions: 1, deaths: 1, ..ONE_POST });
 const A_LINK_AND_A_REFRESH: Life = one_order(2, Left { tries: 1, sessions: 1, refreshes: 1, ..ONE_POST });
 const TWO_LINKS_AT_ONCE: Life = one_order(2, Left { tries: 1, sessions: 2, ..ONE_POST });
@@ -427,6 +449,9 @@ fn the_invariants_hold_in_every_state() {
         THREE_AT_ONCE_AND_A_CANCEL,
         A_TOKEN_AND_A_CANCEL,
         A_CANCEL_OF_WHAT_STRIPE_REFUSES,
+        A_KEPT_FAILURE,
+        A_KEPT_FAILURE_AND_A_CANCEL,
+        A_COPIED_INTENT,
         A_LINK_AND_A_DEATH,
         A_LINK_AND_A_REFRESH,
         TWO_LINKS_AT_ONCE,
@@ -465,6 +490,9 @@ fn every_mutation_is_found_out_by_the_property_it_breaks() {
         (Mutation::MarkAnyAttempt, A_LINK_AND_A_NEW_ATTEMPT, OPENED_IS_TRUE),
         (Mutation::MarkWithoutAVersion, A_LINK_AND_A_REFRESH, OPENED_STAYS),
         (Mutation::ForgetThatOpenedIsTold, A_LINK_AND_A_REFRESH, NEVER_TWICE),
+        (Mutation::EndWithoutLooking, A_KEPT_FAILURE, ONE_CHARGE),
+        (Mutation::EndWithoutLooking, A_KEPT_FAILURE_AND_A_CANCEL, CANCELED_STAYS),
+        (Mutation::BelieveTheSnapshot, A_COPIED_INTENT, CONFIRMED_IS_PAID),
     ];
     for (mutation, life, property) in broken {
         let mutated = Life { mutation: Some(mutation), ..life };

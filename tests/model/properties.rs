@@ -36,8 +36,13 @@ impl State {
         self.orders.iter().filter_map(|order| order.record.as_deref())
     }
 
+    /// The intents of our account.
+    fn ours(&self) -> impl Iterator<Item = &AtStripe> {
+        self.stripe.iter().filter(|intent| intent.is_ours)
+    }
+
     fn succeeded(&self) -> usize {
-        self.stripe.iter().filter(|intent| intent.status == StripeStatus::Succeeded).count()
+        self.ours().filter(|intent| intent.status == StripeStatus::Succeeded).count()
     }
 
     fn confirmed(&self) -> impl Iterator<Item = &Payment> {
@@ -59,17 +64,17 @@ impl State {
     /// Whether metadata was edited. Which order the money is put down to is then not demanded to be right, only that it
     /// is put down once.
     fn is_edited(&self) -> bool {
-        self.stripe.iter().any(|intent| intent.names != intent.of)
+        self.ours().any(|intent| intent.names != intent.of)
     }
 }
 
 impl Life {
     fn agrees(&self, state: &State, order: usize) -> bool {
-        let newest = state.stripe.iter().rposition(|intent| intent.of.order == order);
+        let newest = state.stripe.iter().rposition(|intent| intent.of.order == order && intent.is_ours);
         let Some(record) = &state.orders[order].record else { return newest.is_none() };
         let Some(id) = &record.intent_id else {
             // Begun, but nobody has come as far as Stripe; or refused there.
-            return !state.stripe.iter().any(|intent| intent.of == attempt(record));
+            return !state.ours().any(|intent| intent.of == attempt(record));
         };
         let intent = state.intent(at(id));
         newest == Some(at(id))
@@ -106,7 +111,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
     let mut properties = vec![
         Property::always(ONE_CHARGE, |_, state: &State| {
             (0..state.orders.len()).all(|order| {
-                let intents = || state.stripe.iter().filter(|intent| intent.of.order == order);
+                let intents = || state.ours().filter(|intent| intent.of.order == order);
                 let live = intents().filter(|intent| intent.status != StripeStatus::Canceled).count();
                 let charges = intents().filter(|intent| intent.status == StripeStatus::Succeeded).count();
                 live <= 1 && charges <= 1
@@ -115,12 +120,13 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
         Property::always(ONE_TRY, |_, state: &State| !state.broken.token_tried_again),
         Property::always(OWN_ATTEMPT, |_, state: &State| !state.broken.request_strayed),
         Property::always(CANCELED_STAYS, |_, state: &State| {
-            let mut of_canceled = state.stripe.iter().filter(|intent| state.canceled.contains(&intent.of));
+            let mut of_canceled = state.ours().filter(|intent| state.canceled.contains(&intent.of));
             of_canceled.all(|intent| intent.status == StripeStatus::Canceled)
         }),
         Property::always(LINK_OPENS_ITS_OWN, |_, state: &State| !state.broken.secret_strayed),
         Property::always(CONFIRMED_IS_PAID, |_, state: &State| {
-            let paid = state.paid().filter(|(_, intent)| intent.status == StripeStatus::Succeeded);
+            let is_paid = |intent: &AtStripe| intent.is_ours && intent.status == StripeStatus::Succeeded;
+            let paid = state.paid().filter(|(_, intent)| is_paid(intent));
             paid.count() == state.confirmed().count()
         }),
         Property::always(ONE_RECORD, |_, state: &State| {
@@ -218,6 +224,21 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             Property::sometimes("an attempt that replaces a refused one is confirmed", |_, state: &State| {
                 !state.refused.is_empty() && state.confirmed().any(|record| record.correlation.attempt > 1)
             }),
+        ),
+        (
+            left.faults > 0 && left.posts > 2,
+            Property::sometimes("an attempt that replaces one of a kept failure is confirmed", |_, state: &State| {
+                !state.kept.is_empty() && state.confirmed().any(|record| record.correlation.attempt > 1)
+            }),
+        ),
+        (
+            left.copies > 0,
+            Property::sometimes(
+                "an order is confirmed that another account's intent names",
+                |life: &Life, state: &State| {
+                    state.left.copies < life.left.copies && state.is_quiet() && state.confirmed().next().is_some()
+                },
+            ),
         ),
         (
             left.edits > 0,

@@ -33,7 +33,7 @@ static CORRELATIONS: LazyLock<[Correlation; 2]> = LazyLock::new(|| {
 });
 
 fn terms() -> Terms {
-    Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None }
+    Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() }
 }
 
 fn begin(order: usize) -> Payment {
@@ -83,6 +83,15 @@ impl State {
             created,
             correlation: Some(correlation(names)),
         }
+    }
+
+    /// Makes an attempt's intent in our account.
+    fn make(&mut self, of: Attempt) -> usize {
+        let status = StripeStatus::RequiresPaymentMethod;
+        let created = self.second;
+        self.stripe.push(AtStripe { of, names: of, status, declined: false, created, is_ours: true });
+        self.say(self.stripe.len() - 1);
+        self.stripe.len() - 1
     }
 
     fn cancel(&mut self, at: usize) {
@@ -158,6 +167,15 @@ impl State {
         }
     }
 
+    /// Whether Stripe has answered the request for this attempt's intent before, so that its key holds that answer.
+    fn has_answered(&self, step: &Step) -> bool {
+        let Step::Make(payment) = step else { return false };
+        let of = attempt(payment);
+        self.refused.contains(&of)
+            || self.kept.contains(&of)
+            || self.stripe.iter().any(|intent| intent.of == of && intent.is_ours)
+    }
+
     /// Whether nothing is left to run and every event was accepted.
     pub(crate) fn is_quiet(&self) -> bool {
         self.running.is_empty() && self.events.iter().all(|event| event.accepted)
@@ -171,7 +189,7 @@ impl Step {
             Self::Make(read) | Self::Reject(read) | Self::Confirm(read, _) | Self::Fetch(read, _) => Some((read, 0)),
             Self::Cancel(read) | Self::Claim(read) | Self::Tell(read, _) => Some((read, 0)),
             Self::Write { next, .. } | Self::Mark(next) => Some((next, 1)),
-            Self::AwaitTwin(_) | Self::Read(..) | Self::End(..) | Self::Look(_) => None,
+            Self::AwaitTwin(_) | Self::Read { .. } | Self::End(..) | Self::Look(_) => None,
         }
     }
 }
@@ -336,14 +354,17 @@ impl Life {
                 if state.refused.contains(&of) {
                     return Then::Step(Step::Reject(payment));
                 }
-                let made = state.stripe.iter().position(|intent| intent.of == of);
-                let made = made.filter(|_| !self.is(Mutation::ForgetTheIdempotencyKey)).unwrap_or_else(|| {
-                    let status = StripeStatus::RequiresPaymentMethod;
-                    let created = state.second;
-                    state.stripe.push(AtStripe { of, names: of, status, declined: false, created });
-                    state.say(state.stripe.len() - 1);
-                    state.stripe.len() - 1
-                });
+                if state.kept.contains(&of) {
+                    // The list holds what was made, from the moment it was.
+                    let found = state.stripe.iter().position(|intent| intent.names == of && intent.is_ours);
+                    return match found.filter(|_| !self.is(Mutation::EndWithoutLooking)) {
+                        Some(intent) => Then::Step(Step::Fetch(payment, intent)),
+                        None => Then::Step(Step::Reject(payment)),
+                    };
+                }
+                let made = state.stripe.iter().position(|intent| intent.of == of && intent.is_ours);
+                let made =
+                    made.filter(|_| !self.is(Mutation::ForgetTheIdempotencyKey)).unwrap_or_else(|| state.make(of));
                 // A replay gives the first answer again.
                 let mut intent = state.intent(made);
                 (intent.status, intent.last_error) = (StripeStatus::RequiresPaymentMethod, None);
@@ -391,8 +412,14 @@ impl Life {
                 let seen = state.fetched(intent);
                 self.observed(state, run, payment, seen)
             }
+            Step::Fetch(_, intent) if !state.stripe[intent].is_ours => Then::Done,
             Step::Fetch(payment, intent) => {
                 let seen = state.fetched(intent);
+                let names_another = state.stripe[intent].names.order != attempt(&payment).order;
+                if payment.intent_id.is_none() && matches!(run, Run::Delivery { .. }) && names_another {
+                    // Edited since.
+                    return Then::Done;
+                }
                 if let Run::Session { is_final, .. } = run {
                     *is_final = matches!(seen.intent.status, StripeStatus::Succeeded | StripeStatus::Canceled);
                     if self.is(Mutation::OpenWithoutSettling) {
@@ -401,7 +428,7 @@ impl Life {
                 }
                 self.observed(state, run, payment, seen)
             }
-            Step::Read(of, seen) => self.read(state, run, of, seen),
+            Step::Read { of, seen, is_pointed_to } => self.read(state, run, of, seen, is_pointed_to),
             Step::Write { next, seen, adopts } => {
                 if self.write(state, &next, adopts) {
                     return self.settled(state, run, next);
@@ -493,9 +520,20 @@ impl Life {
     }
 
     /// Reads the record of an event whose pointer was looked up.
-    fn read(&self, state: &mut State, run: &mut Run, of: Attempt, seen: Hashed<Observation>) -> Then {
+    fn read(
+        &self,
+        state: &mut State,
+        run: &mut Run,
+        of: Attempt,
+        seen: Hashed<Observation>,
+        is_pointed_to: bool,
+    ) -> Then {
         // An order nobody began is somebody else's.
         let Some(record) = state.orders[of.order].record.clone() else { return Then::Done };
+        if !is_pointed_to && !self.is(Mutation::BelieveTheSnapshot) {
+            // Anybody may have written the metadata: our own key must see the intent.
+            return Then::Step(Step::Fetch(record, at(&seen.intent.id)));
+        }
         if seen.intent.correlation.as_ref().map(named) == Some(of) {
             return self.observed(state, run, record, seen);
         }
@@ -507,9 +545,14 @@ impl Life {
     fn deliver(&self, state: &mut State, run: &mut Run, event: usize) -> Then {
         let seen = state.events[event].seen.clone();
         let named = seen.intent.correlation.as_ref().map(named).expect("metadata");
-        let of = state.pointer(at(&seen.intent.id)).unwrap_or(named);
+        let pointer = state.pointer(at(&seen.intent.id));
+        let (of, is_pointed_to) = (pointer.unwrap_or(named), pointer.is_some());
         // With one order, pointer and metadata say the same, whenever each is read.
-        if self.orders > 1 { Then::Step(Step::Read(of, seen)) } else { self.read(state, run, of, seen) }
+        if self.orders > 1 {
+            Then::Step(Step::Read { of, seen, is_pointed_to })
+        } else {
+            self.read(state, run, of, seen, is_pointed_to)
+        }
     }
 
     /// Whether a claim has to wait.
@@ -540,7 +583,9 @@ impl Life {
     /// What may become of the request to Stripe that this step sends.
     fn faults(step: &Step) -> &'static [Fault] {
         match step {
-            Step::Make(_) => &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain, Fault::InUse],
+            Step::Make(_) => {
+                &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain, Fault::InUse, Fault::Kept, Fault::KeptExecuted]
+            }
             // A twin that holds the token's key ends the run just as a lost request does.
             Step::Confirm(..) | Step::Cancel(_) => &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain],
             // Nothing is executed, so every kind of failure is the same.
@@ -586,12 +631,7 @@ impl Life {
                 }
             }
             Step::Claim(payment) if self.has_to_wait(state, payment) => return,
-            Step::Make(payment) if left.rejections > 0 => {
-                let of = attempt(payment);
-                if !state.refused.contains(&of) && !state.stripe.iter().any(|intent| intent.of == of) {
-                    actions.push(Action::Reject(at));
-                }
-            }
+            Step::Make(_) if left.rejections > 0 && !state.has_answered(step) => actions.push(Action::Reject(at)),
             Step::Tell(..) if left.refusals > 0 => actions.push(Action::Refuse(at)),
             _ => {}
         }
@@ -605,6 +645,9 @@ impl Life {
             actions.push(Action::Go(at, *outcome));
         }
         for fault in Self::faults(step).iter().filter(|_| left.faults > 0) {
+            if matches!(fault, Fault::Kept | Fault::KeptExecuted) && state.has_answered(step) {
+                continue;
+            }
             let outcomes = if *fault == Fault::NotExecuted { &[None] } else { outcomes };
             actions.extend(outcomes.iter().map(|outcome| Action::Fault(at, *outcome, *fault)));
         }
@@ -612,7 +655,7 @@ impl Life {
 
     fn actions_at_stripe(state: &State, actions: &mut Vec<Action>) {
         let left = &state.left;
-        for (at, intent) in state.stripe.iter().enumerate() {
+        for (at, intent) in state.stripe.iter().enumerate().filter(|(_, intent)| intent.is_ours) {
             match intent.status {
                 StripeStatus::RequiresPaymentMethod => {
                     if left.tries > 0 {
@@ -635,6 +678,10 @@ impl Life {
         }
         if left.ticks > 0 {
             actions.push(Action::Tick);
+        }
+        if left.copies > 0 {
+            let records = state.orders.iter().filter_map(|order| order.record.as_deref());
+            actions.extend(records.map(|record| Action::Copy(attempt(record))));
         }
     }
 
@@ -681,7 +728,8 @@ impl Life {
                 Some(_) if self.due(record).is_some() => actions.push(Action::Refresh { order, intent: None }),
                 None if !record.status.is_final() => {
                     let of = attempt(record);
-                    let found = (0..state.stripe.len()).filter(|at| state.stripe[*at].names == of);
+                    let is_found = |at: &usize| state.stripe[*at].names == of && state.stripe[*at].is_ours;
+                    let found = (0..state.stripe.len()).filter(is_found);
                     actions.extend(found.map(|at| Action::Refresh { order, intent: Some(at) }));
                 }
                 _ => {}
@@ -701,6 +749,7 @@ impl Model for Life {
             stripe: Vec::new(),
             confirmations: Vec::new(),
             refused: Vec::new(),
+            kept: Vec::new(),
             canceled: Vec::new(),
             events: Vec::new(),
             orders: vec![Order::default(); usize::from(self.orders)],
@@ -775,6 +824,12 @@ impl Model for Life {
                 state.left.edits -= 1;
                 state.stripe[at].names.order = 1 - state.stripe[at].names.order;
             }
+            Action::Copy(of) => {
+                state.left.copies -= 1;
+                let (status, created) = (StripeStatus::Succeeded, state.second);
+                state.stripe.push(AtStripe { of, names: of, status, declined: false, created, is_ours: false });
+                state.say(state.stripe.len() - 1);
+            }
             Action::Tick => {
                 state.left.ticks -= 1;
                 state.second += 1;
@@ -806,8 +861,17 @@ impl Model for Life {
                 if matches!(fault, Fault::TimedOut | Fault::SentAgain) {
                     let _answer = self.step(&mut state, &mut run.clone(), &step, outcome);
                 }
+                if let (Fault::Kept | Fault::KeptExecuted, Step::Make(payment)) = (fault, &step) {
+                    let of = attempt(payment);
+                    if fault == Fault::KeptExecuted {
+                        state.make(of);
+                    }
+                    state.kept.push(of);
+                    state.kept.sort_by_key(|of| (of.order, of.number));
+                }
                 let then = match (fault, &step) {
-                    (Fault::SentAgain, _) => Then::Step(step),
+                    // The one retry gets what is kept.
+                    (Fault::SentAgain | Fault::Kept | Fault::KeptExecuted, _) => Then::Step(step),
                     (Fault::InUse, Step::Make(payment)) => Then::Step(Step::AwaitTwin(attempt(payment).order)),
                     _ => self.failed(run, &step),
                 };

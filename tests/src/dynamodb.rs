@@ -17,6 +17,7 @@ const TABLE: &str = "payments";
 #[derive(Debug)]
 pub struct Dynamo {
     client: Client,
+    endpoint: String,
     server: JoinHandle<()>,
 }
 
@@ -30,7 +31,7 @@ impl Dynamo {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new("AKID", "SECRET", None, None, "tests"))
-            .endpoint_url(endpoint)
+            .endpoint_url(&endpoint)
             .build();
         let client = Client::from_conf(config);
         let key = |name: &str, kind: KeyType| {
@@ -51,13 +52,19 @@ impl Dynamo {
             .send()
             .await
             .expect("a table");
-        Self { client, server }
+        Self { client, endpoint, server }
     }
 
     /// A client of the engine.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Where the engine listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// Stops the engine, as in an outage.

@@ -18,6 +18,8 @@ struct Shelf {
     texts: HashMap<String, String>,
     reads: HashMap<String, usize>,
     down: bool,
+    silent: bool,
+    refusal: Option<String>,
 }
 
 /// The stand-in; stops on drop.
@@ -65,6 +67,16 @@ impl SecretsManagerStandIn {
         self.shelf.lock().unwrap().down = down;
     }
 
+    /// Begins or ends a time in which every request is taken and none is answered.
+    pub fn set_silent(&self, silent: bool) {
+        self.shelf.lock().unwrap().silent = silent;
+    }
+
+    /// Answers every request with this error code from here on, or as it should.
+    pub fn refuse(&self, code: Option<&str>) {
+        self.shelf.lock().unwrap().refusal = code.map(str::to_owned);
+    }
+
     /// How often a secret was read.
     #[must_use]
     pub fn reads(&self, id: &str) -> usize {
@@ -81,7 +93,13 @@ impl Drop for SecretsManagerStandIn {
 async fn get_secret_value(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> (StatusCode, String) {
     let asked: Value = serde_json::from_slice(&body).expect("JSON");
     let id = asked["SecretId"].as_str().expect("a SecretId").to_owned();
+    if shelf.lock().unwrap().silent {
+        std::future::pending::<()>().await;
+    }
     let mut shelf = shelf.lock().unwrap();
+    if let Some(code) = &shelf.refusal {
+        return (StatusCode::BAD_REQUEST, json!({ "__type": code, "message": "no" }).to_string());
+    }
     if shelf.down {
         return (StatusCode::INTERNAL_SERVER_ERROR, json!({ "__type": "InternalServiceError" }).to_string());
     }

@@ -99,7 +99,7 @@ where
             None => Err(Problem::with_field(
                 ProblemCode::InvalidOrderId,
                 "order_id",
-                "order_id is missing; the order whose payment is to be canceled is wanted",
+                "order_id must be that of the payment to cancel; it is missing",
             )),
         });
         let (conversation_id, order_id) = read.inspect_err(|problem| {
@@ -137,7 +137,7 @@ where
                 IssueError::Random(_) => Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again"),
             }
         })?;
-        Ok(Some(format!("{base}/pay/{}", token.in_url()).into()))
+        Ok(Some(format!("{base}/pay#{}", token.in_url()).into()))
     }
 
     fn for_stripe(&self, deadline: Deadline) -> Deadline {
@@ -192,13 +192,25 @@ fn problem(error: &CreateError) -> Problem {
         CreateError::OrderChanged { have } => Problem::with_field(
             ProblemCode::OrderChanged,
             "amount",
-            format!("this order_id already stands at {have} in this conversation; send that, or another order_id"),
-        ),
+            "the amount and the currency must be those that the order has in this conversation; send those, or another \
+             order_id",
+        )
+        .came(format!("this order_id already stands at {have}")),
         CreateError::InProgress => Problem::new(ProblemCode::InProgress, "the same order is at Stripe; ask again"),
         CreateError::AttemptExpired => Problem::with_field(
             ProblemCode::AttemptExpired,
             "order_id",
             "this order was begun more than 20 hours ago and never finished; send another order_id",
+        ),
+        CreateError::AttemptUnclear => Problem::with_field(
+            ProblemCode::AttemptExpired,
+            "order_id",
+            "this order was begun more than 20 hours ago, and Stripe cannot say whether it has an intent; nothing was \
+             released: look for it in Stripe, or send another order_id",
+        ),
+        CreateError::AttemptFailed => Problem::new(
+            ProblemCode::StripeUnavailable,
+            "Stripe failed to make the intent; send the same request again, which begins a new attempt",
         ),
         CreateError::PaymentMethodRefused { code } => Problem::with_field(
             ProblemCode::InvalidPaymentMethod,
@@ -230,6 +242,11 @@ fn stripe_problem(error: &StripeError) -> Problem {
             let about = if param.is_empty() { String::new() } else { format!(" about {param}") };
             Problem::new(ProblemCode::StripeRejected, format!("Stripe refused the request: {code}{about}"))
         }
+        StripeError::ReceiptRefused { .. } => Problem::with_field(
+            ProblemCode::InvalidReceiptEmail,
+            "receipt_email",
+            "Stripe refused this receipt_email; send another one, or none",
+        ),
         StripeError::UnexpectedState | StripeError::KeyMismatch => {
             Problem::new(ProblemCode::StripeRejected, "Stripe refused the request in the intent's present state")
         }
@@ -239,7 +256,7 @@ fn stripe_problem(error: &StripeError) -> Problem {
         ),
         StripeError::InUse => Problem::new(ProblemCode::InProgress, "the same order is at Stripe; ask again"),
         StripeError::RateLimited => Problem::new(ProblemCode::RateLimited, "Stripe limits the rate; ask again"),
-        StripeError::Unavailable => {
+        StripeError::Unavailable | StripeError::KeptFailure => {
             Problem::new(ProblemCode::StripeUnavailable, "Stripe did not answer properly, also on the retry; ask again")
         }
         StripeError::Timeout => {

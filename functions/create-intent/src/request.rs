@@ -33,6 +33,12 @@ const MAX_DESCRIPTION: usize = 1000;
 /// Longest e-mail address (RFC 5321), in characters.
 const MAX_EMAIL: usize = 254;
 
+/// Longest part of it before the `@` (RFC 5321), in characters.
+const MAX_LOCAL_PART: usize = 64;
+
+/// Longest label of a domain (RFC 1035), in characters.
+const MAX_LABEL: usize = 63;
+
 /// Reads and checks a request body.
 ///
 /// # Errors
@@ -42,7 +48,7 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     if body.len() > MAX_REQUEST_BYTES {
         return Err(Problem::request_too_large(body.len()));
     }
-    let text = std::str::from_utf8(body).map_err(|_| malformed("", "the body is not UTF-8"))?;
+    let text = std::str::from_utf8(body).map_err(|_| malformed("", "the body must be UTF-8"))?;
     if fields::hold_card_number(text) {
         return Err(Problem::card_data_refused());
     }
@@ -52,7 +58,7 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
             Ok(_) => "has a number too large, a nesting too deep or half a surrogate pair",
             Err(_) => "is not JSON",
         };
-        malformed("", format!("the body {wrong} at line {line}, column {column}, and wants a JSON object"))
+        not_an_object(format!("the body {wrong} at line {line}, column {column}"))
     })?;
     let elsewhere = |(name, value): (&String, &Value)| {
         holds_secret(name) || (name != "payment_method" && any_text(value, &holds_secret))
@@ -69,23 +75,29 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     let payment_method = fields.given("payment_method")?.map(|token| payment_method(&token)).transpose()?;
     let description = fields.given("description")?;
     if let Some(long) = description.as_ref().map(|d| d.chars().count()).filter(|n| *n > MAX_DESCRIPTION) {
-        let detail = format!("description has {long} characters and wants at most {MAX_DESCRIPTION}");
-        return Err(malformed("description", detail));
+        let expected = format!("description must have at most {MAX_DESCRIPTION} characters");
+        return Err(malformed("description", expected).came(format!("description has {long} characters")));
     }
     if description.as_ref().is_some_and(|d| d.chars().any(|c| c.is_control() && !c.is_whitespace())) {
-        return Err(malformed("description", "description has control characters and wants none but line breaks"));
+        return Err(malformed("description", "description must have no control characters but line breaks"));
     }
     let receipt_email = fields.given("receipt_email")?;
     if receipt_email.as_deref().is_some_and(|email| !is_email(email)) {
-        return Err(malformed("receipt_email", "receipt_email is not an e-mail address and wants one"));
+        let expected =
+            "receipt_email must be an e-mail address such as jane@example.com: one @, and a domain with a dot";
+        return Err(Problem::with_field(ProblemCode::InvalidReceiptEmail, "receipt_email", expected));
     }
-    let terms = Terms { capture_method: policy.capture_method, description, receipt_email };
+    let terms = Terms { capture_method: policy.capture_method, description, receipt_email, first_key_spent: false };
     let include_client_secret = fields.flag("include_client_secret")?;
     Ok(Order { conversation_id, order_id, money, terms, payment_method, include_client_secret })
 }
 
-fn malformed(field: &'static str, detail: impl Into<String>) -> Problem {
-    Problem::with_field(ProblemCode::MalformedRequest, field, detail)
+fn malformed(field: &'static str, expected: impl Into<String>) -> Problem {
+    Problem::with_field(ProblemCode::MalformedRequest, field, expected)
+}
+
+fn not_an_object(came: String) -> Problem {
+    malformed("", "the body must be a JSON object").came(came)
 }
 
 /// Whether any text of the tree, keys included, is such a one.
@@ -98,18 +110,30 @@ fn any_text(value: &Value, is: &impl Fn(&str) -> bool) -> bool {
     }
 }
 
+/// Whether a receipt can be sent there, as far as the text alone tells.
 fn is_email(text: &str) -> bool {
-    let plain = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
-    plain
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.chars().count())
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let top = domain.rsplit_once('.').map(|(_, top)| top);
+    text.chars().all(|c| !c.is_control() && !c.is_whitespace())
         && text.chars().count() <= MAX_EMAIL
-        && text.split_once('@').is_some_and(|(l, d)| !l.is_empty() && !d.is_empty())
+        && local.chars().count() <= MAX_LOCAL_PART
+        && local.split('.').all(|part| !part.is_empty())
+        && domain.split('.').all(label)
+        && top.is_some_and(|top| !top.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// The token's own text is in no error.
 fn payment_method(token: &str) -> Result<PaymentMethodId, Problem> {
     PaymentMethodId::parse(token).map_err(|wants| {
-        let detail = format!("payment_method has {} characters and wants {wants}", token.chars().count());
-        Problem::with_field(ProblemCode::InvalidPaymentMethod, "payment_method", detail)
+        let expected = format!("payment_method must be {wants}");
+        Problem::with_field(ProblemCode::InvalidPaymentMethod, "payment_method", expected)
+            .came(format!("payment_method has {} characters", token.chars().count()))
     })
 }
 
@@ -117,31 +141,35 @@ fn currency(fields: &Fields<'_>, policy: &PaymentPolicy) -> Result<Currency, Pro
     let allowed = || policy.allowed.iter().map(|c| c.code()).collect::<Vec<_>>().join(", ");
     let by_code = fields.given("currency")?.map(|code| {
         Currency::parse(&code).ok_or_else(|| {
-            let detail = format!("currency is {} and wants an ISO 4217 code, one of {}", quoted(&code), allowed());
-            Problem::with_field(ProblemCode::InvalidCurrency, "currency", detail)
+            let expected = format!("currency must be an ISO 4217 code, one of {}", allowed());
+            Problem::with_field(ProblemCode::InvalidCurrency, "currency", expected)
+                .came(format!("currency is {}", quoted(&code)))
         })
     });
     let by_region = fields.given("region")?.map(|region| {
         policy.regions.get(&region.to_uppercase()).copied().ok_or_else(|| {
             let known = policy.regions.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let detail = format!("region is {} and wants one of {known}", quoted(&region));
-            Problem::with_field(ProblemCode::InvalidCurrency, "region", detail)
+            Problem::with_field(ProblemCode::InvalidCurrency, "region", format!("region must be one of {known}"))
+                .came(format!("region is {}", quoted(&region)))
         })
     });
     let currency = match (by_code.transpose()?, by_region.transpose()?) {
         (Some(currency), Some(of_region)) if currency != of_region => {
-            let detail = format!("currency is {currency} and region has {of_region}; send one, or two that agree");
-            return Err(Problem::with_field(ProblemCode::CurrencyMismatch, "currency", detail));
+            let expected = "currency must be that of region; send one, or two that agree";
+            return Err(Problem::with_field(ProblemCode::CurrencyMismatch, "currency", expected)
+                .came(format!("currency is {currency} and region has {of_region}")));
         }
         (Some(currency), _) | (None, Some(currency)) => currency,
         (None, None) => {
-            let detail = format!("currency and region are missing; one is wanted, the currency one of {}", allowed());
-            return Err(Problem::with_field(ProblemCode::InvalidCurrency, "currency", detail));
+            let expected = format!("currency or region must be given; currency must be one of {}", allowed());
+            return Err(Problem::with_field(ProblemCode::InvalidCurrency, "currency", expected)
+                .came("currency and region are missing"));
         }
     };
     if !policy.allowed.contains(&currency) {
-        let detail = format!("currency is {currency} and wants one of {}", allowed());
-        return Err(Problem::with_field(ProblemCode::CurrencyNotAllowed, "currency", detail));
+        let expected = format!("currency must be one of {}", allowed());
+        return Err(Problem::with_field(ProblemCode::CurrencyNotAllowed, "currency", expected)
+            .came(format!("currency is {currency}")));
     }
     Ok(currency)
 }
@@ -155,35 +183,38 @@ fn money(fields: &Fields<'_>, currency: Currency, policy: &PaymentPolicy) -> Res
         }
         (None, Some(raw)) => {
             if !raw.bytes().all(|b| b.is_ascii_digit()) {
-                let detail = format!("amount_minor is {} and wants an integer in Stripe's smallest unit", quoted(raw));
-                return Err(Problem::with_field(ProblemCode::InvalidAmount, "amount_minor", detail));
+                let expected = "amount_minor must be an integer in Stripe's smallest unit";
+                return Err(Problem::with_field(ProblemCode::InvalidAmount, "amount_minor", expected)
+                    .came(format!("amount_minor is {}", quoted(raw))));
             }
             let read = raw.parse().map_err(|_| shared::money::AmountError::TooLarge);
             ("amount_minor", raw.to_owned(), read.and_then(|minor| Money::from_minor(minor, currency)))
         }
         (both, _) => {
             let given = if both.is_some() { "both are" } else { "neither is" };
-            let detail = format!("exactly one of amount and amount_minor is wanted and {given} given");
-            return Err(Problem::with_field(ProblemCode::InvalidAmount, "amount", detail));
+            let expected = "exactly one of amount and amount_minor must be given";
+            return Err(
+                Problem::with_field(ProblemCode::InvalidAmount, "amount", expected).came(format!("{given} given"))
+            );
         }
     };
-    let given = quoted(&given);
+    let given = format!("{field} is {}", quoted(&given));
     let money = read.map_err(|why| {
         let example = Money { amount_minor: 5000, currency }.major();
-        let wants =
+        let shape =
             if field == "amount" { format!("a plain decimal such as \"{example}\"") } else { "an integer".into() };
-        let detail = format!("{field} is {given}: {why}; wanted is {wants} in {currency}");
-        Problem::with_field(ProblemCode::InvalidAmount, field, detail)
+        let expected = format!("{field} must be {shape} in {currency}, but {why}");
+        Problem::with_field(ProblemCode::InvalidAmount, field, expected).came(given.clone())
     })?;
     let ceiling = policy.ceiling(currency);
     if money.amount_minor > ceiling.amount_minor {
-        let detail = format!("{field} is {given} and wants at most {ceiling}");
-        return Err(Problem::with_field(ProblemCode::AmountAboveLimit, field, detail));
+        let expected = format!("{field} must be at most {ceiling}");
+        return Err(Problem::with_field(ProblemCode::AmountAboveLimit, field, expected).came(given));
     }
     let minimum = Money { amount_minor: currency.minimum_minor(), currency };
     if money.amount_minor < minimum.amount_minor {
-        let detail = format!("{field} is {given} and wants at least Stripe's minimum of {minimum}");
-        return Err(Problem::with_field(ProblemCode::AmountBelowMinimum, field, detail));
+        let expected = format!("{field} must be at least Stripe's minimum of {minimum}");
+        return Err(Problem::with_field(ProblemCode::AmountBelowMinimum, field, expected).came(given));
     }
     Ok(money)
 }
@@ -193,12 +224,13 @@ fn decimal(raw: &str) -> Result<String, Problem> {
     match kind(raw) {
         "a string" => string("amount", raw),
         "a number" => Ok(raw.to_owned()),
-        other => Err(malformed("amount", format!("amount is {other} and wants a string or a number"))),
+        other => Err(malformed("amount", "amount must be a string or a number").came(format!("amount is {other}"))),
     }
 }
 
 fn string(name: &'static str, raw: &str) -> Result<String, Problem> {
-    serde_json::from_str(raw).map_err(|_| malformed(name, format!("{name} is {} and wants a string", kind(raw))))
+    serde_json::from_str(raw)
+        .map_err(|_| malformed(name, format!("{name} must be a string")).came(format!("{name} is {}", kind(raw))))
 }
 
 /// The type of a JSON value, by its first character.
@@ -221,15 +253,17 @@ impl<'a> Fields<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let entries = deserializer
             .deserialize_map(Entries)
-            .map_err(|_| malformed("", format!("the body is {} and wants a JSON object", kind(text.trim_start()))))?;
+            .map_err(|_| not_an_object(format!("the body is {}", kind(text.trim_start()))))?;
         let mut fields = Self(Vec::with_capacity(entries.len()));
         for (given, value) in entries {
             let Some(name) = FIELDS.into_iter().find(|name| *name == given) else {
-                let wants = FIELDS.join(", ");
-                return Err(malformed("", format!("the field {} is unknown; known are {wants}", quoted(&given))));
+                let expected = format!("every field must be known; known are {}", FIELDS.join(", "));
+                return Err(malformed("", expected).came(format!("{} is no field of a request", quoted(&given))));
             };
             if fields.0.iter().any(|(seen, _)| *seen == name) {
-                return Err(malformed(name, format!("{name} is given twice and wanted once")));
+                return Err(
+                    malformed(name, format!("{name} must be given once")).came(format!("{name} is given twice"))
+                );
             }
             fields.0.push((name, value));
         }
@@ -254,7 +288,10 @@ impl<'a> Fields<'a> {
         match self.raw(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(raw) => Err(malformed(name, format!("{name} is {} and wants true or false", kind(raw)))),
+            Some(raw) => {
+                let expected = format!("{name} must be true or false");
+                Err(malformed(name, expected).came(format!("{name} is {}", kind(raw))))
+            }
         }
     }
 }
@@ -292,7 +329,7 @@ mod tests {
 
     fn code(rest: &str) -> (ProblemCode, &'static str, String) {
         let problem = with(rest).unwrap_err();
-        (problem.code, problem.field, problem.detail)
+        (problem.code, problem.field, problem.detail())
     }
 
     #[test]
@@ -394,11 +431,14 @@ mod tests {
     fn shape_errors_name_the_field_what_was_given_and_what_is_wanted() {
         let ok = r#""amount":"5.00","currency":"usd""#;
         for (rest, field, detail) in [
-            (r#""order":"x""#, "", "\"order\" is unknown"),
+            (r#""order":"x""#, "", "\"order\" is no field of a request"),
             (r#""order_id":"B""#, "order_id", "given twice"),
-            (r#""description":5"#, "description", "a number and wants a string"),
-            (r#""include_client_secret":"true""#, "include_client_secret", "a string and wants true or false"),
-            (r#""receipt_email":"nobody""#, "receipt_email", "wants one"),
+            (r#""description":5"#, "description", "a number; description must be a string"),
+            (
+                r#""include_client_secret":"true""#,
+                "include_client_secret",
+                "a string; include_client_secret must be true or false",
+            ),
         ] {
             let (code, named, said) = code(&format!("{ok},{rest}"));
             assert_eq!((code, named), (ProblemCode::MalformedRequest, field), "{rest}");
@@ -435,6 +475,54 @@ mod tests {
         for escape in ["\\u0000", "\\u001b", "\\u007f", "\\u009f"] {
             let (code, field, _) = code(&format!(r#"{ok},"description":"{escape}""#));
             assert_eq!((code, field), (ProblemCode::MalformedRequest, "description"), "{escape}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_needs_an_address_with_a_dotted_domain() {
+        let read = |email: &str| with(&format!(r#""amount":"5.00","currency":"usd","receipt_email":"{email}""#));
+        let long = |local: usize, label: usize| format!("{}@{}.com", "x".repeat(local), "y".repeat(label));
+        for right in [
+            "jane@gmail.com",
+            "jane.o'hara+receipts@mail.example.co.uk",
+            "j@b.de",
+            "jane@m\u{fc}ller.example",
+            "jane@1and1.com",
+            "jane@xn--mller-kva.example",
+            &long(64, 63),
+        ] {
+            assert_eq!(read(right).unwrap().terms.receipt_email.as_deref(), Some(right), "{right}");
+        }
+        assert_eq!(read("").unwrap().terms.receipt_email, None, "empty is unset");
+        for wrong in [
+            "jane@gmail",
+            "jane",
+            "@gmail.com",
+            "jane@",
+            "jane@gmail.com@gmail.com",
+            "jane@@gmail.com",
+            "jane@.gmail.com",
+            "jane@gmail.com.",
+            "jane@gmail..com",
+            "jane@-gmail.com",
+            "jane@gmail-.com",
+            "jane@gmail,com",
+            "jane@gm_ail.com",
+            "jane@[127.0.0.1]",
+            "jane@127.0.0.1",
+            ".jane@gmail.com",
+            "jane.@gmail.com",
+            "ja..ne@gmail.com",
+            "ja ne@gmail.com",
+            "jane@gmail.com ",
+            "ja\\u0000ne@gmail.com",
+            &long(65, 5),
+            &long(5, 64),
+            &format!("jane@{}com", "example.".repeat(40)),
+        ] {
+            let problem = read(wrong).unwrap_err();
+            assert_eq!((problem.code, problem.field), (ProblemCode::InvalidReceiptEmail, "receipt_email"), "{wrong}");
+            assert!(!problem.detail().contains("jane@g"), "an address is repeated: {}", problem.detail());
         }
     }
 
@@ -477,7 +565,7 @@ mod tests {
         ] {
             let problem = read(body.as_bytes(), &policy()).unwrap_err();
             assert_eq!(problem.code, ProblemCode::CardDataRefused, "{body}");
-            assert!(!problem.detail.chars().any(|c| c.is_ascii_digit()), "{}", problem.detail);
+            assert!(!problem.detail().chars().any(|c| c.is_ascii_digit()), "{}", problem.detail());
         }
         let decoy = with(r#""amount":"5.00","currency":"usd","description":"call +442071838750, order 4500012345""#);
         assert!(decoy.is_ok());

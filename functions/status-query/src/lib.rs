@@ -1,5 +1,5 @@
 //! `GET /payments/{conversation_id}?order_id=…`, or the bare request with these two fields: where a payment stands.
-//! `GET /pay/{token}` and `GET /pay/{token}/session`: the payer's page, and what it needs to let the payer pay.
+//! `GET /pay` and `POST /pay/session` with `{"token": "…"}`: the payer's page, and what it needs to let the payer pay.
 //!
 //! Each within two seconds.
 
@@ -7,11 +7,12 @@ pub mod page;
 
 use std::time::Duration;
 
-use lambda_http::http::{StatusCode, header};
+use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
+use serde::Deserialize;
 use shared::api::{Named, PayerSession, PayerTold, Problem, ProblemCode, Reply};
 use shared::link::LinkToken;
-use shared::pay_link::{Session, Standing, look, session};
+use shared::pay_link::{Session, Standing, session};
 use shared::ports::{
     AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, QueryPayments, UpdatePayment,
 };
@@ -20,13 +21,39 @@ use shared::telemetry::{self, Metric};
 use shared::time::{Clock, Deadline};
 use tokio::time::Instant;
 
-use crate::page::{Door, guarded, page};
+use crate::page::{guarded, page};
 
 /// The whole answer.
 pub const BUDGET: Duration = Duration::from_secs(2);
 
 /// What of it a refresh from Stripe, and telling Genesys of it, may take.
 const REFRESH_BUDGET: Duration = Duration::from_millis(1500);
+
+/// The longest body that a session may be asked for with, in bytes. The page sends 34.
+const MAX_SESSION_BODY: usize = 256;
+
+/// What is asked for.
+enum Route {
+    Status,
+    Page,
+    Session,
+}
+
+impl Route {
+    /// By the end of the path: a custom domain may put a path of its own before it, and a browser a slash behind it.
+    fn of(request: &Request) -> Self {
+        let path = request.raw_http_path().trim_end_matches('/');
+        if request.path_parameters().first("conversation_id").is_some() {
+            Self::Status
+        } else if path.ends_with("/pay/session") {
+            Self::Session
+        } else if path.ends_with("/pay") {
+            Self::Page
+        } else {
+            Self::Status
+        }
+    }
+}
 
 /// The function.
 #[derive(Debug)]
@@ -53,10 +80,15 @@ where
     /// Answers a request, always and within the budget.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let started = Instant::now();
-        let response = match request.path_parameters().first("token").map(LinkToken::parse) {
-            None => self.status(&request).await,
-            Some(token) if request.raw_http_path().ends_with("/session") => self.session(token.ok()).await,
-            Some(token) => self.page(token.ok(), &request).await,
+        let response = match (Route::of(&request), request.method()) {
+            (Route::Status, _) => self.status(&request).await,
+            (Route::Page, &Method::GET) => {
+                let languages = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+                page(languages.unwrap_or_default())
+            }
+            (Route::Session, &Method::POST) => self.session(&request).await,
+            (Route::Page, _) => guarded(PayerTold::WrongMethod("GET").into_response()),
+            (Route::Session, _) => guarded(PayerTold::WrongMethod("POST").into_response()),
         };
         telemetry::answered(response.status().as_u16(), started.elapsed());
         response
@@ -77,33 +109,14 @@ where
         }
     }
 
-    /// The page of a link. A text that is no token is an unknown link.
-    async fn page(&self, token: Option<LinkToken>, request: &Request) -> Response<Body> {
-        let looking = async {
-            let Some(token) = token else { return Ok(Standing::Unknown) };
-            look(&self.store, &self.clock, &token).await
+    /// What the page of a link needs, or why there is nothing to pay. A text that is no token is an unknown link.
+    async fn session(&self, request: &Request) -> Response<Body> {
+        let Some(token) = token(request.body()) else {
+            telemetry::count(Metric::PayLink, PayerTold::Malformed.state());
+            return guarded(PayerTold::Malformed.into_response());
         };
-        let door = match tokio::time::timeout(BUDGET, looking).await {
-            Ok(Ok(Standing::Payable(_) | Standing::Processing)) => Door::Open,
-            Ok(Ok(Standing::Unknown)) => Door::Unknown,
-            Ok(Ok(Standing::Paid | Standing::Canceled | Standing::Expired)) => Door::Gone,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "link not read");
-                Door::Unavailable
-            }
-            Err(_) => {
-                tracing::warn!("reading the link took too long");
-                Door::Unavailable
-            }
-        };
-        let languages = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        page(door, languages.unwrap_or_default())
-    }
-
-    /// What the page of a link needs, or why there is nothing to pay.
-    async fn session(&self, token: Option<LinkToken>) -> Response<Body> {
         let opening = async {
-            let Some(token) = token else { return Ok(Session::Closed(Standing::Unknown)) };
+            let Ok(token) = LinkToken::parse(&token) else { return Ok(Session::Closed(Standing::Unknown)) };
             let deadline = Deadline::after(REFRESH_BUDGET);
             session(&self.store, &self.stripe, self.genesys.as_ref(), &self.clock, &token, deadline).await
         };
@@ -166,4 +179,14 @@ where
             None => Reply::not_found(&conversation_id, order_id.as_ref()),
         })
     }
+}
+
+/// The token that a session is asked for with; `None` when the body is not what the page sends.
+fn token(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Asked {
+        token: String,
+    }
+    let body = Some(body).filter(|body| body.len() <= MAX_SESSION_BODY)?;
+    serde_json::from_slice(body).ok().map(|Asked { token }| token)
 }

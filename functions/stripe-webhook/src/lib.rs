@@ -8,6 +8,7 @@ use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
 use serde_json::json;
+use shared::entry::FunctionError;
 use shared::notify::{NotifyError, notify};
 use shared::ports::{AdoptIntent, Conversations, FetchIntent, GetPayment, UpdatePayment};
 use shared::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
@@ -27,11 +28,15 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How often an unknown signature may cause the secret to be read afresh.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 
+/// A secret may be written down before there is an endpoint. Then no event can be judged, and Stripe has to come again.
+const NO_WEBHOOK_SECRETS: SecretError =
+    SecretError::Unusable { field: "webhook_secrets", must: "must have the secret of the webhook endpoint" };
+
 /// The function.
 pub struct StripeWebhookFunction<S, P, G, K, C> {
     /// The table.
     pub store: S,
-    /// Stripe, for ties.
+    /// Stripe, for ties, and for intents that are not on record.
     pub stripe: P,
     /// Genesys, where there is one to tell.
     pub genesys: Option<G>,
@@ -123,8 +128,12 @@ where
                 let (status, outcome) = refusal.row();
                 tracing::warn!(outcome, error = %refusal, "delivery not taken");
                 telemetry::count(Metric::Webhook, outcome);
-                let detail =
-                    if status == StatusCode::SERVICE_UNAVAILABLE { String::new() } else { refusal.to_string() };
+                let detail = match refusal {
+                    // Who set up the endpoint sees it beside each delivery.
+                    Refusal::Secret(SecretError::Unusable { .. }) => refusal.to_string(),
+                    _ if status == StatusCode::SERVICE_UNAVAILABLE => String::new(),
+                    _ => refusal.to_string(),
+                };
                 reply(status, outcome, &detail)
             }
         };
@@ -141,7 +150,7 @@ where
             return Err(Refusal::TooLarge);
         }
         let secret = self.verify(request, body).await?;
-        let Event { id, kind, livemode, seen } = match parse_event(body) {
+        let Event { id, kind, livemode, is_other_account_s, seen } = match parse_event(body) {
             // No intent of ours has such a currency, and no delivery of this event will have a status that is known.
             Err(error @ (ObjectError::UnknownStatus | ObjectError::UnknownCurrency)) => {
                 tracing::error!(%error, "event ignored");
@@ -149,7 +158,11 @@ where
             }
             event => event?,
         };
-        if secret.livemode().is_some_and(|live| live != livemode) {
+        if is_other_account_s {
+            tracing::warn!(event_id = id, kind, "event of another Stripe account ignored");
+            return Ok(Outcome::Ignored("other_account"));
+        }
+        if secret.livemode != livemode {
             tracing::warn!(event_id = id, livemode, "event of the other mode ignored");
             return Ok(Outcome::Ignored("other_livemode"));
         }
@@ -196,15 +209,20 @@ where
         if verified(&secret.webhook_secrets).is_ok() {
             return Ok(secret);
         }
-        let renewed = self.secret.other_than(&secret, REREAD_EVERY).await?.ok_or(SignatureError::NoMatch)?;
+        let renewed = self.secret.other_than(&secret, REREAD_EVERY).await?;
+        if renewed.as_ref().unwrap_or(&secret).webhook_secrets.is_empty() {
+            return Err(NO_WEBHOOK_SECRETS.into());
+        }
+        let renewed = renewed.ok_or(SignatureError::NoMatch)?;
         verified(&renewed.webhook_secrets)?;
         Ok(renewed)
     }
 }
 
-fn reply(status: StatusCode, outcome: &str, detail: &str) -> Response<Body> {
+fn reply(status: StatusCode, outcome: &'static str, detail: &str) -> Response<Body> {
     let mut response = Response::new(Body::Text(json!({ "outcome": outcome, "detail": detail }).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(FunctionError::new(outcome, detail));
     response
 }

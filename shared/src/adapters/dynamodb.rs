@@ -24,7 +24,7 @@ use serde_dynamo::{from_item, to_item};
 use crate::ids::{ConversationId, Correlation, IntentId, OrderId};
 use crate::link::{Link, LinkToken};
 use crate::money::{Currency, Money};
-use crate::payment::{AsOf, Notice, Payment, PaymentStatus, StripeStatus, Terms};
+use crate::payment::{AsOf, CaptureMethod, Notice, Payment, PaymentStatus, StripeStatus, Terms};
 use crate::ports::{
     AdoptIntent, GetLink, GetPayment, NoticeTurn, PutLink, PutPayment, QueryPayments, Saved, StoreError, UpdatePayment,
 };
@@ -50,10 +50,14 @@ struct State {
     status: PaymentStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     terms: Option<Terms>,
+    #[serde(default)]
+    capture_method: CaptureMethod,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment_intent_id: Option<IntentId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stripe_status: Option<StripeStatus>,
+    #[serde(default)]
+    amount_received_minor: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,8 +146,10 @@ impl Table {
             currency: payment.money.currency,
             status: payment.status,
             terms: payment.terms.clone(),
+            capture_method: payment.capture_method,
             payment_intent_id: payment.intent_id.clone(),
             stripe_status: payment.stripe_status,
+            amount_received_minor: payment.amount_received,
             reason_code: payment.reason_code.clone(),
             as_of_from: payment.as_of.map(|as_of| as_of.from),
             as_of_until: payment.as_of.map(|as_of| as_of.until),
@@ -470,9 +476,12 @@ fn read_payment(item: Item) -> Result<Payment, StoreError> {
         version: state.version,
         money: Money { amount_minor: state.amount_minor, currency: state.currency },
         status: state.status,
+        // A record of an earlier version has it in its terms only.
+        capture_method: state.terms.as_ref().map_or(state.capture_method, |terms| terms.capture_method),
         terms: state.terms,
         intent_id: state.payment_intent_id,
         stripe_status: state.stripe_status,
+        amount_received: state.amount_received_minor,
         reason_code: state.reason_code,
         last_event_id: state.last_event_id,
         opened_at: state.opened_at,

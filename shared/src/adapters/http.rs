@@ -11,7 +11,7 @@ use reqwest::{Client, Request, RequestBuilder};
 use tokio::time::Instant;
 
 use crate::secret_guard::is_plain_name;
-use crate::time::Deadline;
+use crate::time::{Deadline, seconds_from_outside};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,10 +54,10 @@ impl Answered {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// `Retry-After` in seconds (RFC 9110); its date form, which neither side sends, counts as absent.
+    /// `Retry-After` in seconds (RFC 9110), at most a day; its date form, which neither side sends, counts as absent.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+        seconds_from_outside(self.header("retry-after")?.trim())
     }
 }
 

@@ -28,7 +28,10 @@ impl ReadSecret for SecretsManager {
                 matches!(error, SdkError::ServiceError(ref e) if e.err().meta().code().is_some_and(is_refusal));
             if refused { SecretError::Refused } else { SecretError::Unavailable }
         })?;
-        output.secret_string.map(SecretString::from).ok_or(SecretError::Unusable("it holds binary, not JSON text"))
+        output
+            .secret_string
+            .map(SecretString::from)
+            .ok_or(SecretError::Unusable { field: "value", must: "must be JSON text, not binary" })
     }
 }
 
@@ -36,6 +39,10 @@ impl ReadSecret for SecretsManager {
 fn is_refusal(code: &str) -> bool {
     matches!(
         code,
-        "ResourceNotFoundException" | "AccessDeniedException" | "InvalidRequestException" | "DecryptionFailure"
+        "ResourceNotFoundException"
+            | "AccessDeniedException"
+            | "InvalidParameterException"
+            | "InvalidRequestException"
+            | "DecryptionFailure"
     )
 }

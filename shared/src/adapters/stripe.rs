@@ -13,22 +13,32 @@ use secrecy::ExposeSecret;
 
 use super::http::{Answered, Http, Transport, Unanswered};
 use crate::ids::{Correlation, IntentId, PaymentMethodId};
-use crate::payment::{AsOf, Observation, Source};
+use crate::payment::{AsOf, CREATE_WINDOW, Observation, Payment, Source};
 use crate::ports::{
-    Answer, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, NewIntent, PublishableKey, StripeError,
+    Answer, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, Lookup, NewIntent, PublishableKey, StripeError,
 };
 use crate::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
-use crate::stripe_object::{ApiError, ApiIntent, metadata, parse_intent, parse_intent_list};
+use crate::stripe_object::{ApiError, ApiIntent, IntentPage, metadata, parse_intent, parse_intent_page};
 use crate::time::{Deadline, UnixMillis};
 
-/// The API version every request names. Later ones (`2026-09-30.endive` on) refuse `payment_method_types`.
-pub const STRIPE_VERSION: &str = "2026-08-26.dahlia";
+/// The API version every request names: the newest that Stripe's official SDKs speak. Stripe.js on the payer's page is of
+/// the same release.
+pub const STRIPE_VERSION: &str = "2026-10-28.endive";
 
 /// How long to wait before the one retry, unless Stripe says how long.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The least time a retry must still have to be worth sending.
 const RETRY_NEEDS: Duration = Duration::from_millis(200);
+
+/// How far our clock and Stripe's may be apart where an intent is looked for by the second in which it was made.
+const CLOCKS_APART: Duration = Duration::from_secs(4 * 3600);
+
+/// How many pages of the list are read, of at most [`PAGE`] intents each.
+const MAX_PAGES: usize = 10;
+
+/// The most intents that Stripe gives at once.
+const PAGE: &str = "100";
 
 /// The client.
 pub struct Stripe<S, T = Client> {
@@ -131,6 +141,10 @@ fn retry_reason(tried: &Result<Answered, Unanswered>) -> Option<(&'static str, D
         Err(Unanswered::Broken) => return Some(("broken connection", RETRY_DELAY)),
         Err(Unanswered::Timeout) => return None,
     };
+    if is_replayed(answer) {
+        // What is kept under the key is all that ever comes.
+        return None;
+    }
     let delay = answer.retry_after().map_or(RETRY_DELAY, |after| after.max(RETRY_DELAY));
     match (answer.header("stripe-should-retry"), answer.status) {
         (Some("true"), _) => Some(("stripe-should-retry", delay)),
@@ -154,14 +168,19 @@ fn refusal(answer: &Answered) -> StripeError {
         "Stripe refused"
     );
     match answer.status {
+        424 | 500.. if is_replayed(answer) => StripeError::KeptFailure,
         401 | 403 => StripeError::Auth { status: answer.status },
         429 => StripeError::RateLimited,
         409 => StripeError::InUse,
         400..=499 if error.kind.as_deref() == Some("idempotency_error") => StripeError::KeyMismatch,
         400..=499 if error.is(&["payment_intent_unexpected_state"]) => StripeError::UnexpectedState,
         424 => StripeError::Unavailable,
+        404 => StripeError::Rejected {
+            code: error.code.unwrap_or_else(|| "resource_missing".to_owned()),
+            param: error.param.unwrap_or_default(),
+        },
         400..=499 => StripeError::Rejected {
-            code: error.code.or(error.kind).unwrap_or_else(|| "invalid_request_error".to_owned()),
+            code: error.code.or(error.kind).unwrap_or_else(|| "unreadable_error".to_owned()),
             param: error.param.unwrap_or_default(),
         },
         _ => StripeError::Unavailable,
@@ -179,10 +198,15 @@ fn as_of(answer: &Answered, created: u64) -> AsOf {
     }
 }
 
+/// Whether it is what Stripe keeps under the idempotency key, rather than the outcome of this very request.
+fn is_replayed(answer: &Answered) -> bool {
+    answer.header("idempotent-replayed").is_some_and(|value| value == "true")
+}
+
 fn answered(answer: &Answered, read: ApiIntent) -> Answer {
     let ApiIntent { intent, client_secret } = read;
     let as_of = as_of(answer, intent.created);
-    let replayed = answer.header("idempotent-replayed").is_some_and(|value| value == "true");
+    let replayed = is_replayed(answer);
     Answer { seen: Observation { intent, as_of, source: Source::Fetched, event_id: None }, client_secret, replayed }
 }
 
@@ -206,7 +230,7 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
         let mut fields = vec![
             ("amount", amount.as_str()),
             ("currency", money.currency.code()),
-            ("payment_method_types[0]", "card"),
+            ("allowed_payment_method_types[0]", "card"),
             ("capture_method", terms.capture_method.as_str()),
             (&conversation_key, correlation.conversation_id.as_str()),
             (&order_key, correlation.order_id.as_str()),
@@ -214,14 +238,23 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
         ];
         fields.extend(terms.description.as_deref().map(|text| ("description", text)));
         fields.extend(terms.receipt_email.as_deref().map(|text| ("receipt_email", text)));
+        let key = if terms.first_key_spent { correlation.second_create_key() } else { correlation.create_key() };
         let call = Call {
             name: "create",
             method: Method::POST,
             path: "/v1/payment_intents".to_owned(),
-            write: Some(Write { key: correlation.create_key(), form: form(&fields) }),
+            write: Some(Write { key, form: form(&fields) }),
         };
         let answer = self.call(&call, deadline).await?;
-        let mut created = answered(&answer, read(&answer)?);
+        let made = read(&answer).map_err(|error| match &error {
+            StripeError::Rejected { code, param }
+                if terms.receipt_email.is_some() && (param == "receipt_email" || code == "email_invalid") =>
+            {
+                StripeError::ReceiptRefused { kept: is_replayed(&answer) }
+            }
+            _ => error,
+        });
+        let mut created = answered(&answer, made?);
         // First answer or replay, it tells how the intent was made, not how it stands: as old as the intent.
         created.seen.source = Source::Event;
         created.seen.as_of = AsOf::second(created.seen.intent.created);
@@ -280,7 +313,8 @@ impl<S: ReadSecret, T: Transport> CancelIntent for Stripe<S, T> {
 impl<S: ReadSecret, T: Transport> PublishableKey for Stripe<S, T> {
     async fn publishable_key(&self) -> Result<String, SecretError> {
         let secret = self.secret.get().await?;
-        secret.publishable_key.clone().ok_or(SecretError::Unusable("publishable_key is missing or not a pk_ key"))
+        let missing = SecretError::Unusable { field: "publishable_key", must: "must be there and not empty" };
+        secret.publishable_key.clone().ok_or(missing)
     }
 }
 
@@ -292,7 +326,34 @@ impl<S: ReadSecret, T: Transport> FetchIntent for Stripe<S, T> {
         Ok(answered(&answer, read(&answer)?))
     }
 
-    async fn find_intent(&self, correlation: &Correlation, deadline: Deadline) -> Result<Option<Answer>, StripeError> {
+    async fn find_intent(&self, payment: &Payment, now: UnixMillis, deadline: Deadline) -> Result<Lookup, StripeError> {
+        let searched = self.search(&payment.correlation, deadline).await?;
+        let looked_up = match &searched {
+            Searched::Found(_) => searched,
+            Searched::Nothing if payment.search_has_caught_up(now) => return Ok(Lookup::Absent),
+            Searched::Nothing | Searched::Unclear => self.list(payment, now, deadline).await?,
+        };
+        match looked_up {
+            // Where it stands is fetched: the index lags in that, too.
+            Searched::Found(intent_id) => {
+                self.fetch_intent(&intent_id, deadline).await.map(|answer| Lookup::Found(Box::new(answer)))
+            }
+            Searched::Nothing => Ok(Lookup::Absent),
+            Searched::Unclear => Ok(Lookup::Unclear),
+        }
+    }
+}
+
+/// What search or list says of an attempt's intent.
+enum Searched {
+    Found(IntentId),
+    Nothing,
+    Unclear,
+}
+
+impl<S: ReadSecret, T: Transport> Stripe<S, T> {
+    /// Asks Stripe's search, which is not there in every region and lags.
+    async fn search(&self, correlation: &Correlation, deadline: Deadline) -> Result<Searched, StripeError> {
         let query = format!(
             "metadata['{}']:'{}' AND metadata['{}']:'{}' AND metadata['{}']:'{}'",
             metadata::CONVERSATION_ID,
@@ -303,21 +364,64 @@ impl<S: ReadSecret, T: Transport> FetchIntent for Stripe<S, T> {
             correlation.attempt,
         );
         let path = format!("/v1/payment_intents/search?{}", form(&[("query", &query)]));
-        let call = Call { name: "search", method: Method::GET, path, write: None };
-        let answer = self.call(&call, deadline).await?;
+        match self.page("search", path, deadline).await {
+            Ok(page) => Ok(exact(&page, correlation).map_or(Searched::Nothing, Searched::Found)),
+            Err(StripeError::Auth { status: 403 } | StripeError::Rejected { .. } | StripeError::Unavailable) => {
+                Ok(Searched::Unclear)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the list of all intents that were made while this one can have been made, the newest first. The list holds an
+    /// intent from the moment it is made, so one that is not there does not exist.
+    async fn list(&self, payment: &Payment, now: UnixMillis, deadline: Deadline) -> Result<Searched, StripeError> {
+        let began = payment.attempt_started_at;
+        let from = began.minus(CLOCKS_APART).secs().to_string();
+        let until = now.min(began.plus(CREATE_WINDOW)).max(began).plus(CLOCKS_APART).secs().to_string();
+        let mut after: Option<IntentId> = None;
+        for _ in 0..MAX_PAGES {
+            let mut fields = vec![("limit", PAGE), ("created[gte]", from.as_str()), ("created[lte]", until.as_str())];
+            fields.extend(after.as_ref().map(|after| ("starting_after", after.as_str())));
+            let path = format!("/v1/payment_intents?{}", form(&fields));
+            let page = match self.page("list", path, deadline).await {
+                Ok(page) => page,
+                Err(StripeError::Rejected { .. }) => return Ok(Searched::Unclear),
+                Err(error) => return Err(error),
+            };
+            if let Some(found) = exact(&page, &payment.correlation) {
+                return Ok(Searched::Found(found));
+            }
+            if page.next_after.is_none() {
+                return Ok(Searched::Nothing);
+            }
+            after = page.next_after;
+        }
+        tracing::warn!(
+            conversation_id = %payment.correlation.conversation_id,
+            order_id = %payment.correlation.order_id,
+            attempt = payment.correlation.attempt,
+            pages = MAX_PAGES,
+            "Stripe has more intents than are read to look for this attempt's"
+        );
+        Ok(Searched::Unclear)
+    }
+
+    async fn page(&self, name: &str, path: String, deadline: Deadline) -> Result<IntentPage, StripeError> {
+        let answer = self.call(&Call { name, method: Method::GET, path, write: None }, deadline).await?;
         if answer.status != 200 {
             return Err(refusal(&answer));
         }
-        let found = parse_intent_list(&answer.body).map_err(|error| {
+        parse_intent_page(&answer.body).map_err(|error| {
             tracing::error!(%error, "unreadable answer from Stripe");
             StripeError::Unavailable
-        })?;
-        // The index lags, so what it holds only tells the intent's id; where that stands is fetched.
-        match found.into_iter().find(|found| found.intent.correlation.as_ref() == Some(correlation)) {
-            Some(found) => self.fetch_intent(&found.intent.id, deadline).await.map(Some),
-            None => Ok(None),
-        }
+        })
     }
+}
+
+/// The one intent whose metadata names exactly this attempt.
+fn exact(page: &IntentPage, correlation: &Correlation) -> Option<IntentId> {
+    page.found.iter().find(|(_, named)| named == correlation).map(|(intent_id, _)| intent_id.clone())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-// Stands in for https://js.stripe.com/dahlia/stripe.js: the Payment Element in a frame of js.stripe.com, confirmPayment
+// Stands in for https://js.stripe.com/endive/stripe.js: the Payment Element in a frame of js.stripe.com, confirmPayment
 // with a 3-D Secure frame of hooks.stripe.com, and the mistakes of an integration that the real one throws at.
 (() => {
   const FRAMES = 'https://js.stripe.com';
@@ -20,10 +20,11 @@
     if (!holds) throw new IntegrationError(message);
   }
 
-  /** Styles an element as the content security policy lets a script do it, never by an attribute's text.
+  /** Styles an element by its attribute's text, which a content security policy may block; by `element.style` it could not.
    * @param {HTMLElement} element @param {Record<string, string>} styles */
   function style(element, styles) {
-    for (const [name, value] of Object.entries(styles)) element.style.setProperty(name, value, 'important');
+    const more = Object.entries(styles).map(([name, value]) => `${name}: ${value} !important`);
+    element.setAttribute('style', [element.getAttribute('style'), ...more].filter(Boolean).join('; '));
   }
 
   /** @param {string} title @param {string} address */

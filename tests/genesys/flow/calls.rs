@@ -164,7 +164,7 @@ async fn the_text_and_a_link_on_a_domain_of_thirty_characters_fit_one_sms_in_eve
         .await;
         let (said, link) = text.rsplit_once(' ').unwrap();
         assert_eq!(said, player.text("Flow.sms_text"), "{language}");
-        assert_eq!(link.len(), DOMAIN.len() + "/pay/".len() + 22, "{link}");
+        assert_eq!(link.len(), DOMAIN.len() + "/pay#".len() + 22, "{link}");
         assert!(text.chars().count() <= 160, "{language}: {text}");
         assert!(text.chars().all(|character| GSM_7.contains(character)), "{language}: {text}");
     }
@@ -441,7 +441,7 @@ async fn a_status_that_cannot_be_had_is_asked_for_three_times_before_the_caller_
 fn reply(status: &str, reason: &str, retryable: bool, page: bool) -> Answer {
     Answer::Success(json!({
         "payment_status": status, "payment_intent_id": "pi_1", "amount": "1.00", "currency": "usd",
-        "payment_url": if page { "https://pay.example.com/pay/0000000000000000000001" } else { "" }, "reason_code": reason, "retryable": retryable,
+        "payment_url": if page { "https://pay.example.com/pay#0000000000000000000001" } else { "" }, "reason_code": reason, "retryable": retryable,
         "caller_message": "What the service says.", "conversation_id": CONVERSATION,
     }))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::ids::{ConversationId, Correlation, OrderId};
 use shared::money::{Currency, Money};
 use shared::payment::{CaptureMethod, Intent, Payment, PaymentStatus, StripeStatus, Terms, Verdict};
-use shared::stripe_object::{ApiError, ObjectError, parse_event, parse_intent, parse_intent_list};
+use shared::stripe_object::{ApiError, ObjectError, parse_event, parse_intent, parse_intent_page};
 use shared::time::UnixMillis;
 
 use crate::outside::{CONVERSATION, NOW, marked};
@@ -69,7 +69,7 @@ fn hidden(data: &[u8], json: &Value, debug: &str) {
 
 /// Records that an event might be about: one that waits for its intent, one that has it, one that is paid.
 static RECORDS: LazyLock<[Payment; 3]> = LazyLock::new(|| {
-    let terms = Terms { capture_method: CaptureMethod::Automatic, description: None, receipt_email: None };
+    let terms = Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() };
     let creating = Payment::begin(
         ConversationId::parse(CONVERSATION).unwrap(),
         OrderId::parse("A-1").unwrap(),
@@ -106,7 +106,9 @@ pub fn event(data: &[u8]) {
             assert_eq!(json["livemode"].as_bool().unwrap_or(false), event.livemode);
             assert_ne!(json["object"], "v2.core.event");
             assert!(plain(&event.id) && plain(&event.kind), "{event:?}");
-            assert_eq!(event.seen.is_some(), event.kind.starts_with("payment_intent."));
+            assert_eq!(event.is_other_account_s, !json["account"].is_null());
+            let is_read = event.kind.starts_with("payment_intent.") && !event.is_other_account_s;
+            assert_eq!(event.seen.is_some(), is_read);
             if let Some(seen) = &event.seen {
                 truthful(&seen.intent, &json["data"]["object"]);
                 assert_eq!(seen.event_id.as_deref(), Some(event.id.as_str()));
@@ -124,11 +126,14 @@ pub fn event(data: &[u8]) {
         truthful(&read.intent, &json);
         hidden(data, &json, &format!("{read:?}"));
     }
-    if let Ok(list) = parse_intent_list(data) {
-        for (read, json) in list.iter().zip(json["data"].as_array().into_iter().flatten()) {
-            truthful(&read.intent, json);
-        }
-        hidden(data, &json, &format!("{list:?}"));
+    if let Ok(page) = parse_intent_page(data) {
+        let ids: Vec<&Value> = json["data"].as_array().into_iter().flatten().map(|item| &item["id"]).collect();
+        let named = page.found.iter().map(|(intent_id, _)| intent_id);
+        assert!(
+            named.chain(&page.next_after).all(|id| !json.is_object() || ids.contains(&&id.as_str().into())),
+            "{page:?}"
+        );
+        hidden(data, &json, &format!("{page:?}"));
     }
     let error = ApiError::parse(data);
     for said in [&error.kind, &error.code, &error.decline_code].into_iter().flatten() {

@@ -14,6 +14,7 @@
 
 mod amount;
 mod card_guard;
+mod duration;
 mod entry;
 mod event;
 mod link;
@@ -23,6 +24,7 @@ mod signature;
 
 pub use amount::amount;
 pub use card_guard::card_guard;
+pub use duration::duration;
 pub use entry::entry;
 pub use event::event;
 pub use link::link;
@@ -34,9 +36,10 @@ pub use signature::{Expanded, expand, sign, signature};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets, named as `fuzz/fuzz_targets` names them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("amount", amount),
     ("card_guard", card_guard),
+    ("duration", duration),
     ("entry", entry),
     ("event", event),
     ("link", link),

@@ -14,8 +14,8 @@ use shared::link::{Link, LinkToken};
 use shared::payment::{Notice, Payment};
 use shared::ports::{
     AdoptIntent, Answer, CancelIntent, ConfirmIntent, Conversations, CreateIntent, FetchIntent, GenesysError, GetLink,
-    GetPayment, NewIntent, NoRandomBits, NoticeTurn, PublishableKey, PutLink, PutPayment, QueryPayments, RandomBits,
-    Saved, StoreError, StripeError, UpdatePayment,
+    GetPayment, Lookup, NewIntent, NoRandomBits, NoticeTurn, PublishableKey, PutLink, PutPayment, QueryPayments,
+    RandomBits, Saved, StoreError, StripeError, UpdatePayment,
 };
 use shared::secrets::{ReadSecret, SecretError};
 use shared::time::{Clock, Deadline, UnixMillis};
@@ -78,7 +78,7 @@ impl Outside {
 
     async fn genesys<T>(&self) -> Result<T, GenesysError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        Err(GenesysError::NoAnswer)
+        Err(GenesysError::NoConnection)
     }
 }
 
@@ -208,7 +208,7 @@ impl FetchIntent for &Outside {
         self.stripe().await
     }
 
-    async fn find_intent(&self, _: &Correlation, _: Deadline) -> Result<Option<Answer>, StripeError> {
+    async fn find_intent(&self, _: &Payment, _: UnixMillis, _: Deadline) -> Result<Lookup, StripeError> {
         self.stripe().await
     }
 }

@@ -68,7 +68,7 @@ pub fn request(data: &[u8]) {
 
 /// A refusal as the caller sees it.
 pub(crate) fn explained(problem: &Problem) {
-    let Problem { code, detail, .. } = problem;
+    let (code, detail) = (&problem.code, &problem.detail());
     assert!(ProblemCode::ALL.contains(code));
     assert!(!detail.is_empty() && detail.chars().count() <= MAX_DETAIL, "{} characters", detail.chars().count());
     assert!(!detail.chars().any(char::is_control), "{detail:?}");
@@ -90,7 +90,7 @@ fn json_text<'a>(tree: &'a Result<Value, serde_json::Error>, field: &str) -> Opt
 
 /// Whether a refusal repeats a text that stands in the body but once.
 fn repeats(problem: &Problem, body: &str, text: &str) -> bool {
-    body.matches(text).count() == 1 && problem.detail.contains(text)
+    body.matches(text).count() == 1 && problem.detail().contains(text)
 }
 
 /// Whether a run of just sixteen digits is a Visa number.

@@ -40,11 +40,10 @@ fn event_types(stripe: &Stripe) -> Vec<String> {
 #[tokio::test]
 async fn an_intent_is_what_was_asked_for() {
     let (stripe, client) = stripe().await;
-    let client = client.with("Stripe-Version", "2026-08-26.dahlia");
     let reply = create(
         &client,
         &[
-            ("payment_method_types[0]", "card"),
+            ("allowed_payment_method_types[0]", "card"),
             ("capture_method", "manual"),
             ("metadata[order_id]", "A-1"),
             ("receipt_email", "jenny@example.com"),
@@ -65,6 +64,7 @@ async fn an_intent_is_what_was_asked_for() {
         ("livemode", false.into()),
         ("capture_method", "manual".into()),
         ("receipt_email", "jenny@example.com".into()),
+        ("allowed_payment_method_types", serde_json::json!(["card"])),
         ("payment_method_types", serde_json::json!(["card"])),
         ("metadata", serde_json::json!({ "order_id": "A-1" })),
         ("last_payment_error", Value::Null),
@@ -85,6 +85,8 @@ async fn parameters_are_checked_before_anything_happens() {
         (vec![("payment_method_options[card][x]", "1")], "parameter_unknown", "payment_method_options[card][x]"),
         (vec![moto], "parameter_unknown", moto.0),
         (paid.to_vec(), "parameter_unknown", moto.0),
+        (vec![("metadata", "x")], "parameter_unknown", "metadata"),
+        (vec![("receipt_email[]", "x@b.example")], "parameter_unknown", "receipt_email[]"),
         (vec![("amount", "50.00")], "parameter_invalid_integer", "amount"),
         (vec![("amount", "49")], "amount_too_small", "amount"),
         (vec![("amount", "100000000")], "amount_too_large", "amount"),
@@ -96,17 +98,28 @@ async fn parameters_are_checked_before_anything_happens() {
         assert_eq!(refused.error("code"), code, "{parameters:?}");
         assert_eq!(refused.error("param"), param, "{parameters:?}");
     }
-    let renamed = client.with("Stripe-Version", "2026-09-30.endive");
-    let refused = create(&renamed, &[("payment_method_types[0]", "card")]).await;
-    assert_eq!(refused.error("code"), "payment_method_types_no_longer_supported");
-    assert_eq!(create(&renamed, &[("allowed_payment_method_types[0]", "card")]).await.status, 200);
+    let (old, new) = ([("payment_method_types[0]", "card")], [("allowed_payment_method_types[0]", "card")]);
+    for (version, with_old, with_new) in [
+        ("2024-06-20", "", "parameter_unknown"),
+        ("2026-08-26.dahlia", "", ""),
+        ("2026-09-30.endive", "payment_method_types_no_longer_supported", ""),
+        ("2026-10-28.endive", "payment_method_types_no_longer_supported", ""),
+    ] {
+        let client = client.with("Stripe-Version", version);
+        for (parameters, code) in [(&old, with_old), (&new, with_new)] {
+            let reply = create(&client, parameters).await;
+            assert_eq!(reply.status, if code.is_empty() { 200 } else { 400 }, "{version} {parameters:?}");
+            assert!(code.is_empty() || reply.error("code") == code, "{version} {parameters:?}");
+        }
+    }
+    let before = stripe.intents().len();
 
     stripe.set_minimum("usd", 6000);
     assert_eq!(create(&client, &[]).await.error("code"), "amount_too_small");
     stripe.set_minimum("usd", 1);
     assert_eq!(client.json("POST", INTENTS, &Value::Null).await.status, 400);
     assert_eq!(client.get("/v1/customers").await.status, 404);
-    assert_eq!(stripe.intents().len(), 1);
+    assert_eq!(stripe.intents().len(), before);
     stripe.allow_moto(true);
     assert_eq!(create(&client, &paid).await.json()["status"], "succeeded");
 }
@@ -271,7 +284,7 @@ async fn events_hold_what_was_true_at_the_time() {
     assert_eq!(events[0]["data"]["object"]["status"], "requires_confirmation");
     assert_eq!(events[1]["data"]["object"], reply.json());
     assert_eq!(events[1]["created"], 1_800_000_000);
-    assert_eq!(events[1]["api_version"], "2026-08-26.dahlia");
+    assert_eq!(events[1]["api_version"], "2026-10-28.endive");
     assert_eq!(events[1]["request"]["id"], reply.header("request-id").unwrap());
     assert_eq!(events[1]["request"]["idempotency_key"], "k");
 
@@ -372,4 +385,42 @@ async fn two_confirmations_at_once_charge_once() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 400]);
     assert_eq!(stripe.charges().len(), 1);
+}
+
+#[tokio::test]
+async fn the_list_is_by_creation_in_pages_the_newest_first_and_does_not_lag() {
+    let (stripe, client) = stripe().await;
+    stripe.set_search_lag(true);
+    for _ in 0..5 {
+        create(&client, &[]).await;
+        stripe.advance(10);
+    }
+    let made: Vec<String> = stripe.intents().iter().rev().map(|intent| id(intent).to_owned()).collect();
+    let page = async |query: &str| {
+        let list = client.get(&format!("{INTENTS}?{query}")).await.json();
+        let ids: Vec<String> = list["data"].as_array().unwrap().iter().map(|intent| id(intent).to_owned()).collect();
+        (ids, list["has_more"] == true)
+    };
+    assert_eq!(page("limit=2").await, (made[..2].to_vec(), true));
+    assert_eq!(page(&format!("limit=3&starting_after={}", made[1])).await, (made[2..].to_vec(), false));
+    assert_eq!(page("created[gte]=1800000010&created[lte]=1800000030").await, (made[1..4].to_vec(), false));
+    let nobody = client.get(&format!("{INTENTS}?starting_after=pi_nobody")).await;
+    assert_eq!((nobody.status, nobody.error("param")), (400, "starting_after".into()));
+}
+
+#[tokio::test]
+async fn search_can_be_refused_or_find_more_than_is_asked_for() {
+    let (stripe, client) = stripe().await;
+    for order in ["A", "B"] {
+        create(&client, &[("metadata[order_id]", order), ("metadata[attempt]", "1")]).await;
+    }
+    let query: String =
+        form_urlencoded::byte_serialize(b"metadata['order_id']:'A' AND metadata['attempt']:'1'").collect();
+    let path = format!("{INTENTS}/search?query={query}");
+    stripe.set_search_loose(true);
+    let found = client.get(&path).await.json();
+    let orders: Vec<_> = found["data"].as_array().unwrap().iter().map(|found| &found["metadata"]["order_id"]).collect();
+    assert_eq!(orders, ["B", "A"]);
+    stripe.set_search_refused(Some(403));
+    assert_eq!(client.get(&path).await.status, 403);
 }

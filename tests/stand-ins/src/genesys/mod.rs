@@ -65,6 +65,8 @@ struct Org {
     client_id: String,
     client_secret: String,
     expires_in: i64,
+    /// What is said of it instead of the truth.
+    said_expires_in: Option<String>,
     /// The second each token expires at.
     tokens: HashMap<String, i64>,
     token_requests: usize,
@@ -89,6 +91,7 @@ impl Genesys {
                 client_id: client_id.to_owned(),
                 client_secret: client_secret.to_owned(),
                 expires_in: TOKEN_SECONDS,
+                said_expires_in: None,
                 tokens: HashMap::new(),
                 token_requests: 0,
                 conversations: HashMap::new(),
@@ -110,6 +113,12 @@ impl Genesys {
     /// How long tokens granted from now on are good for, by the stand-in's clock.
     pub fn set_expires_in(&self, seconds: i64) {
         self.org(|org| org.expires_in = seconds);
+    }
+
+    /// What tokens granted from now on are said to be good for, whatever they are: JSON of any kind and size; empty for
+    /// nothing said.
+    pub fn say_expires_in(&self, json: &str) {
+        self.org(|org| org.said_expires_in = Some(json.to_owned()));
     }
 
     /// Makes every token granted so far worthless.

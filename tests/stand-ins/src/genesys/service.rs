@@ -141,8 +141,11 @@ impl Shared {
         }
         let token = self.conditions.ids.alphanumeric("", 32);
         org.tokens.insert(token.clone(), now + org.expires_in);
-        let body = json!({ "access_token": token, "token_type": "bearer", "expires_in": org.expires_in });
-        Answer::json(200, &body)
+        let said = org.said_expires_in.clone().unwrap_or_else(|| org.expires_in.to_string());
+        let said = if said.is_empty() { said } else { format!(r#", "expires_in": {said}"#) };
+        // As text, for a number may be larger than any type holds.
+        let body = format!(r#"{{ "access_token": "{token}", "token_type": "bearer"{said} }}"#);
+        Answer { body: body.into_bytes(), ..Answer::json(200, &Value::Null) }
     }
 
     fn api(&self, org: &mut Org, call: &Call, now: i64) -> Result<Value, ErrorBody> {

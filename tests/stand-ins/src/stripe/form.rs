@@ -20,6 +20,11 @@ impl Form {
         pairs
     }
 
+    /// Whatever is left, in the order sent.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// A scalar. Of repeated ones the last counts.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         self.extract(|key| (key == name).then_some(())).pop().map(|((), value)| value)
@@ -74,18 +79,25 @@ pub(crate) fn boolean(param: &str, value: Option<String>) -> Result<Option<bool>
     }
 }
 
-/// A whole number of at least 1.
-pub(crate) fn positive(param: &str, value: &str) -> Result<i64, StripeError> {
-    let refused = |message: String| StripeError::invalid(message).code("parameter_invalid_integer").param(param);
+/// A whole number.
+pub(crate) fn integer(param: &str, value: &str) -> Result<i64, StripeError> {
     let digits = value.strip_prefix('-').unwrap_or(value);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(refused(format!("Invalid integer: {value}")));
+        return Err(no_integer(param, format!("Invalid integer: {value}")));
     }
-    match value.parse::<i64>() {
-        Ok(number) if number >= 1 => Ok(number),
-        Ok(_) => Err(refused(format!("{param} must be at least 1, got {value}"))),
-        Err(_) => Err(refused(format!("{param} is out of range: {value}"))),
+    value.parse().map_err(|_| no_integer(param, format!("{param} is out of range: {value}")))
+}
+
+/// A whole number of at least 1.
+pub(crate) fn positive(param: &str, value: &str) -> Result<i64, StripeError> {
+    match integer(param, value)? {
+        number @ 1.. => Ok(number),
+        _ => Err(no_integer(param, format!("{param} must be at least 1, got {value}"))),
     }
+}
+
+fn no_integer(param: &str, message: String) -> StripeError {
+    StripeError::invalid(message).code("parameter_invalid_integer").param(param)
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ pub(crate) struct Intent {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) capture_method: String,
     pub(crate) payment_method: Option<String>,
+    pub(crate) allowed_payment_method_types: Option<Vec<String>>,
     pub(crate) payment_method_types: Vec<String>,
     pub(crate) last_payment_error: Option<Value>,
     pub(crate) latest_charge: Option<String>,
@@ -72,6 +73,7 @@ impl Intent {
         json!({
             "id": self.id,
             "object": "payment_intent",
+            "allowed_payment_method_types": self.allowed_payment_method_types,
             "amount": self.amount,
             "amount_capturable": self.amount_capturable,
             "amount_received": self.amount_received,

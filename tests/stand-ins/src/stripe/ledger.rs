@@ -11,7 +11,7 @@ use super::error::StripeError;
 use super::idempotency::Slot;
 use super::intent::{Intent, Outcome, Status, decline_message};
 use super::journal::Journal;
-use super::operation::{Confirmation, Creation, EventQuery, Operation, Page};
+use super::operation::{Confirmation, Creation, EventQuery, ListQuery, Operation, Page, refused_address};
 use super::search::Clause;
 use crate::ids::Ids;
 
@@ -49,6 +49,10 @@ pub(crate) struct Ledger {
     written: usize,
     pub(crate) event_api_version: String,
     pub(crate) search_lags: bool,
+    /// The status that search is refused with, as where Stripe does not offer it.
+    pub(crate) search_refused: Option<u16>,
+    /// Search also finds what matches some clause only.
+    pub(crate) search_is_loose: bool,
 }
 
 impl Ledger {
@@ -62,6 +66,8 @@ impl Ledger {
             written: 0,
             event_api_version: event_api_version.to_owned(),
             search_lags: false,
+            search_refused: None,
+            search_is_loose: false,
         }
     }
 
@@ -125,7 +131,11 @@ impl Ledger {
             Operation::Capture { intent, amount } => self.capture(&intent, amount, cause),
             Operation::Cancel { intent, reason } => self.cancel(&intent, reason, cause),
             Operation::Retrieve { intent } => self.retrieve(&intent),
-            Operation::Search { clauses, page } => Ok(self.search(&clauses, &page)),
+            Operation::Search { clauses, page } => match self.search_refused {
+                Some(status) => Err(StripeError::of_status(status)),
+                None => Ok(self.search(&clauses, &page)),
+            },
+            Operation::List(query) => self.list(&query),
             Operation::ListEvents(query) => self.list_events(&query),
             Operation::RetrieveEvent { event } => {
                 let found = self.events.iter().find(|known| known["id"] == event.as_str());
@@ -139,6 +149,9 @@ impl Ledger {
     }
 
     fn create(&mut self, creation: Creation, cause: Cause<'_>) -> Result<Value, StripeError> {
+        if creation.address_refused {
+            return Err(refused_address());
+        }
         // A card nobody knows leaves no intent behind.
         if let Some(payment_method) = &creation.payment_method {
             self.outcome(payment_method)?;
@@ -163,7 +176,8 @@ impl Ledger {
             metadata: creation.metadata,
             capture_method: creation.capture_method,
             payment_method: creation.payment_method,
-            payment_method_types: creation.payment_method_types,
+            allowed_payment_method_types: creation.allowed_payment_method_types,
+            payment_method_types: vec!["card".to_owned()],
             last_payment_error: None,
             latest_charge: None,
             description: creation.description,
@@ -341,8 +355,8 @@ impl Ledger {
 
     fn search(&self, clauses: &[Clause], page: &Page) -> Value {
         let matches = |intent: &&Intent| {
-            let metadata = &intent.metadata;
-            clauses.iter().all(|clause| metadata.get(&clause.key) == Some(&clause.value))
+            let holds = |clause: &Clause| intent.metadata.get(&clause.key) == Some(&clause.value);
+            if self.search_is_loose { clauses.iter().any(holds) } else { clauses.iter().all(holds) }
         };
         let visible: &[Intent] = if self.search_lags { &[] } else { &self.intents };
         let found: Vec<&Intent> = visible.iter().rev().filter(matches).collect();
@@ -356,6 +370,23 @@ impl Ledger {
             "next_page": has_more.then(|| after.to_string()),
             "data": data.collect::<Vec<_>>(),
         })
+    }
+
+    /// Newest first, without delay: unlike search, the list reads what was just written.
+    fn list(&self, query: &ListQuery) -> Result<Value, StripeError> {
+        let mut older = self.intents.as_slice();
+        if let Some(cursor) = &query.starting_after {
+            let at = older.iter().position(|intent| intent.id == *cursor);
+            older = &older[..at.ok_or_else(|| no_such("payment_intent", "starting_after", cursor, 400))?];
+        }
+        let span = query.created_from..=query.created_to;
+        let found: Vec<&Intent> = older.iter().rev().filter(|intent| span.contains(&intent.created)).collect();
+        Ok(json!({
+            "object": "list",
+            "url": "/v1/payment_intents",
+            "has_more": found.len() > query.limit,
+            "data": found.into_iter().take(query.limit).map(Intent::to_json).collect::<Vec<_>>(),
+        }))
     }
 
     fn list_events(&self, query: &EventQuery) -> Result<Value, StripeError> {

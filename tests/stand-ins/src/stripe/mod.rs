@@ -1,5 +1,6 @@
 //! A Stripe that keeps state and obeys Stripe's idempotency rules.
 
+mod api;
 mod currencies;
 mod error;
 mod form;
@@ -33,9 +34,6 @@ pub use intent::Outcome;
 pub use ledger::Charge;
 pub use webhooks::{Delivery, Webhook, sign};
 
-/// The version events are written in unless a test says otherwise.
-const EVENT_API_VERSION: &str = "2026-08-26.dahlia";
-
 /// A running Stripe stand-in. Clones are handles to the same one; it stops when the last is dropped.
 #[derive(Clone)]
 pub struct Stripe {
@@ -58,6 +56,8 @@ struct Settings {
     restricted: bool,
     moto: bool,
     minimums: HashMap<String, i64>,
+    /// Whether the refusal is kept.
+    refused_addresses: HashMap<String, bool>,
 }
 
 impl Account for Settings {
@@ -68,6 +68,10 @@ impl Account for Settings {
     fn minimum(&self, currency: &str) -> i64 {
         let set = self.minimums.get(currency).copied();
         set.unwrap_or_else(|| currencies::minimum(currency))
+    }
+
+    fn refuses_address(&self, address: &str) -> Option<bool> {
+        self.refused_addresses.get(address).copied()
     }
 }
 
@@ -119,7 +123,7 @@ impl Stripe {
 
     /// Listens where it is told to. Needs a Tokio runtime around it.
     pub fn start_on(listener: TcpListener, secret_key: &str, webhook_secret: &str) -> Self {
-        Self::serve(listener, secret_key, webhook_secret, Ledger::new(EVENT_API_VERSION), Keys::default())
+        Self::serve(listener, secret_key, webhook_secret, Ledger::new(api::version()), Keys::default())
     }
 
     /// As [`Self::start_on`], with a file that holds intents, events, charges and idempotency keys: whatever was
@@ -143,7 +147,7 @@ impl Stripe {
             events.extend(entry.events);
             entry.key.into_iter().for_each(|key| keys.restore(key));
         }
-        let mut ledger = Ledger::new(EVENT_API_VERSION);
+        let mut ledger = Ledger::new(api::version());
         ledger.resume(journal, events).map_err(|error| unusable(&error))?;
         Ok(Self::serve(listener, secret_key, webhook_secret, ledger, keys))
     }
@@ -157,6 +161,7 @@ impl Stripe {
                 restricted: false,
                 moto: false,
                 minimums: HashMap::new(),
+                refused_addresses: HashMap::new(),
             }),
             keys: Mutex::new(keys),
             ledger: Mutex::new(ledger),
@@ -192,9 +197,34 @@ impl Stripe {
         });
     }
 
+    /// Refuses this address for a receipt: as a parameter that is not valid, or, `kept`, only when the intent would be made,
+    /// so that the refusal is kept under the idempotency key.
+    pub fn refuse_receipt(&self, address: &str, kept: bool) {
+        self.settings(|settings| {
+            settings.refused_addresses.insert(address.to_owned(), kept);
+        });
+    }
+
+    /// Takes an address again that it refused.
+    pub fn accept_receipt(&self, address: &str) {
+        self.settings(|settings| {
+            settings.refused_addresses.remove(address);
+        });
+    }
+
     /// While true, search finds nothing: its index has not caught up.
     pub fn set_search_lag(&self, lags: bool) {
         self.shared.ledger.lock().unwrap().search_lags = lags;
+    }
+
+    /// The status that search is refused with from now on, as in regions where Stripe does not offer it.
+    pub fn set_search_refused(&self, status: Option<u16>) {
+        self.shared.ledger.lock().unwrap().search_refused = status;
+    }
+
+    /// While true, search also finds intents that match only a part of what is asked for, the newest first.
+    pub fn set_search_loose(&self, is_loose: bool) {
+        self.shared.ledger.lock().unwrap().search_is_loose = is_loose;
     }
 
     /// The `api_version` of events from now on, which is the endpoint's and not the request's.

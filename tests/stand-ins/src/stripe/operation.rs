@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use super::currencies;
 use super::error::StripeError;
 use super::form::{Form, boolean, positive};
 use super::search::{self, Clause};
+use super::{api, currencies};
 use crate::server::Call;
 
-/// From this API version on, `payment_method_types` has another name.
-const TYPES_RENAMED: &str = "2026-09-30";
+/// From this API version on there is `allowed_payment_method_types`.
+const TYPES_ALLOWED: &str = "2026-07-29";
 
-const CAPTURE_METHODS: [&str; 3] = ["automatic", "automatic_async", "manual"];
-const CANCELLATION_REASONS: [&str; 4] = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
+/// From this API version on, `payment_method_types` is refused.
+const TYPES_REFUSED: &str = "2026-09-30";
 
 #[derive(Debug)]
 pub(crate) enum Operation {
@@ -23,6 +23,7 @@ pub(crate) enum Operation {
     Cancel { intent: String, reason: Option<String> },
     Retrieve { intent: String },
     Search { clauses: Vec<Clause>, page: Page },
+    List(ListQuery),
     ListEvents(EventQuery),
     RetrieveEvent { event: String },
 }
@@ -32,10 +33,12 @@ pub(crate) struct Creation {
     pub(crate) amount: i64,
     pub(crate) currency: String,
     pub(crate) capture_method: String,
-    pub(crate) payment_method_types: Vec<String>,
+    pub(crate) allowed_payment_method_types: Option<Vec<String>>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) description: Option<String>,
     pub(crate) receipt_email: Option<String>,
+    /// Found out only when the intent would be made.
+    pub(crate) address_refused: bool,
     pub(crate) statement_descriptor_suffix: Option<String>,
     pub(crate) payment_method: Option<String>,
     /// Present with `confirm=true`.
@@ -56,6 +59,14 @@ pub(crate) struct Page {
 }
 
 #[derive(Debug)]
+pub(crate) struct ListQuery {
+    pub(crate) limit: usize,
+    pub(crate) starting_after: Option<String>,
+    pub(crate) created_from: i64,
+    pub(crate) created_to: i64,
+}
+
+#[derive(Debug)]
 pub(crate) struct EventQuery {
     pub(crate) limit: usize,
     /// Empty for all.
@@ -69,6 +80,8 @@ pub(crate) struct EventQuery {
 pub(crate) trait Account {
     fn moto_allowed(&self) -> bool;
     fn minimum(&self, currency: &str) -> i64;
+    /// Whether receipts to this address are refused, and whether that is kept under the idempotency key.
+    fn refuses_address(&self, address: &str) -> Option<bool>;
 }
 
 impl Operation {
@@ -77,9 +90,13 @@ impl Operation {
         let encoded = if request.method == "POST" { &request.body } else { request.query.as_bytes() };
         check_content_type(call)?;
         check_version(request.header("stripe-version"))?;
-        let form = Form::parse(encoded);
+        let mut form = Form::parse(encoded);
+        let old_types = form.take_list("payment_method_types");
+        api::check(call, &form)?;
         match (request.method.as_str(), call.segments().as_slice()) {
-            ("POST", ["v1", "payment_intents"]) => create(form, call, account),
+            ("POST", ["v1", "payment_intents"]) => create(form, old_types, call, account),
+            _ if !old_types.is_empty() => Err(StripeError::unknown_parameter("payment_method_types")),
+            ("GET", ["v1", "payment_intents"]) => list(form),
             ("GET", ["v1", "payment_intents", "search"]) => search(form),
             ("GET", ["v1", "payment_intents", intent]) => {
                 form.finish()?;
@@ -127,27 +144,31 @@ fn check_version(version: Option<&str>) -> Result<(), StripeError> {
     Err(StripeError::invalid(format!("Invalid Stripe API version: {version}")))
 }
 
-fn create(mut form: Form, call: &Call, account: &impl Account) -> Result<Operation, StripeError> {
+fn create(
+    mut form: Form,
+    old_types: Vec<String>,
+    call: &Call,
+    account: &impl Account,
+) -> Result<Operation, StripeError> {
     let amount = form.take("amount");
     let currency = form.take("currency");
     let capture_method = form.take("capture_method");
-    let old_types = form.take_list("payment_method_types");
     let automatic = form.take("automatic_payment_methods[enabled]");
-    let redirects = form.take("automatic_payment_methods[allow_redirects]");
+    let _ = form.take("automatic_payment_methods[allow_redirects]");
     let metadata = form.take_map("metadata");
     let description = form.take("description");
     let receipt_email = form.take("receipt_email");
     let statement_descriptor_suffix = form.take("statement_descriptor_suffix");
     let confirm = form.take("confirm");
     // The new name is unknown to the versions before it.
-    let types_renamed = types_renamed(call);
-    let new_types = if types_renamed { form.take_list("allowed_payment_method_types") } else { Vec::new() };
+    let allowed = speaks(call, TYPES_ALLOWED);
+    let new_types = if allowed { form.take_list("allowed_payment_method_types") } else { Vec::new() };
     let confirmation = take_confirmation(&mut form);
     form.finish()?;
 
-    if types_renamed && !old_types.is_empty() {
+    if speaks(call, TYPES_REFUSED) && !old_types.is_empty() {
         let message =
-            format!("payment_method_types is called allowed_payment_method_types since API version {TYPES_RENAMED}");
+            format!("payment_method_types is called allowed_payment_method_types since API version {TYPES_REFUSED}");
         return Err(StripeError::invalid(message)
             .code("payment_method_types_no_longer_supported")
             .param("payment_method_types"));
@@ -158,17 +179,19 @@ fn create(mut form: Form, call: &Call, account: &impl Account) -> Result<Operati
     currencies::check_amount(amount, &currency, account.minimum(&currency))?;
     check_metadata(&metadata)?;
     let capture_method = capture_method.unwrap_or_else(|| "automatic_async".to_owned());
-    one_of("capture_method", &capture_method, &CAPTURE_METHODS)?;
-    if let Some(redirects) = redirects {
-        one_of("automatic_payment_methods[allow_redirects]", &redirects, &["always", "never"])?;
-    }
-    let types = if old_types.is_empty() { new_types } else { old_types };
+    let types = if old_types.is_empty() { &new_types } else { &old_types };
     if boolean("automatic_payment_methods[enabled]", automatic)? == Some(true) && !types.is_empty() {
         let message = "automatic_payment_methods[enabled] and a list of payment method types exclude each other";
         return Err(StripeError::invalid(message).param("automatic_payment_methods"));
     }
-    for kind in &types {
-        one_of("payment_method_types", kind, &["card"])?;
+    if let Some(other) = types.iter().find(|kind| *kind != "card") {
+        let message = format!("Only cards are played here, got {other:?}");
+        return Err(StripeError::invalid(message).param("allowed_payment_method_types"));
+    }
+    let receipt_email = text("receipt_email", receipt_email)?;
+    let refused = receipt_email.as_deref().and_then(|address| account.refuses_address(address));
+    if refused == Some(false) {
+        return Err(refused_address());
     }
     let confirm = boolean("confirm", confirm)?.unwrap_or(false);
     let payment_method = confirmation.payment_method.clone();
@@ -177,10 +200,11 @@ fn create(mut form: Form, call: &Call, account: &impl Account) -> Result<Operati
         amount,
         currency,
         capture_method,
-        payment_method_types: vec!["card".to_owned()],
+        allowed_payment_method_types: (!new_types.is_empty()).then_some(new_types),
         metadata,
         description: text("description", description)?,
-        receipt_email: text("receipt_email", receipt_email)?,
+        receipt_email,
+        address_refused: refused == Some(true),
         statement_descriptor_suffix: text("statement_descriptor_suffix", statement_descriptor_suffix)?,
         payment_method,
         confirmation: confirm.then_some(confirmation),
@@ -203,9 +227,6 @@ fn capture(mut form: Form, intent: &str) -> Result<Operation, StripeError> {
 fn cancel(mut form: Form, intent: &str) -> Result<Operation, StripeError> {
     let reason = form.take("cancellation_reason");
     form.finish()?;
-    if let Some(reason) = &reason {
-        one_of("cancellation_reason", reason, &CANCELLATION_REASONS)?;
-    }
     Ok(Operation::Cancel { intent: intent.to_owned(), reason })
 }
 
@@ -222,6 +243,24 @@ fn search(mut form: Form) -> Result<Operation, StripeError> {
     Ok(Operation::Search { clauses, page: Page { limit: check_limit(limit)?, offset } })
 }
 
+fn list(mut form: Form) -> Result<Operation, StripeError> {
+    let limit = form.take("limit");
+    let starting_after = form.take("starting_after");
+    let from = form.take("created[gte]");
+    let to = form.take("created[lte]");
+    form.finish()?;
+    Ok(Operation::List(ListQuery {
+        limit: check_limit(limit)?,
+        starting_after,
+        created_from: second("created[gte]", from, i64::MIN)?,
+        created_to: second("created[lte]", to, i64::MAX)?,
+    }))
+}
+
+fn second(name: &str, value: Option<String>, otherwise: i64) -> Result<i64, StripeError> {
+    value.map_or(Ok(otherwise), |value| positive(name, &value))
+}
+
 fn list_events(mut form: Form) -> Result<Operation, StripeError> {
     let limit = form.take("limit");
     let mut types = form.take_list("types");
@@ -230,8 +269,6 @@ fn list_events(mut form: Form) -> Result<Operation, StripeError> {
     let from = form.take("created[gte]");
     let to = form.take("created[lte]");
     form.finish()?;
-    let second =
-        |name: &str, value: Option<String>, otherwise: i64| value.map_or(Ok(otherwise), |value| positive(name, &value));
     Ok(Operation::ListEvents(EventQuery {
         limit: check_limit(limit)?,
         types,
@@ -282,10 +319,15 @@ impl RawConfirmation {
     }
 }
 
-fn types_renamed(call: &Call) -> bool {
+/// Whether the request names an API version of this date or a later one.
+fn speaks(call: &Call, since: &str) -> bool {
     // Without a version the account's own counts, taken to be the newest.
-    let version = call.request.header("stripe-version").and_then(|version| version.split('.').next());
-    version.is_none_or(|date| date >= TYPES_RENAMED)
+    let version = call.request.header("stripe-version").unwrap_or(api::version());
+    version.split('.').next().is_some_and(|date| date >= since)
+}
+
+pub(crate) fn refused_address() -> StripeError {
+    StripeError::invalid("Invalid email address").code("email_invalid").param("receipt_email")
 }
 
 fn missing(param: &str) -> StripeError {
@@ -298,14 +340,6 @@ fn text(param: &str, value: Option<String>) -> Result<Option<String>, StripeErro
         return Err(StripeError::invalid(message).code("parameter_invalid_empty").param(param));
     }
     Ok(value)
-}
-
-fn one_of(param: &str, value: &str, allowed: &[&str]) -> Result<(), StripeError> {
-    if allowed.contains(&value) {
-        return Ok(());
-    }
-    let message = format!("Invalid {param}: must be one of {}, got {value:?}", allowed.join(", "));
-    Err(StripeError::invalid(message).param(param))
 }
 
 fn check_limit(limit: Option<String>) -> Result<usize, StripeError> {

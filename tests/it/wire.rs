@@ -1,0 +1,308 @@
+//! What the store says to DynamoDB on the wire, and what it makes of answers that the engine in process never gives.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::Client;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+use shared::adapters::dynamodb::Table;
+use shared::ids::{ConversationId, IntentId, OrderId};
+use shared::money::{Currency, Money};
+use shared::payment::{AsOf, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict};
+use shared::ports::{AdoptIntent, PutPayment, Saved, StoreError, UpdatePayment};
+use shared::time::UnixMillis;
+use stand_ins::Stage;
+use tests::{CONVERSATION, START, World, order};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+const NOW: UnixMillis = UnixMillis(START * 1000);
+
+#[derive(Default)]
+struct Tape {
+    /// Operation and body of each request, in order.
+    requests: Vec<(String, Value)>,
+    /// What the next request of an operation is refused with.
+    refusals: Vec<(&'static str, Value)>,
+}
+
+/// A way to the engine that writes down what passes, and refuses on demand. Stops on drop.
+struct Wire {
+    tape: Arc<Mutex<Tape>>,
+    table: Table,
+    server: JoinHandle<()>,
+}
+
+impl Wire {
+    async fn to(world: &World) -> Self {
+        let tape = Arc::new(Mutex::new(Tape::default()));
+        let (engine, http, shared) = (world.dynamo.endpoint().to_owned(), reqwest::Client::new(), Arc::clone(&tape));
+        let pass = move |headers: HeaderMap, body: Bytes| async move {
+            let target = headers["x-amz-target"].to_str().unwrap().to_owned();
+            let operation = target.rsplit('.').next().unwrap().to_owned();
+            let refusal = {
+                let mut tape = shared.lock().unwrap();
+                tape.requests.push((operation.clone(), serde_json::from_slice(&body).unwrap()));
+                let next = tape.refusals.iter().position(|(refused, _)| *refused == operation);
+                next.map(|at| tape.refusals.remove(at).1)
+            };
+            if let Some(refusal) = refusal {
+                return (StatusCode::BAD_REQUEST, Bytes::from(refusal.to_string()));
+            }
+            let mut forward = http.post(engine).body(body);
+            for name in ["content-type", "x-amz-target", "x-amz-date", "authorization"] {
+                forward = forward.header(name, headers[name].to_str().unwrap());
+            }
+            let answer = forward.send().await.unwrap();
+            let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
+            (status, answer.bytes().await.unwrap())
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server =
+            tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(pass))).await.unwrap() });
+        let config = world.dynamo.client().config().to_builder().endpoint_url(endpoint).build();
+        let table = Table::new(Client::from_conf(config), "payments".to_owned(), 90);
+        Self { tape, table, server }
+    }
+
+    /// Refuses the next request of an operation as DynamoDB words it.
+    fn refuse(&self, operation: &'static str, exception: &str, reasons: &[&str]) {
+        let mut body = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{exception}"), "message": "no" });
+        if !reasons.is_empty() {
+            body["CancellationReasons"] = reasons.iter().map(|code| json!({ "Code": code })).collect();
+        }
+        self.tape.lock().unwrap().refusals.push((operation, body));
+    }
+
+    fn requests(&self) -> Vec<(String, Value)> {
+        self.tape.lock().unwrap().requests.clone()
+    }
+
+    fn count(&self, operation: &str) -> usize {
+        self.requests().iter().filter(|(name, _)| name == operation).count()
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.server.abort();
+        if !std::thread::panicking() {
+            let unused = &self.tape.lock().unwrap().refusals;
+            assert!(unused.is_empty(), "never asked for: {unused:?}");
+        }
+    }
+}
+
+/// A world in which each function reaches the table by a wire of its own.
+async fn wired() -> (World, [Wire; 3]) {
+    let mut world = World::new().await;
+    let wires = [Wire::to(&world).await, Wire::to(&world).await, Wire::to(&world).await];
+    let [create_intent, stripe_webhook, status_query] = &wires;
+    world.create_intent.store = create_intent.table.clone();
+    world.stripe_webhook.store = stripe_webhook.table.clone();
+    world.status_query.store = status_query.table.clone();
+    (world, wires)
+}
+
+/// Everything that the functions do with the table: payments that are made, asked for, opened, paid and canceled, and
+/// two whose creator dies once Stripe has acted, one finished by its webhook and one by a query.
+async fn play(world: World) -> Arc<World> {
+    let link = world.post(&order("A-1")).await.text("payment_url").to_owned();
+    assert_eq!(world.post(&order("A-1")).await.status, 200);
+    assert_eq!(world.open_link(&link).await.text("state"), "open");
+    world.advance(1);
+    world.begin("A-2").await;
+    assert_eq!(world.cancel("A-2").await.text("payment_status"), "CANCELED");
+    world.advance(11);
+    assert_eq!(world.status(CONVERSATION, None).await.text("order_id"), "A-2");
+    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PENDING");
+    let world = Arc::new(world);
+    world.crash_while_creating(Stage::Answer, order("A-3")).await;
+    world.deliver_all().await;
+    world.crash_while_creating(Stage::Answer, order("A-4")).await;
+    world.advance(11);
+    assert_eq!(world.status(CONVERSATION, Some("A-4")).await.text("payment_status"), "PENDING");
+    world
+}
+
+#[tokio::test]
+async fn every_read_is_consistent_and_every_write_has_its_condition() {
+    let (world, wires) = wired().await;
+    let _world = play(world).await;
+    let mut reads = BTreeSet::new();
+    let mut writes = BTreeSet::new();
+    for (operation, request) in wires.iter().flat_map(Wire::requests) {
+        let writes_of_one = match operation.as_str() {
+            "GetItem" | "Query" => {
+                assert_eq!(request["ConsistentRead"], true, "{operation} {request}");
+                assert_eq!(request["TableName"], "payments");
+                reads.insert(operation.clone());
+                vec![]
+            }
+            "TransactWriteItems" => request["TransactItems"].as_array().unwrap().clone(),
+            _ => vec![json!({ (operation.clone()): request })],
+        };
+        for write in writes_of_one {
+            let (kind, write) = write.as_object().unwrap().iter().next().unwrap();
+            assert_eq!(write["TableName"], "payments");
+            let text = |name: &str| write[name].as_str().unwrap_or_default().to_owned();
+            let returned = text("ReturnValues") + &text("ReturnValuesOnConditionCheckFailure");
+            writes.insert((kind.clone(), text("ConditionExpression"), returned));
+        }
+    }
+    assert_eq!(reads, ["GetItem", "Query"].map(str::to_owned).into());
+    let not_there = "attribute_not_exists(pk)";
+    let version = "#version = :version_before";
+    let wanted = [
+        ("PutItem", not_there, "ALL_OLD"), // a payment; who loses the race answers from the winner's
+        ("PutItem", not_there, ""),        // a link
+        ("Update", version, ""),           // an intent put on record …
+        ("Put", not_there, ""),            // … with its pointer
+        ("UpdateItem", version, ""),       // a state
+        // The turn to refresh.
+        (
+            "UpdateItem",
+            "attribute_exists(pk) AND (attribute_not_exists(#refreshed_at) OR NOT (#refreshed_at BETWEEN :from AND :until))",
+            "",
+        ),
+        // The turn to tell Genesys, and its end.
+        (
+            "UpdateItem",
+            "#version = :read AND (attribute_not_exists(#notice_since) OR NOT (#notice_since BETWEEN :from AND :until))",
+            "UPDATED_NEW",
+        ),
+        ("UpdateItem", "#notice_turn = :turn", ""),
+    ];
+    let wanted = wanted.map(|(kind, condition, returned)| (kind.to_owned(), condition.to_owned(), returned.to_owned()));
+    assert_eq!(writes, wanted.into());
+}
+
+#[tokio::test]
+async fn each_function_does_with_the_table_just_what_its_role_allows() {
+    let (world, wires) = wired().await;
+    let _world = play(world).await;
+    let template = crate::template::template();
+    for (wire, role) in wires.iter().zip(["CreateIntentRole", "StripeWebhookRole", "StatusQueryRole"]) {
+        let mut done = BTreeSet::new();
+        for (operation, request) in wire.requests() {
+            // A transaction needs what each of its parts needs.
+            let parts = request["TransactItems"].as_array().into_iter().flatten();
+            let mut parts: Vec<String> =
+                parts.flat_map(|part| part.as_object().unwrap().keys()).map(|kind| format!("{kind}Item")).collect();
+            if parts.is_empty() {
+                parts.push(operation);
+            }
+            done.extend(parts.into_iter().map(|operation| format!("dynamodb:{operation}")));
+        }
+        let statements = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+        let of_the_table = statements
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .find(|statement| crate::template::written(&statement["Resource"]) == "!GetAtt PaymentTable.Arn");
+        let allowed = of_the_table.unwrap()["Action"].as_sequence().unwrap().iter();
+        assert_eq!(done, allowed.map(|action| action.as_str().unwrap().to_owned()).collect(), "{role}");
+    }
+}
+
+/// A payment that is on record, and its next state with an intent.
+async fn to_adopt(world: &World, order_id: &str, intent_id: &str) -> Payment {
+    let terms = Terms::default();
+    let money = Money { amount_minor: 5000, currency: Currency::parse("usd").unwrap() };
+    let conversation = ConversationId::parse(CONVERSATION).unwrap();
+    let payment = Payment::begin(conversation, OrderId::parse(order_id).unwrap(), money, terms, NOW);
+    assert_eq!(world.table.put_payment(&payment).await.unwrap(), None);
+    let intent = Intent {
+        id: IntentId::parse(intent_id).unwrap(),
+        money,
+        amount_received: 0,
+        status: StripeStatus::RequiresPaymentMethod,
+        last_error: None,
+        created: START,
+        correlation: Some(payment.correlation.clone()),
+    };
+    let seen = Observation { intent, as_of: AsOf::second(START), source: Source::Fetched, event_id: None };
+    match payment.observe(&seen, NOW) {
+        Verdict::Apply(next) => *next,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_canceled_transaction_is_a_lost_race_or_an_outage_by_its_reasons() {
+    let world = World::new().await;
+    let wire = Wire::to(&world).await;
+    let next = to_adopt(&world, "A-1", "pi_1").await;
+    for reasons in [
+        ["None", "ConditionalCheckFailed"],
+        ["ConditionalCheckFailed", "None"],
+        ["None", "TransactionConflict"],
+        ["TransactionConflict", "None"],
+    ] {
+        wire.refuse("TransactWriteItems", "TransactionCanceledException", &reasons);
+        assert_eq!(wire.table.adopt(&next).await.unwrap(), Saved::Conflict, "{reasons:?}");
+    }
+    for reason in
+        ["ThrottlingError", "ProvisionedThroughputExceeded", "ItemCollectionSizeLimitExceeded", "ValidationError"]
+    {
+        wire.refuse("TransactWriteItems", "TransactionCanceledException", &["None", reason]);
+        let refused = wire.table.adopt(&next).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{reason}: {refused}");
+    }
+    assert_eq!(wire.table.adopt(&next).await.unwrap(), Saved::Yes, "none of them was written");
+}
+
+#[tokio::test]
+async fn a_write_that_meets_a_transaction_is_a_lost_race() {
+    let world = World::new().await;
+    let wire = Wire::to(&world).await;
+    let next = to_adopt(&world, "A-1", "pi_1").await;
+    assert_eq!(world.table.adopt(&next).await.unwrap(), Saved::Yes);
+    let second = next.opened(NOW).unwrap();
+    wire.refuse("UpdateItem", "TransactionConflictException", &[]);
+    assert_eq!(wire.table.save(&second).await.unwrap(), Saved::Conflict);
+    wire.refuse("UpdateItem", "TransactionConflictException", &[]);
+    let every = std::time::Duration::from_secs(10);
+    assert_eq!(wire.table.claim_refresh(&next, NOW, every).await.unwrap(), Saved::Conflict);
+    wire.refuse("UpdateItem", "TransactionConflictException", &[]);
+    assert_eq!(wire.table.claim_notice(&next, NOW, every).await.unwrap(), None);
+    // Who puts the record meets the transaction that changes it: it is there, and is read.
+    let (conversation, order_id) = (next.correlation.conversation_id.clone(), next.correlation.order_id.clone());
+    let terms = Terms::default();
+    let again = Payment::begin(conversation, order_id, next.money, terms, NOW);
+    for exception in ["TransactionConflictException", "ConditionalCheckFailedException"] {
+        wire.refuse("PutItem", exception, &[]);
+        let there = wire.table.put_payment(&again).await.unwrap().unwrap();
+        assert_eq!((there.status, there.intent_id), (PaymentStatus::Pending, next.intent_id.clone()), "{exception}");
+    }
+    wire.refuse("UpdateItem", "ValidationException", &[]);
+    assert!(matches!(wire.table.save(&second).await, Err(StoreError::Unavailable(_))), "a refusal is no lost race");
+}
+
+#[tokio::test]
+async fn transactions_and_writes_that_collide_are_run_again_and_the_requests_succeed() {
+    let (world, [create_intent, stripe_webhook, status_query]) = wired().await;
+    create_intent.refuse("TransactWriteItems", "TransactionCanceledException", &["TransactionConflict", "None"]);
+    let answer = world.post(&order("A-1")).await;
+    assert_eq!((answer.status, answer.text("payment_status")), (201, "PENDING"));
+    assert_eq!(create_intent.count("TransactWriteItems"), 2);
+
+    world.stripe.pay(answer.text("payment_intent_id"), "pm_card_visa").unwrap();
+    stripe_webhook.refuse("UpdateItem", "TransactionConflictException", &[]);
+    world.deliver_all().await;
+    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CONFIRMED");
+
+    let world = Arc::new(world);
+    world.crash_while_creating(Stage::Answer, order("A-2")).await;
+    world.advance(11);
+    status_query.refuse("TransactWriteItems", "TransactionCanceledException", &["None", "TransactionConflict"]);
+    assert_eq!(world.status(CONVERSATION, Some("A-2")).await.text("payment_status"), "PENDING");
+    assert_eq!(status_query.count("TransactWriteItems"), 2);
+    let items = world.dynamo.items().await;
+    assert_eq!(items.keys().filter(|(pk, _)| pk.starts_with("INTENT#")).count(), 2);
+}
