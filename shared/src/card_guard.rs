@@ -727,6 +727,42 @@ mod tests {
     }
 
     #[test]
+    fn one_digit_more_hides_no_number_of_fifteen_digits_and_more_in_free_text() {
+        for (first, last, lengths) in issued() {
+            for length in lengths.iter().filter(|length| **length > 14) {
+                for prefix in [first, last] {
+                    let number = number(prefix, *length);
+                    for text in [format!("1{number}"), format!("{number}1")] {
+                        assert!(in_free_text(&text), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_parcel_number_is_no_card_number_and_one_that_goes_on_is_none() {
+        let weight = |at: usize| if at.is_multiple_of(2) { 1 } else { 3 };
+        let sum = |text: &str| -> u32 {
+            let digits = text.chars().rev().filter_map(|c| c.to_digit(10)).enumerate();
+            digits.map(|(at, digit)| weight(at) * digit).sum()
+        };
+        for (before, after) in [("92", " 12"), ("95", " 00"), ("70", "")] {
+            let all = (0..30).map(|two| format!("{before}{two:02} 4242 4242 4242 4242{after}"));
+            let (parcels, others): (Vec<_>, Vec<_>) = all.partition(|text| sum(text).is_multiple_of(10));
+            assert!(!parcels.is_empty() && !others.is_empty());
+            for parcel in parcels {
+                assert!(!in_free_text(&parcel) && !in_identifier(&parcel), "{parcel}");
+                assert!(in_free_text(&format!("{parcel}/27")), "{parcel}/27");
+                assert!(in_free_text(&format!("7{parcel}")), "7{parcel}");
+            }
+            for other in others {
+                assert!(in_free_text(&other) && in_identifier(&other), "{other}");
+            }
+        }
+    }
+
+    #[test]
     fn sixteen_digits_of_an_unknown_brand_count_in_free_text_only() {
         for text in
             ["7777777777777772", "7777 7777 7777 7772", "7777-7777-7777-7772", "9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1"]
