@@ -483,7 +483,15 @@ fn replaced(text: &str, mark: char, read: impl Fn(&str) -> Option<(char, usize)>
 /// the first 11 digits of any number.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    let hidden = in_free_text(text);
+    let shown = shortened(text, MAX_SHOWN_DIGITS);
+    // What is cut off may have kept the rest from being a card number.
+    let shown = if in_free_text(text) || in_free_text(&shown) { shortened(text, 0) } else { shown };
+    let more = if text.chars().nth(40).is_some() { "…" } else { "" };
+    format!("\"{shown}{more}\"")
+}
+
+/// The first 40 characters, with so many digits of each number.
+fn shortened(text: &str, shown_digits: usize) -> String {
     let mut shown = String::with_capacity(44);
     let mut digits = 0;
     for c in text.chars().take(40) {
@@ -494,13 +502,12 @@ pub fn quoted(text: &str) -> String {
             Kind::Separator | Kind::Ignored => digits,
         };
         match c {
-            _ if matches!(kind, Kind::Digit(_)) && (hidden || digits > MAX_SHOWN_DIGITS) => shown.push('*'),
+            _ if matches!(kind, Kind::Digit(_)) && digits > shown_digits => shown.push('*'),
             c if c.is_control() || c == '"' => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }
-    let more = if text.chars().nth(40).is_some() { "…" } else { "" };
-    format!("\"{shown}{more}\"")
+    shown
 }
 
 #[cfg(test)]
@@ -730,6 +737,42 @@ mod tests {
     }
 
     #[test]
+    fn one_digit_more_hides_no_number_of_fifteen_digits_and_more_in_free_text() {
+        for (first, last, lengths) in issued() {
+            for length in lengths.iter().filter(|length| **length > 14) {
+                for prefix in [first, last] {
+                    let number = number(prefix, *length);
+                    for text in [format!("1{number}"), format!("{number}1")] {
+                        assert!(in_free_text(&text), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_parcel_number_is_no_card_number_and_one_that_goes_on_is_none() {
+        let weight = |at: usize| if at.is_multiple_of(2) { 1 } else { 3 };
+        let sum = |text: &str| -> u32 {
+            let digits = text.chars().rev().filter_map(|c| c.to_digit(10)).enumerate();
+            digits.map(|(at, digit)| weight(at) * digit).sum()
+        };
+        for (before, after) in [("92", " 12"), ("95", " 00"), ("70", "")] {
+            let all = (0..30).map(|two| format!("{before}{two:02} 4242 4242 4242 4242{after}"));
+            let (parcels, others): (Vec<_>, Vec<_>) = all.partition(|text| sum(text).is_multiple_of(10));
+            assert!(!parcels.is_empty() && !others.is_empty());
+            for parcel in parcels {
+                assert!(!in_free_text(&parcel) && !in_identifier(&parcel), "{parcel}");
+                assert!(in_free_text(&format!("{parcel}/27")), "{parcel}/27");
+                assert!(in_free_text(&format!("7{parcel}")), "7{parcel}");
+            }
+            for other in others {
+                assert!(in_free_text(&other) && in_identifier(&other), "{other}");
+            }
+        }
+    }
+
+    #[test]
     fn sixteen_digits_of_an_unknown_brand_count_in_free_text_only() {
         for text in
             ["7777777777777772", "7777 7777 7777 7772", "7777-7777-7777-7772", "9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1"]
@@ -856,5 +899,14 @@ mod tests {
         assert_eq!(quoted("4242424242424242"), "\"****************\"");
         assert_eq!(quoted("%34242424242424242"), "\"%*****************\"");
         assert!(quoted(&"x".repeat(100)).ends_with("…\""));
+    }
+
+    #[test]
+    fn quoting_shows_no_card_number_that_only_the_cut_makes_one() {
+        let whole = format!(r"36227206271\u003667{}1", "\u{301}".repeat(21));
+        let cut: String = whole.chars().take(40).collect();
+        assert!(!in_free_text(&whole) && in_free_text(&cut));
+        let shown = quoted(&whole);
+        assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
     }
 }
