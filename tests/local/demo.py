@@ -477,11 +477,11 @@ class Demo:
         refused = [http("POST", f"{self.stack.api}/payments", json.dumps(body).encode(), key) for body in bodies]
         refused += [http("POST", f"{self.stack.api}/payments", text.encode(), key) for text in texts]
         for method in ("GET", "DELETE"):
-            for text in map(urllib.parse.quote, texts):
+            for text in (urllib.parse.quote(text.replace("/", "-")) for text in texts):
                 refused.append(http(method, f"{self.stack.api}/payments/{text}", headers=key))
                 url = f"{self.stack.api}/payments/{order['conversation_id']}?order_id={text}"
                 refused.append(http(method, url, headers=key))
-        self.expect("answers over the API", {reply.status for reply in refused} <= {400, 422}, True)
+        self.expect("other answers over the API", {reply.status for reply in refused} - {400, 422}, set())
         self.tell(f"{'':8}  {len(refused)} requests over the API, all refused")
 
         create, query = self.stack.outputs["CreateIntentFunctionArn"], self.stack.outputs["StatusQueryFunctionArn"]

@@ -3,7 +3,8 @@
 localstripe keeps intents and cards, decides about test cards and sends signed webhooks. What it lacks of the real
 Stripe, and this project uses, is added here, so that the production client need not bend:
 
-* create: `description`, `receipt_email` and, with `confirm`, `error_on_requires_action`;
+* create: `description`, `receipt_email` and, with `confirm`, `error_on_requires_action`; `allowed_payment_method_types`
+  in the place of `payment_method_types`, which the API refuses from 2026-09-30.endive on;
 * confirm: with a payment method, after a decline too, with `error_on_requires_action` and `payment_method_options`;
   also as the payer's browser does it, with the publishable key, the client secret and the card itself;
 * cancel: with a `cancellation_reason`, with Stripe's code where it cannot be, with its webhook;
@@ -47,6 +48,11 @@ plain_send_webhook = webhooks._send_webhook
 
 def create(cls: type[PaymentIntent], **params: Any) -> PaymentIntent:
     """POST /v1/payment_intents."""
+    if "payment_method_types" in params:
+        code = {"code": "payment_method_types_no_longer_supported", "param": "payment_method_types"}
+        raise UserError(400, "Send allowed_payment_method_types.", code)
+    if (allowed := params.pop("allowed_payment_method_types", None)) is not None:
+        params["payment_method_types"] = allowed
     confirm = try_convert_to_bool(params.pop("confirm", False))
     error_on_requires_action = try_convert_to_bool(params.pop("error_on_requires_action", False))
     if error_on_requires_action and not confirm:

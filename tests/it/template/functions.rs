@@ -142,9 +142,12 @@ fn each_function_runs_its_own_binary_under_its_own_role_and_logs_json_into_its_o
     }
 }
 
+/// Function and event, and their waits.
+type Wait = (&'static str, &'static str, u64, u64, Option<u64>, u64);
+
 /// Milliseconds: the whole answer, the API's integration, the Data Action, Lambda itself. None waits for a Data Action on
 /// the payer's side.
-const WAITS: [(&str, &str, u64, u64, Option<u64>, u64); 5] = [
+const WAITS: [Wait; 5] = [
     ("CreateIntentFunction", "CreatePayment", 4800, 4900, Some(5000), 5000),
     ("CreateIntentFunction", "CancelPayment", 4800, 4900, Some(5000), 5000),
     ("StatusQueryFunction", "GetPayment", 2000, 2900, Some(3000), 3000),
