@@ -180,6 +180,12 @@ impl Transport for Line {
                 line.watch.payer_acts(&intent);
                 line.sim.pause(1, 1200).await;
             }
+            if let Carried::Answer { headers, body, .. } = &carried
+                && String::from_utf8_lossy(body).contains("email_invalid")
+            {
+                let kept = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotent-replayed"));
+                line.sim.hit(if kept { Hit::ReceiptRefusedKept } else { Hit::ReceiptRefused });
+            }
             line.sim.note(|| match &carried {
                 Carried::Answer { status, .. } => format!("  ← {status} {name}"),
                 other => format!("  ← {other:?} {name}"),

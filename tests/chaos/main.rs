@@ -59,6 +59,8 @@ fn every_function_may_die_at_every_await() {
         (Scene::Token, "create-intent"),
         (Scene::Token, "status-query"),
         (Scene::Token, "stripe-webhook"),
+        (Scene::ReceiptRefused { kept: false }, "create-intent"),
+        (Scene::ReceiptRefused { kept: true }, "create-intent"),
         (Scene::Link, "create-intent"),
         (Scene::Link, "session"),
         (Scene::Link, "status-query"),

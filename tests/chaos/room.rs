@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::lines::{Aws, Line};
 use crate::link::SeededBits;
+use crate::schedule::RECEIPTS;
 use crate::sim::{Hit, Sim, SimClock, mortal};
 use crate::watch::{Order, PayLink, Watch};
 
@@ -135,6 +136,9 @@ impl Room {
         let stripe = Stripe::start(&Credentials::stripe_key(0), &Credentials::webhook_secret(0)).await;
         let genesys = Genesys::start(GENESYS_CLIENT, &Credentials::genesys_secret(0)).await;
         let events = stripe.subscribe();
+        for (address, kept) in RECEIPTS[1..].iter().zip([false, true]) {
+            stripe.refuse_receipt(address, kept);
+        }
         stripe.seed_ids(seed);
         genesys.seed_ids(seed);
         let conversations = 1 + sim.below(2);

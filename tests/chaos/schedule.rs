@@ -14,6 +14,10 @@ use crate::room::{Credentials, Room, secrets};
 use crate::sim::{Hit, Hits, Sim};
 use crate::watch::Order;
 
+/// Where receipts go: to an address that Stripe takes, to one that it refuses, and to one whose refusal it keeps under the
+/// idempotency key.
+pub(crate) const RECEIPTS: [&str; 3] = ["taken@b.example", "refused@b.example", "refused-and-kept@b.example"];
+
 /// How long everything outstanding may take to be taken once nothing goes wrong any more.
 const SETTLING: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -37,6 +41,8 @@ pub(crate) fn play(seed: u64, tracing: bool) -> Outcome {
 pub(crate) enum Scene {
     /// A payment by token.
     Token,
+    /// A payment by token for whose receipt Stripe refuses the address; `kept` under the key, or not.
+    ReceiptRefused { kept: bool },
     /// A payment by link, which is opened and told of before it is paid.
     Link,
     /// A payment is canceled that can be paid.
@@ -59,7 +65,10 @@ pub(crate) fn play_one_death(scene: Scene, function: &'static str, lives: u64) -
         room.sim.doom(function, lives);
         let mut asked = body(order, 5000);
         let ends_as = match scene {
-            Scene::Token => {
+            Scene::Token | Scene::ReceiptRefused { .. } => {
+                if let Scene::ReceiptRefused { kept } = scene {
+                    asked["receipt_email"] = RECEIPTS[1 + usize::from(kept)].into();
+                }
                 asked["payment_method"] = TOKENS[0].into();
                 while room.post(&asked).await.is_none() {}
                 "CONFIRMED"
@@ -217,6 +226,9 @@ async fn caller(room: Arc<Room>, order: Order) {
     let mut asked = body(&order, cents);
     if sim.chance(250) {
         asked["payment_method"] = sim.pick(&TOKENS).into();
+    }
+    if sim.chance(300) {
+        asked["receipt_email"] = sim.pick(&RECEIPTS).into();
     }
     let mut attempts = 0;
     loop {

@@ -47,6 +47,8 @@ hits! {
     Stripe503 "Stripe: 503",
     Stripe503Retry "Stripe: 503, Stripe-Should-Retry: true",
     Stripe503NoRetry "Stripe: 503, Stripe-Should-Retry: false",
+    ReceiptRefused "Stripe: the receipt's address refused",
+    ReceiptRefusedKept "Stripe: the receipt's address refused, kept under the key",
     SearchLags "Stripe: search index lags",
     SearchRefused "Stripe: no search",
     KeptEnded "Stripe: a kept failure ended an attempt",
