@@ -341,7 +341,9 @@ impl Watch {
             }
         }
         for (order, intents) in live {
-            self.sim.check(intents.len() == 1, || format!("1: {order:?} has several live intents: {intents:?}"));
+            // One behind a kept failure that was edited before it was found is found no more. Nobody has its secret.
+            let one = intents.len() == 1 || seen.edited.contains(&order);
+            self.sim.check(one, || format!("1: {order:?} has several live intents: {intents:?}"));
         }
         let mut charged: HashMap<Order, usize> = HashMap::new();
         for charge in self.stripe.charges() {
