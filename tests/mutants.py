@@ -437,6 +437,48 @@ MUTANTS = (
         "match Ok::<_, tokio::time::error::Elapsed>(telling.await) {",
         ("it", "a_table_that_hangs_on_the_turn_to_tell_genesys_keeps_nobody_waiting"),
     ),
+    Mutant(
+        "say what came in a function error",
+        "shared/src/api.rs",
+        "FunctionError::new(code, self.expected)",
+        "FunctionError::new(code, self.detail())",
+        ("it", "nothing_private_of_a_request_leaves_the_process"),
+    ),
+    Mutant(
+        "log the text of a panic",
+        "shared/src/telemetry.rs",
+        'tracing::error!(code = "panic", location, "panicked");',
+        'tracing::error!(code = "panic", location, "{panic}");',
+        ("it", "nothing_private_of_a_request_leaves_the_process"),
+    ),
+    Mutant(
+        "leave a panic to the runtime, which answers with its text",
+        "shared/src/entry.rs",
+        "caught(async { handle(request).await }).await?",
+        "handle(request).await",
+        ("it", "nothing_private_of_a_request_leaves_the_process"),
+    ),
+    Mutant(
+        "log the amount that an order has",
+        "shared/src/create.rs",
+        '#[error("the order stands with another amount or currency")]',
+        '#[error("the order stands at {have}")]',
+        ("it", "nothing_private_of_a_request_leaves_the_process"),
+    ),
+    Mutant(
+        "drop a held secret that cannot be read afresh",
+        "shared/src/secrets.rs",
+        "Ok(self.read(REFRESH_LIMIT).await.unwrap_or(held))",
+        "self.read(REFRESH_LIMIT).await",
+        ("it", "a_secrets_manager_that_is_down_for_more_than_five_minutes_stops_no_function"),
+    ),
+    Mutant(
+        "wait for a fresher secret as long as it takes",
+        "shared/src/secrets.rs",
+        "REFRESH_LIMIT: Duration = Duration::from_millis(500)",
+        "REFRESH_LIMIT: Duration = Duration::from_millis(5000)",
+        ("it", "a_secrets_manager_that_hangs_costs_a_request_half_a_second"),
+    ),
 )
 
 

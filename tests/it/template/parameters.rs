@@ -1,12 +1,13 @@
 //! The parameters: their limits are those of the code, their defaults those of the README.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use regex_lite::Regex;
 use serde_yaml_ng::Value;
 use shared::config::{CreateIntentConfig, StatusQueryConfig, SyncConfig};
 
-use super::{code, keys, readme_table, rows, template, wanted, written};
+use super::{code, keys, readme_table, root, rows, template, wanted, written};
 
 /// For people, or looked at by example.
 const NOT_IN_THE_TABLE: [&str; 3] = ["Description", "ConstraintDescription", "AllowedPattern"];
@@ -76,6 +77,16 @@ fn the_readme_names_every_parameter_with_its_default() {
         .iter()
         .map(|(name, parameter)| (written(name), written(&parameter["Default"]).trim_matches('\'').to_owned()));
     assert_eq!(documented, set.collect());
+}
+
+#[test]
+fn the_guide_s_table_of_regions_has_just_the_domains_that_the_code_takes() {
+    let guide = fs::read_to_string(root().join("docs/genesys.md")).unwrap();
+    let rows = guide.lines().filter(|line| line.starts_with("| ") && line.contains("pure"));
+    let cells = rows.flat_map(|row| row.split('|')).map(str::trim);
+    let domains: BTreeSet<&str> =
+        cells.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`')).filter(|cell| cell.contains('.')).collect();
+    assert_eq!(domains, shared::config::GENESYS_DOMAINS.into());
 }
 
 #[test]
