@@ -10,11 +10,12 @@ use std::time::Duration;
 use lambda_http::http::{Method, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Deserialize;
-use shared::api::{Named, PayerSession, PayerTold, Problem, ProblemCode, Reply};
+use shared::api::{Named, PayerSession, PayerTold, Problem, Reply};
 use shared::link::LinkToken;
 use shared::pay_link::{Session, Standing, session};
 use shared::ports::{
-    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, QueryPayments, UpdatePayment,
+    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, QueryPayments, StoreError,
+    UpdatePayment,
 };
 use shared::query::query;
 use shared::telemetry::{self, Metric};
@@ -97,7 +98,8 @@ where
     async fn status(&self, request: &Request) -> Response<Body> {
         let answering = tokio::time::timeout(BUDGET, self.answer(request)).await;
         let answered = answering.unwrap_or_else(|_| {
-            Err(Problem::new(ProblemCode::StoreUnavailable, "the record could not be read in time; ask again"))
+            // Too slow is as good as not there, and told the same way.
+            Err(Problem::from(&StoreError::Unavailable("no answer in time".to_owned())))
         });
         match answered {
             Ok(reply) => reply.into_response(StatusCode::OK),
