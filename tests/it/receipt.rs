@@ -143,6 +143,8 @@ async fn a_twin_that_still_has_the_address_makes_no_second_intent() {
             assert_eq!((answer.status, answer.text("payment_status")), (status, "PENDING"), "{:#}", answer.body);
         }
         one_intent_without_receipt(&world, "twin").await;
+        let searched = world.stripe.requests().iter().any(|request| request.path.contains("search"));
+        assert!(!searched, "the record tells what is sent now");
     }
 }
 
