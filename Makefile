@@ -41,7 +41,7 @@ $(TOOLS): tests/local/requirements.txt
 		|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq python3-venv; }
 	@$(PYTHON) -m venv .venv
 	$(STEP) .local/logs/tools.log "installing the tools into .venv" \
-		.venv/bin/pip install --disable-pip-version-check --requirement $<
+		.venv/bin/pip install --disable-pip-version-check --no-compile --requirement $<
 	@touch $@
 
 build: $(TOOLS) ## build the three functions for Lambda (ARCH=arm64 for Graviton)

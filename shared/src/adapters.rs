@@ -7,3 +7,4 @@ pub mod http;
 pub mod os_random;
 pub mod secrets_manager;
 pub mod stripe;
+pub mod tls;

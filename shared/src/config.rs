@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use crate::card_guard::{in_free_text, quoted};
 use crate::money::{Currency, Money, STRIPE_MAX_MINOR};
 use crate::payment::CaptureMethod;
@@ -47,6 +49,54 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+/// Where AWS is and as whom it is called, from the variables of AWS's own SDKs, which Lambda sets.
+/// Source: AWS SDKs and Tools Reference Guide, "Environment variables list".
+#[derive(Clone, Debug)]
+pub struct AwsConfig {
+    /// `AWS_REGION`, or else `AWS_DEFAULT_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`
+    pub secret_access_key: SecretString,
+    /// `AWS_SESSION_TOKEN`
+    pub session_token: Option<SecretString>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or else `AWS_ENDPOINT_URL`; neither with `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, or else as above.
+    pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_USE_FIPS_ENDPOINT`
+    pub fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`
+    pub dual_stack: bool,
+}
+
+impl AwsConfig {
+    /// Reads the variables, each through `lookup`.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] names everything that is missing or malformed.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let mut vars = Vars::new(&lookup);
+        let region = match vars.optional("AWS_REGION") {
+            Some(region) => region,
+            None => vars.optional("AWS_DEFAULT_REGION").unwrap_or_else(|| vars.required("AWS_REGION")),
+        };
+        let ignores_endpoints = vars.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+        let config = Self {
+            region,
+            access_key_id: vars.required("AWS_ACCESS_KEY_ID"),
+            secret_access_key: vars.required("AWS_SECRET_ACCESS_KEY").into(),
+            session_token: vars.optional("AWS_SESSION_TOKEN").map(SecretString::from),
+            dynamodb_endpoint: vars.endpoint("AWS_ENDPOINT_URL_DYNAMODB").filter(|_| !ignores_endpoints),
+            secrets_manager_endpoint: vars.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER").filter(|_| !ignores_endpoints),
+            fips: vars.flag("AWS_USE_FIPS_ENDPOINT"),
+            dual_stack: vars.flag("AWS_USE_DUALSTACK_ENDPOINT"),
+        };
+        vars.finish(config)
+    }
+}
 
 /// The table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,6 +287,19 @@ impl<'a> Vars<'a> {
             self.errors.push(format!("{name} is {} and must be {wants}", shown(&text)));
             T::default()
         })
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        self.parsed(name, "false", "true or false", |text| text.to_ascii_lowercase().parse().ok())
+    }
+
+    /// The address of one service of AWS, or that of all of them.
+    fn endpoint(&mut self, name: &str) -> Option<String> {
+        let (name, given) = [name, "AWS_ENDPOINT_URL"].into_iter().find_map(|name| Some((name, self.optional(name)?)))?;
+        if !url::Url::parse(&given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            self.errors.push(format!("{name} is {} and must be an http or https URL", shown(&given)));
+        }
+        Some(given)
     }
 
     fn table(&mut self) -> TableConfig {

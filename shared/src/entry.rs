@@ -27,6 +27,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::telemetry;
+
 /// Serves Lambda's events, each through the handler, until the process ends.
 ///
 /// # Errors
@@ -43,6 +45,7 @@ async fn answer<F: Future<Output = Response<Body>>>(
     event: Box<RawValue>,
     handle: &impl Fn(Request) -> F,
 ) -> Result<Reply, FunctionError> {
+    let _lines = telemetry::hold_lines();
     let request = request(event.get()).map_err(|other| {
         tracing::warn!(code = OTHER_EVENT, "event refused");
         FunctionError::new(OTHER_EVENT, other.to_string())

@@ -4,12 +4,13 @@
 //! with, which may quote anything, into their errors: the Lambda runtime logs every error of a handler. What matters of
 //! their failures, the adapters log in words of their own.
 
-use std::io::Write;
-use std::sync::OnceLock;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tracing::Level;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,9 +22,41 @@ use crate::time::{Clock, SystemClock};
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "PhonePayments";
 
-type WriteLine = Box<dyn Fn(&str) + Send + Sync>;
+/// The function's name, and its output.
+static OUTPUT: OnceLock<(&'static str, Output)> = OnceLock::new();
 
-static METRICS: OnceLock<(&'static str, WriteLine)> = OnceLock::new();
+/// Where lines go: together where a call holds them back, each for itself elsewhere.
+struct Output {
+    write: Box<dyn Fn(&[u8]) + Send + Sync>,
+    held: Mutex<Vec<u8>>,
+    /// How many calls hold their lines back.
+    calls: AtomicUsize,
+}
+
+impl Output {
+    fn new(write: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        Self { write: Box::new(write), held: Mutex::default(), calls: AtomicUsize::new(0) }
+    }
+
+    fn hold(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn release(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+        self.line(&[], true);
+    }
+
+    /// Adds a line to those that are held; writes them all where it is urgent or no call is under way.
+    fn line(&self, line: &[u8], urgent: bool) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend_from_slice(line);
+        if (urgent || self.calls.load(Ordering::Relaxed) == 0) && !held.is_empty() {
+            (self.write)(&held);
+            held.clear();
+        }
+    }
+}
 
 /// Starts logging and metrics for one function, whose name becomes the metric dimension `Function`.
 pub fn start(function: &'static str) {
@@ -56,14 +89,66 @@ where
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_writer(writer.clone());
+        .with_writer(Lines);
+    let output = Output::new(move |bytes| {
+        let _ = writer.make_writer().write_all(bytes);
+    });
+    let _ = OUTPUT.set((function, output));
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    let _ = METRICS.set((
-        function,
-        Box::new(move |line| {
-            let _ = writeln!(writer.make_writer(), "{line}");
-        }),
-    ));
+}
+
+/// Holds the lines of a call back, log and metrics alike: they are written in one piece where this is dropped. A warning
+/// or an error does not wait, nor does what stands before it.
+#[must_use]
+pub fn hold_lines() -> HeldLines {
+    let output = OUTPUT.get().map(|(_, output)| output);
+    if let Some(output) = output {
+        output.hold();
+    }
+    HeldLines(output)
+}
+
+/// A call whose lines are held back.
+pub struct HeldLines(Option<&'static Output>);
+
+impl Drop for HeldLines {
+    fn drop(&mut self) {
+        if let Some(output) = self.0 {
+            output.release();
+        }
+    }
+}
+
+/// Takes the log's lines, each in one piece.
+struct Lines;
+
+struct Line {
+    urgent: bool,
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line { urgent: true }
+    }
+
+    fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
+        Line { urgent: *meta.level() <= Level::WARN }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some((_, output)) = OUTPUT.get() {
+            output.line(bytes, self.urgent);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What is counted.
@@ -108,8 +193,9 @@ pub fn answered(status: u16, took: Duration) {
 }
 
 fn emit(outcome: &str, metrics: &[(&str, &str, u64)]) {
-    let Some((function, write_line)) = METRICS.get() else { return };
-    write_line(&embedded_metrics(function, outcome, metrics, SystemClock.now().0).to_string());
+    let Some((function, output)) = OUTPUT.get() else { return };
+    let line = embedded_metrics(function, outcome, metrics, SystemClock.now().0);
+    output.line(format!("{line}\n").as_bytes(), false);
 }
 
 /// One line of CloudWatch's embedded metric format.
@@ -149,8 +235,7 @@ pub fn disagreement(payment: &Payment, disagreement: Disagreement) {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -184,6 +269,8 @@ mod tests {
             start_with("of-tests", Level::TRACE, memory.clone());
             memory
         });
+        // Other tests' calls may hold lines of this one's back.
+        drop(hold_lines());
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -224,6 +311,32 @@ mod tests {
             count(metric, &outcome);
             assert_eq!(metrics_of(&outcome), [line(&outcome, &[(name, "Count", 1)])]);
         }
+    }
+
+    #[test]
+    fn the_lines_of_a_call_are_written_in_one_piece_but_for_what_is_urgent() {
+        let pieces = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&pieces);
+        let output =
+            Output::new(move |bytes| seen.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap()));
+        let wrote = || std::mem::take(&mut *pieces.lock().unwrap());
+        output.line(b"start\n", false);
+        assert_eq!(wrote(), ["start\n"], "no call is under way");
+        output.hold();
+        output.line(b"log\n", false);
+        output.line(b"metric\n", false);
+        assert!(wrote().is_empty());
+        output.line(b"error\n", true);
+        assert_eq!(wrote(), ["log\nmetric\nerror\n"]);
+        output.line(b"answered\n", false);
+        output.line(b"metric\n", false);
+        output.release();
+        assert_eq!(wrote(), ["answered\nmetric\n"]);
+        output.hold();
+        output.release();
+        assert!(wrote().is_empty(), "nothing is written where nothing was said");
+        output.line(b"after\n", false);
+        assert_eq!(wrote(), ["after\n"]);
     }
 
     #[test]

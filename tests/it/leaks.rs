@@ -15,7 +15,6 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use lambda_http::{Body, Response};
 use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
-use shared::adapters::http::Http;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::api::{PayerSession, PayerTold, ProblemCode, Reply as Told};
 use shared::card_guard::in_identifier;
@@ -29,7 +28,7 @@ use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
 use shared::time::Deadline;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
-use tests::{CONVERSATION, START, Setup, World, order, page_event, request, rest_event, session_event, url_event};
+use tests::{CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event, url_event};
 use tokio::net::TcpListener;
 
 /// Shaped like the real ones, letters of both cases included.
@@ -1302,7 +1301,7 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     show("LinkToken", &LinkToken::parse(LINK).unwrap());
     show("Table", &world.table);
     show("SecretsManager", &SecretsManager::new(world.secrets_manager.client(), "stripe".to_owned()));
-    show("Http", &Http::new().unwrap());
+    show("Http", &http());
     let mut unseen = debuggable_holders();
     shown.iter().for_each(|(name, _)| _ = unseen.remove(*name));
     assert_eq!(unseen, BTreeSet::new(), "types that hold a secret, have a Debug, and are not shown here");
@@ -1543,7 +1542,7 @@ async fn no_secret_is_in_the_debug_of_an_answer() {
     let error = shared::stripe_object::ApiError::parse(body.as_bytes());
     run.said.push(("the Debug of ApiError".to_owned(), format!("{error:?}")));
     run.world.stripe.fault(create(), Reply::status(402).body(&body).header("X-Echo", KEY));
-    let http = Http::new().unwrap();
+    let http = http();
     let asked = http.client().post(format!("{}/v1/payment_intents", run.world.stripe.base()));
     let answered = http.send(asked, Deadline::after(Duration::from_secs(2))).await.unwrap();
     run.said.push(("the Debug of Answered".to_owned(), format!("{answered:?}")));

@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use serde_json::json;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
-use shared::adapters::http::{Answered, Http, Transport, Unanswered};
+use shared::adapters::http::{Answered, Transport, Unanswered};
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::config::GenesysConfig;
 use shared::conversation::ParticipantId;
@@ -21,7 +21,7 @@ use shared::ports::{Conversations, GenesysError};
 use shared::secrets::CachedSecret;
 use shared::time::Deadline;
 use stand_ins::{Fault, Genesys, Match, Reply, Scene};
-use tests::{Answer, CONVERSATION, GENESYS_SECRET, Setup, World, order};
+use tests::{Answer, CONVERSATION, GENESYS_SECRET, Setup, World, http, order};
 use tokio::net::TcpListener;
 
 const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
@@ -427,12 +427,12 @@ fn client(world: &World, transport: Refusing) -> GenesysClient<SecretsManager, R
         late_payment_flow_id: Some("late-payment-flow".to_owned()),
     };
     let secret = SecretsManager::new(world.secrets_manager.client(), "genesys".to_owned());
-    GenesysClient::new(Http::new().unwrap().over(transport), config, Arc::new(CachedSecret::new(secret)))
+    GenesysClient::new(http().over(transport), config, Arc::new(CachedSecret::new(secret)))
 }
 
 fn refusing(then_start: Option<SocketAddr>) -> Refusing {
     let (left, started, then_start) = (Arc::default(), Arc::default(), Mutex::new(then_start));
-    Refusing { client: Http::new().unwrap().client().clone(), left, then_start, started }
+    Refusing { client: http().client().clone(), left, then_start, started }
 }
 
 #[tokio::test]

@@ -21,7 +21,6 @@ use axum::http::{Method, Response as HttpResponse, StatusCode, Uri};
 use create_intent::CreateIntentFunction;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
-use shared::adapters::http::Http;
 use shared::adapters::os_random::OsRandom;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::adapters::stripe::Stripe;
@@ -29,7 +28,7 @@ use shared::api::ProblemCode;
 use shared::secrets::CachedSecret;
 use shared::time::{Clock, UnixMillis};
 use stand_ins::{Fault, Match, Outcome, Reply};
-use tests::{CONVERSATION, Setup, World, order, rest_event, url_event};
+use tests::{CONVERSATION, Setup, World, http, order, rest_event, url_event};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
@@ -584,7 +583,7 @@ async fn panics(driver: &mut Driver, world: &Rc<World>) {
     let secret = CachedSecret::new(SecretsManager::new(world.secrets_manager.client(), "stripe".to_owned()));
     let function = Rc::new(CreateIntentFunction {
         store: world.table.clone(),
-        stripe: Stripe::new(Http::new().unwrap(), world.stripe.base().to_owned(), Arc::new(secret), false),
+        stripe: Stripe::new(http(), world.stripe.base().to_owned(), Arc::new(secret), false),
         random: OsRandom,
         clock: PanickingClock,
         policy: world.create_intent.policy.clone(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
@@ -27,13 +27,8 @@ impl Dynamo {
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let database = dynoxide::Database::memory().expect("a database");
         let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("AKID", "SECRET", None, None, "tests"))
-            .endpoint_url(&endpoint)
-            .build();
-        let client = Client::from_conf(config);
+        let patient = crate::aws_clients(&endpoint).dynamodb.config().to_builder();
+        let client = Client::from_conf(patient.timeout_config(TimeoutConfig::disabled()).build());
         let key = |name: &str, kind: KeyType| {
             KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
         };

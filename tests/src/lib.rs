@@ -23,13 +23,15 @@ use base64::Engine;
 use create_intent::CreateIntentFunction;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
+use shared::adapters::aws;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
 use shared::adapters::http::Http;
 use shared::adapters::os_random::OsRandom;
 use shared::adapters::secrets_manager::SecretsManager;
 use shared::adapters::stripe::Stripe as StripeClient;
-use shared::config::{CreateIntentConfig, GenesysConfig};
+use shared::adapters::tls;
+use shared::config::{AwsConfig, CreateIntentConfig, GenesysConfig};
 use shared::secrets::{CachedSecret, StripeSecret};
 use shared::time::{Clock, UnixMillis};
 use stand_ins::{Genesys, Match, Scene, Stage, Stripe};
@@ -180,27 +182,27 @@ impl World {
         };
         let create_intent = CreateIntentFunction {
             store: table.clone(),
-            stripe: stripe_client(Http::new().expect("TLS"), config.moto).0,
+            stripe: stripe_client(http(), config.moto).0,
             random: OsRandom,
             clock: clock.clone(),
             policy: config.policy,
             budget: config.budget,
             pay_link: config.pay_link,
         };
-        let http = Http::new().expect("TLS");
-        let (webhook_stripe, webhook_secret) = stripe_client(http.clone(), false);
+        let webhook_http = http();
+        let (webhook_stripe, webhook_secret) = stripe_client(webhook_http.clone(), false);
         let stripe_webhook = StripeWebhookFunction {
             store: table.clone(),
             stripe: webhook_stripe,
-            genesys: genesys_client(http),
+            genesys: genesys_client(webhook_http),
             secret: webhook_secret,
             clock: clock.clone(),
         };
-        let http = Http::new().expect("TLS");
+        let status_http = http();
         let status_query = StatusQueryFunction {
             store: table.clone(),
-            stripe: stripe_client(http.clone(), false).0,
-            genesys: genesys_client(http),
+            stripe: stripe_client(status_http.clone(), false).0,
+            genesys: genesys_client(status_http),
             clock: clock.clone(),
             merchant_name: MERCHANT.to_owned(),
         };
@@ -358,6 +360,28 @@ impl Drop for World {
             assert!(leak.is_none(), "a secret is in the log: {}", leak.unwrap_or_default());
         }
     }
+}
+
+/// The functions' own AWS clients, of an endpoint of the tests.
+#[must_use]
+pub fn aws_clients(endpoint: &str) -> aws::Clients {
+    let config = AwsConfig::read(|name| {
+        let value = match name {
+            "AWS_REGION" => "eu-central-1",
+            "AWS_ACCESS_KEY_ID" => "AKID",
+            "AWS_SECRET_ACCESS_KEY" => "SECRET",
+            "AWS_ENDPOINT_URL" => endpoint,
+            _ => return None,
+        };
+        Some(value.to_owned())
+    });
+    aws::Clients::new(&config.expect("configuration"), &tls::client_config(None).expect("TLS")).expect("clients")
+}
+
+/// A client with connections of its own, which trusts what the functions trust.
+#[must_use]
+pub fn http() -> Http {
+    Http::new(&tls::client_config(None).expect("TLS")).expect("a client")
 }
 
 /// A request body for $50.00.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -37,13 +37,9 @@ impl SecretsManagerStandIn {
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let routes = Router::new().route("/", post(get_secret_value)).with_state(Arc::clone(&shelf));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.expect("a server") });
-        let config = aws_sdk_secretsmanager::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("AKID", "SECRET", None, None, "tests"))
-            .endpoint_url(endpoint)
-            .build();
-        Self { client: Client::from_conf(config), shelf, server }
+        let patient = crate::aws_clients(&endpoint).secrets_manager.config().to_builder();
+        let client = Client::from_conf(patient.timeout_config(TimeoutConfig::disabled()).build());
+        Self { client, shelf, server }
     }
 
     /// A client of the stand-in.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use lambda_runtime::Error;
-use shared::adapters::aws;
 use shared::adapters::{
-    dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe,
+    aws, dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe, tls,
 };
-use shared::config::{SyncConfig, environment};
+use shared::config::{AwsConfig, SyncConfig, environment};
 use shared::secrets::CachedSecret;
 use shared::time::SystemClock;
 use stripe_webhook::StripeWebhookFunction;
@@ -16,8 +15,9 @@ use stripe_webhook::StripeWebhookFunction;
 async fn main() -> Result<(), Error> {
     shared::telemetry::start("stripe-webhook");
     let config = SyncConfig::read(environment)?;
-    let aws = aws::clients().await;
-    let http = Http::new()?;
+    let tls = tls::client_config(environment("EXTRA_CA_CERTS").as_deref())?;
+    let aws = aws::Clients::new(&AwsConfig::read(environment)?, &tls)?;
+    let http = Http::new(&tls)?;
     let read_secret = |id| SecretsManager::new(aws.secrets_manager.clone(), id);
     let secret = Arc::new(CachedSecret::new(read_secret(config.stripe.secret_id)));
     let function = StripeWebhookFunction {
@@ -30,6 +30,6 @@ async fn main() -> Result<(), Error> {
         secret,
         clock: SystemClock,
     };
-    let _ = tokio::join!(function.store.warm(), function.secret.get());
+    let _ = tokio::join!(function.store.warm(), function.secret.get(), function.stripe.warm());
     shared::entry::run(|request| function.handle(request)).await
 }

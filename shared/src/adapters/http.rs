@@ -1,5 +1,5 @@
-//! The HTTP client that Stripe and Genesys share: every request has a deadline, follows no redirect and reads a
-//! bounded answer. Nothing it fails with repeats a URL, a header or a body.
+//! The one HTTP client, over which Stripe, Genesys and the AWS SDKs are reached: it follows no redirect, uses no proxy and
+//! reads a bounded answer. Nothing it fails with repeats a URL, a header or a body.
 
 use std::fmt;
 use std::future::Future;
@@ -8,18 +8,19 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Request, RequestBuilder};
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use crate::secret_guard::is_plain_name;
 use crate::time::{Deadline, seconds_from_outside};
 
-/// How long a connection may take to be made.
+/// How long a connection to Stripe or Genesys may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection idle for longer is not used again: it may have died while the function was frozen.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Largest answer that is read, in bytes.
+/// Largest answer of Stripe and Genesys that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// An answer, whole.
@@ -83,18 +84,41 @@ pub trait Transport: Send + Sync {
 
 impl Transport for Client {
     async fn exchange(&self, request: Request) -> Result<Answered, Unanswered> {
-        let started = Instant::now();
-        let mut response = self.execute(request).await.map_err(|error| classify(&error))?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(Unanswered::Broken);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answered { status, headers, body, took: started.elapsed() })
+        exchange(self, request, MAX_ANSWER_BYTES).await
     }
+}
+
+/// Sends a request and reads the whole answer, of at most so many bytes.
+///
+/// # Errors
+/// [`Unanswered`].
+pub(super) async fn exchange(client: &Client, request: Request, max_bytes: usize) -> Result<Answered, Unanswered> {
+    let started = Instant::now();
+    let mut response = client.execute(request).await.map_err(|error| classify(&error))?;
+    let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(Unanswered::Broken);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answered { status, headers, body, took: started.elapsed() })
+}
+
+/// A client of its own connections, each of which must be made within this time.
+///
+/// # Errors
+/// When reqwest takes none of the settings, which no input decides.
+pub(super) fn client(tls: &ClientConfig, connect_timeout: Duration) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(Policy::none())
+        .no_proxy()
+        .user_agent(concat!("phone-payments/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// The client. Clones share its connections.
@@ -105,18 +129,12 @@ pub struct Http<T = Client> {
 }
 
 impl Http {
-    /// Makes the client.
+    /// Makes the client, which trusts what [`super::tls`] says.
     ///
     /// # Errors
-    /// When the TLS backend cannot start, as without any trusted root certificate.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .redirect(Policy::none())
-            .no_proxy()
-            .user_agent(concat!("phone-payments/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+    /// When reqwest takes none of the settings, which no input decides.
+    pub fn new(tls: &ClientConfig) -> Result<Self, reqwest::Error> {
+        let client = client(tls, CONNECT_TIMEOUT)?;
         Ok(Self { transport: client.clone(), client })
     }
 

@@ -31,6 +31,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The least time a retry must still have to be worth sending.
 const RETRY_NEEDS: Duration = Duration::from_millis(200);
 
+/// The longest that the start of a function waits for a connection to Stripe.
+const WARM_LIMIT: Duration = Duration::from_secs(1);
+
 /// How far our clock and Stripe's may be apart where an intent is looked for by the second in which it was made.
 const CLOCKS_APART: Duration = Duration::from_secs(4 * 3600);
 
@@ -54,6 +57,13 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
     #[must_use]
     pub fn new(http: Http<T>, base: String, secret: Arc<CachedSecret<S, StripeSecret>>, moto: bool) -> Self {
         Self { http, base, secret, moto }
+    }
+
+    /// Opens the connection before the first request needs it, by a request without a key. What fails here is met, and
+    /// reported, there.
+    pub async fn warm(&self) {
+        let request = self.http.client().get(format!("{}/healthcheck", self.base));
+        let _ = self.http.send(request, Deadline::after(WARM_LIMIT)).await;
     }
 
     /// Sends a call under the current key and, when Stripe refuses that, once more under the key read afresh.
