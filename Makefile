@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build test fuzz chaos mutants demo soak browser-test sam-local stack validate deploy genesys clean
+.PHONY: help tools build lint test local local-programs fuzz chaos mutants demo soak browser-test sam-local stack validate deploy genesys clean
 
 PYTHON ?= python3
 # What the functions are built for: x86_64 or arm64. Local runs build for this machine.
@@ -12,21 +12,27 @@ ARCH ?= x86_64
 demo soak browser-test sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 # Where `make stack` listens. `sam local invoke` needs an address that containers reach, such as Docker's bridge.
 HOST ?= 127.0.0.1
+# What the local stack runs: `dev`, which is built in minutes, or `release`, which is what `make deploy` uploads.
+PROFILE ?= dev
 # How many calls `make soak` plays. It makes up a SEED of its own when none is given.
 CALLS ?= 300
 
-export ARCH
+export ARCH PROFILE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 FUNCTIONS := create-intent stripe-webhook status-query
 STEP := @$(PYTHON) tests/local/step.py
 TOOLS := .venv/installed
+# Installs the tools in a fraction of the time that pip takes.
+UV := 0.13.9
 CARGO_FUZZ := .local/cargo-fuzz/bin/cargo-fuzz
 # What `make fuzz` runs, and for how many seconds each.
 TARGET ?= $(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
 SECONDS ?= 60
-LOCAL_PARTS := cargo build --quiet --package stand-ins --bins
+# What the local stack runs as processes. With --workspace, they share every dependency with the tests.
+LOCAL_PROGRAMS = genesys-stand-in stripe-stand-in $(if $(filter dev,$(PROFILE)),$(FUNCTIONS))
+FIRST_RUN := The first run installs tools and compiles some 250 crates: about four minutes on two cores.
 
 help: ## list the verbs
 	@while IFS=: read -r verb text; do printf 'make %-12s %s\n' "$$verb" "$${text#*## }"; done \
@@ -41,17 +47,29 @@ $(TOOLS): tests/local/requirements.txt
 		|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq python3-venv; }
 	@$(PYTHON) -m venv .venv
 	$(STEP) .local/logs/tools.log "installing the tools into .venv" \
-		.venv/bin/pip install --disable-pip-version-check --no-compile --requirement $<
+		$(SHELL) -c '.venv/bin/pip install --disable-pip-version-check --no-compile uv==$(UV) && \
+			.venv/bin/uv pip install --python .venv/bin/python --requirement $<'
 	@touch $@
 
 build: $(TOOLS) ## build the three functions for Lambda (ARCH=arm64 for Graviton)
 	$(STEP) .local/logs/build.log "building the functions for $(ARCH)" \
 		cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix --package ,$(FUNCTIONS))
 
-test: $(TOOLS) ## format, lints, unit and integration tests; no account, and no network once the tools are there
+lint: ## format and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+test: $(TOOLS) ## unit and integration tests; no account, and no network once the tools are there
 	cargo test --workspace
+
+# What the local stack needs. Tools and programs come from different places, so they come at the same time.
+local:
+	@[ -e $(TOOLS) ] && [ -e target/debug/stripe-stand-in ] || echo "$(FIRST_RUN)"
+	@$(MAKE) --no-print-directory --jobs 2 $(TOOLS) local-programs $(if $(filter release,$(PROFILE)),build)
+
+local-programs:
+	$(STEP) .local/logs/programs.log "building the functions and the stand-ins" \
+		cargo build --workspace $(addprefix --bin ,$(LOCAL_PROGRAMS))
 
 chaos: ## random schedules full of faults and kills (SEEDS=20000; SEED=17 replays one)
 	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --quiet --workspace --test chaos the_invariants_hold -- --nocapture
@@ -70,24 +88,20 @@ fuzz: $(CARGO_FUZZ) ## any bytes into every way in, 60 s each (TARGET=request SE
 $(CARGO_FUZZ):
 	cargo install --quiet cargo-fuzz --version 0.13.2 --locked --root .local/cargo-fuzz
 
-demo: build ## deploy to an emulated AWS on this machine and play phone payments
-	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+demo: local ## deploy to an emulated AWS on this machine and play phone payments (PROFILE=release for what is shipped)
 	@.venv/bin/python tests/local/demo.py
 
-soak: build ## hundreds of calls at once on the demo's stack while it breaks (CALLS=300 SEED=7)
-	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+soak: local ## hundreds of calls at once on the demo's stack while it breaks (CALLS=300 SEED=7)
 	@.venv/bin/python tests/local/soak.py $(CALLS) $(SEED)
 
-browser-test: build ## the payer's page in Chromium on the demo's stack (SCREENSHOTS=1 takes the docs' pictures instead)
-	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+browser-test: local ## the payer's page in Chromium on the demo's stack (SCREENSHOTS=1 takes the docs' pictures instead)
 	@.venv/bin/python tests/local/browser.py $(if $(SCREENSHOTS),screenshots)
 
-sam-local: build ## every file in events/ through sam local invoke in Docker
-	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+sam-local: PROFILE := release
+sam-local: local ## every file in events/ through sam local invoke in Docker
 	@.venv/bin/python tests/local/sam_local.py
 
-stack: build ## run the demo's stack until Ctrl-C (HOST=172.17.0.1 for containers)
-	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+stack: local ## run the demo's stack until Ctrl-C (HOST=172.17.0.1 for containers)
 	@.venv/bin/python tests/local/stack.py $(HOST)
 
 validate: $(TOOLS) ## check template.yaml, and the format of genesys/terraform where Terraform is installed

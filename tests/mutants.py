@@ -45,13 +45,13 @@ MUTANTS = (
         "shared/src/notify.rs",
         "            Some(turn) => match tell(genesys, &payment, &notice, tell_by).await {\n"
         "                Ok(how) => {\n"
-        "                    if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {\n",
+        "                    if let Some(current) = store.end_notice(&payment, turn, Some(&notice)).await? {\n",
         "            Some(turn) => match async {\n"
         "                let _ = store.end_notice(&payment, turn, Some(&notice)).await;\n"
         "                tell(genesys, &payment, &notice, tell_by).await\n"
         "            }.await {\n"
         "                Ok(how) => {\n"
-        "                    if turn.0 > 0 {\n",
+        "                    if let Some(current) = Some(payment.clone()) {\n",
     ),
     Mutant(
         "order by arrival",

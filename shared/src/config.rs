@@ -295,7 +295,8 @@ impl<'a> Vars<'a> {
 
     /// The address of one service of AWS, or that of all of them.
     fn endpoint(&mut self, name: &str) -> Option<String> {
-        let (name, given) = [name, "AWS_ENDPOINT_URL"].into_iter().find_map(|name| Some((name, self.optional(name)?)))?;
+        let (name, given) =
+            [name, "AWS_ENDPOINT_URL"].into_iter().find_map(|name| Some((name, self.optional(name)?)))?;
         if !url::Url::parse(&given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             self.errors.push(format!("{name} is {} and must be an http or https URL", shown(&given)));
         }
@@ -465,6 +466,8 @@ fn is_private_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn read_create(vars: &[(&str, &str)]) -> Result<CreateIntentConfig, ConfigErrors> {
@@ -486,6 +489,63 @@ mod tests {
         assert_eq!(config.policy.capture_method, CaptureMethod::Automatic);
         assert_eq!((config.moto, config.table.record_days), (false, 90));
         assert_eq!(config.policy.ceiling(Currency::parse("usd").unwrap()).amount_minor, 99_999_999);
+    }
+
+    fn read_aws(vars: &[(&str, &str)]) -> Result<AwsConfig, ConfigErrors> {
+        let own = [("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "canary")];
+        AwsConfig::read(|name| vars.iter().chain(&own).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn aws_is_where_the_variables_of_its_sdks_say() {
+        let config = read_aws(&[]).unwrap();
+        assert_eq!((config.region.as_str(), config.access_key_id.as_str()), ("eu-central-1", "AKID"));
+        assert_eq!(config.secret_access_key.expose_secret(), "canary");
+        assert!(config.session_token.is_none() && !config.fips && !config.dual_stack);
+        assert_eq!((config.dynamodb_endpoint, config.secrets_manager_endpoint), (None, None));
+
+        let config = read_aws(&[("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "us-east-2")]).unwrap();
+        assert_eq!(config.region, "us-east-2", "empty is unset");
+        let config = read_aws(&[("AWS_DEFAULT_REGION", "us-east-2")]).unwrap();
+        assert_eq!(config.region, "eu-central-1", "AWS_REGION goes first");
+
+        let config = read_aws(&[("AWS_SESSION_TOKEN", "t"), ("AWS_USE_FIPS_ENDPOINT", "True")]).unwrap();
+        assert_eq!(config.session_token.unwrap().expose_secret(), "t");
+        assert!(config.fips && !config.dual_stack);
+        assert!(read_aws(&[("AWS_USE_DUALSTACK_ENDPOINT", "true")]).unwrap().dual_stack);
+
+        let all = ("AWS_ENDPOINT_URL", "http://localhost:4566");
+        let one = ("AWS_ENDPOINT_URL_DYNAMODB", "https://vpce-1.dynamodb.example");
+        let other = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://vpce-2.example");
+        for (vars, dynamodb, secrets_manager) in [
+            (vec![all], Some(all.1), Some(all.1)),
+            (vec![one], Some(one.1), None),
+            (vec![other, all], Some(all.1), Some(other.1)),
+            (vec![one, other, all, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")], None, None),
+            (vec![one, all, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false")], Some(one.1), Some(all.1)),
+        ] {
+            let config = read_aws(&vars).unwrap();
+            let endpoints = (config.dynamodb_endpoint.as_deref(), config.secrets_manager_endpoint.as_deref());
+            assert_eq!(endpoints, (dynamodb, secrets_manager), "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_variables_of_aws_is_named_at_once_and_no_key_is_shown() {
+        let missing = AwsConfig::read(|_| None).unwrap_err().to_string();
+        for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            assert!(missing.contains(&format!("{name} is missing")), "{missing}");
+        }
+        let wrong = read_aws(&[
+            ("AWS_ENDPOINT_URL", "localhost:4566"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", "ftp://x"),
+            ("AWS_USE_FIPS_ENDPOINT", "yes"),
+            ("AWS_USE_DUALSTACK_ENDPOINT", "1"),
+            ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "on"),
+        ]);
+        let ConfigErrors(wrong) = wrong.unwrap_err();
+        assert_eq!(wrong.len(), 5, "{wrong:?}");
+        assert!(!format!("{:?}", read_aws(&[]).unwrap()).contains("canary"));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::ids::{ConversationId, Correlation, OrderId, PaymentMethodId};
+use crate::link::{LinkToken, NewLink};
 use crate::money::Money;
 use crate::payment::{Disagreement, Observation, Payment, PaymentStatus, Terms};
 use crate::ports::{
-    AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, Lookup, NewIntent, PutPayment, Saved,
+    AdoptIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, Lookup, NewIntent, PutLink, PutPayment, Saved,
     StoreError, StripeError, UpdatePayment,
 };
 use crate::settle::{SettleError, Settled, settle};
@@ -51,6 +52,8 @@ pub struct Created {
     pub first: bool,
     /// The client secret, where it was asked for and the payment can still be paid.
     pub client_secret: Option<SecretString>,
+    /// What the new link is opened with, where one was to be made and the payment can still be paid.
+    pub link: Option<LinkToken>,
 }
 
 /// Why there is no payment to answer with.
@@ -110,7 +113,8 @@ impl From<SettleError> for CreateError {
     }
 }
 
-/// Gives the order's payment, with its intent made and, where a token came along, confirmed.
+/// Gives the order's payment, with its intent made and, where a token came along, confirmed; and a link to pay it.
+/// Earlier links stay what they are until they expire.
 ///
 /// # Errors
 /// [`CreateError`]; whatever was done before it is found and finished by the next try.
@@ -119,10 +123,11 @@ pub async fn create<S, P>(
     stripe: &P,
     clock: &impl Clock,
     order: &Order,
+    new_link: Option<NewLink>,
     deadline: Deadline,
 ) -> Result<Created, CreateError>
 where
-    S: PutPayment + GetPayment + UpdatePayment + AdoptIntent,
+    S: PutPayment + GetPayment + UpdatePayment + AdoptIntent + PutLink,
     P: CreateIntent + ConfirmIntent + FetchIntent,
 {
     let (mut payment, first) = begin(store, clock, order).await?;
@@ -132,9 +137,18 @@ where
         true => Ok(payment),
         false => Err(CreateError::InProgress),
     };
+    let link = async |payment: &Payment| match &new_link {
+        Some(new) => store.put_link(&new.token, &new.to(&payment.correlation, clock.now())).await,
+        None => Ok(()),
+    };
     let mut client_secret = None;
+    let mut is_linked = false;
     if payment.status == PaymentStatus::Creating {
-        (payment, client_secret) = open(store, stripe, clock, payment, deadline).await?;
+        // The link is written while Stripe works. One that comes to nothing was handed out to nobody, and expires.
+        let link_beside = async { order.payment_method.is_none() && link(&payment).await.is_ok() };
+        let (opened, linked) = tokio::join!(open(store, stripe, clock, payment.clone(), deadline), link_beside);
+        is_linked = linked;
+        (payment, client_secret) = opened?;
         payment = own(payment)?;
     }
     if let Some(payment_method) = order.payment_method.as_ref().filter(|_| payment.is_payable()) {
@@ -147,7 +161,12 @@ where
         },
         _ => None,
     };
-    Ok(Created { payment, first, client_secret })
+    let is_payable = payment.is_payable();
+    if is_payable && !is_linked {
+        link(&payment).await?;
+    }
+    let link = new_link.filter(|_| is_payable).map(|new| new.token);
+    Ok(Created { payment, first, client_secret, link })
 }
 
 /// The order's record: written now, found, or begun anew after a cancellation.

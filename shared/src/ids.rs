@@ -145,6 +145,12 @@ pub struct Correlation {
 }
 
 impl Correlation {
+    /// Whether both are of one payment, be it of different attempts.
+    #[must_use]
+    pub fn is_same_payment(&self, other: &Self) -> bool {
+        (&self.conversation_id, &self.order_id) == (&other.conversation_id, &other.order_id)
+    }
+
     /// The `Idempotency-Key` under which this attempt's intent is created: the same on every try, on every machine.
     /// `/` is in none of the parts, so no two attempts share a key. At most 148 of Stripe's 255 characters.
     #[must_use]

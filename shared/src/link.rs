@@ -1,6 +1,7 @@
 //! The pay link: 128 random bits that let whoever has them pay one attempt of one payment, for some minutes.
 
 use std::fmt;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -62,6 +63,23 @@ pub struct Link {
     pub correlation: Correlation,
     /// When it expires.
     pub valid_until: UnixMillis,
+}
+
+/// A link to be made.
+#[derive(Debug)]
+pub struct NewLink {
+    /// Its token.
+    pub token: LinkToken,
+    /// How long it can be opened.
+    pub valid_for: Duration,
+}
+
+impl NewLink {
+    /// What the token opens: this attempt, from now on.
+    #[must_use]
+    pub fn to(&self, correlation: &Correlation, now: UnixMillis) -> Link {
+        Link { correlation: correlation.clone(), valid_until: now.plus(self.valid_for) }
+    }
 }
 
 impl fmt::Debug for LinkToken {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::payment::{Notice, Payment, PaymentStatus};
-use crate::ports::{Conversations, GenesysError, GetPayment, Saved, StoreError, UpdatePayment};
+use crate::ports::{Conversations, GenesysError, GetPayment, StoreError, UpdatePayment};
 use crate::telemetry::{self, Metric};
 use crate::time::{Clock, Deadline};
 
@@ -104,8 +104,10 @@ where
         match store.claim_notice(&payment, clock.now(), TURN_LAPSES_AFTER).await? {
             Some(turn) => match tell(genesys, &payment, &notice, tell_by).await {
                 Ok(how) => {
-                    if store.end_notice(&payment, turn, Some(&notice)).await? == Saved::Yes {
+                    if let Some(current) = store.end_notice(&payment, turn, Some(&notice)).await? {
                         told = how;
+                        payment = current;
+                        continue;
                     }
                 }
                 Err(error) => {

@@ -1,6 +1,4 @@
-//! The payer's side: makes pay links, and opens them.
-
-use std::time::Duration;
+//! The payer's side: opens pay links.
 
 use secrecy::SecretString;
 
@@ -9,8 +7,8 @@ use crate::link::{Link, LinkToken};
 use crate::notify::notify;
 use crate::payment::{Disagreement, Payment, PaymentStatus};
 use crate::ports::{
-    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, NoRandomBits, PublishableKey, PutLink, RandomBits,
-    Saved, StoreError, StripeError, UpdatePayment,
+    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, Saved, StoreError, StripeError,
+    UpdatePayment,
 };
 use crate::query::bring_up_to_date;
 use crate::secrets::SecretError;
@@ -19,34 +17,6 @@ use crate::time::{Clock, Deadline};
 
 /// How often a lost race to write down that the link was opened is run again. The next opening would write it, too.
 const MAX_ROUNDS: usize = 4;
-
-/// Why there is no link.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// The table.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No token can be made.
-    #[error(transparent)]
-    Random(#[from] NoRandomBits),
-}
-
-/// Makes a fresh link to the payment's current attempt. Earlier ones stay what they are until they expire.
-///
-/// # Errors
-/// [`IssueError`].
-pub async fn issue<S: PutLink>(
-    store: &S,
-    random: &impl RandomBits,
-    clock: &impl Clock,
-    payment: &Payment,
-    valid_for: Duration,
-) -> Result<LinkToken, IssueError> {
-    let token = LinkToken::from_bits(random.bits()?);
-    let link = Link { correlation: payment.correlation.clone(), valid_until: clock.now().plus(valid_for) };
-    store.put_link(&token, &link).await?;
-    Ok(token)
-}
 
 /// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,13 +92,14 @@ pub trait UpdatePayment: Send + Sync {
     ) -> impl Future<Output = Result<Option<NoticeTurn>, StoreError>> + Send;
 
     /// Gives the turn back and, where Genesys accepted it, writes down what was told. That is a new version: who read the
-    /// record before must not take what it said then for what is still due, or no longer.
+    /// record before must not take what it said then for what is still due, or no longer. Gives the record as it is now;
+    /// `None` where somebody else has the turn.
     fn end_notice(
         &self,
         payment: &Payment,
         turn: NoticeTurn,
         accepted: Option<&Notice>,
-    ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
 }
 
 /// The number of a turn to tell Genesys: a later turn has a greater one, so a holder whose turn lapsed writes nothing.

@@ -1,5 +1,6 @@
 //! Moves a payment by what was learnt of its intent. Webhook, refresh and confirmation all come through here.
 
+use crate::ids::Correlation;
 use crate::payment::{Disagreement, Keep, Observation, Payment, Source, Verdict};
 use crate::ports::{AdoptIntent, FetchIntent, GetPayment, Saved, StoreError, StripeError, UpdatePayment};
 use crate::time::{Clock, Deadline};
@@ -92,12 +93,20 @@ where
     S: GetPayment + UpdatePayment + AdoptIntent,
     P: FetchIntent,
 {
-    let pointer = store.pointer(&seen.intent.id).await?;
-    let is_pointed_to = pointer.is_some();
-    let Some(correlation) = pointer.or_else(|| seen.intent.correlation.clone()) else { return Ok(Settled::Unknown) };
-    let Some(payment) = store.payment(&correlation.conversation_id, &correlation.order_id).await? else {
-        return Ok(Settled::Unknown);
+    let named = seen.intent.correlation.clone();
+    let payment_of = async |correlation: &Option<Correlation>| match correlation {
+        Some(Correlation { conversation_id, order_id, .. }) => store.payment(conversation_id, order_id).await,
+        None => Ok(None),
     };
+    // The metadata's payment is read beside the pointer, for it nearly always is the pointer's as well.
+    let (pointer, payment) = tokio::join!(store.pointer(&seen.intent.id), payment_of(&named));
+    let pointer = pointer?;
+    let is_pointed_to = pointer.is_some();
+    let payment = match &pointer {
+        Some(to) if !named.as_ref().is_some_and(|named| named.is_same_payment(to)) => payment_of(&pointer).await,
+        _ => payment,
+    };
+    let (Some(correlation), Some(payment)) = (pointer.or(named), payment?) else { return Ok(Settled::Unknown) };
     if is_pointed_to {
         // Whatever its metadata says by now.
         seen.intent.correlation = Some(correlation);

@@ -28,11 +28,24 @@ fn first_attempt() -> Match {
 #[test]
 fn a_link_that_dynamodb_did_not_write_is_not_handed_out() {
     calmly(async |room, order| {
-        room.aws.fail_next("LINK#", Hit::DynamoTransactionConflict);
+        // Once beside Stripe's answer, and once more where that failed.
+        for _ in 0..2 {
+            room.aws.fail_next("LINK#", Hit::DynamoTransactionConflict);
+        }
         let refused = room.post(&body(order, 5000)).await.unwrap();
         assert_eq!((refused.status, refused.text("code")), (503, "store_unavailable"));
         let answer = room.post(&body(order, 5000)).await.unwrap();
         assert_eq!((answer.status, room.links().len()), (200, 1));
+        assert_eq!(room.session(&room.links()[0]).await.unwrap().text("state"), "open");
+    });
+}
+
+#[test]
+fn a_link_that_dynamodb_did_not_write_beside_stripe_s_answer_is_written_after_it() {
+    calmly(async |room, order| {
+        room.aws.fail_next("LINK#", Hit::DynamoTransactionConflict);
+        let answer = room.post(&body(order, 5000)).await.unwrap();
+        assert_eq!((answer.status, room.links().len()), (201, 1));
         assert_eq!(room.session(&room.links()[0]).await.unwrap().text("state"), "open");
     });
 }

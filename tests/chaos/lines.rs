@@ -231,7 +231,7 @@ pub(crate) struct Aws {
     database: Database,
     secrets: Arc<Mutex<HashMap<String, String>>>,
     secrets_are_down: Arc<AtomicBool>,
-    scripted: Arc<Mutex<Option<(&'static str, Hit)>>>,
+    scripted: Arc<Mutex<Vec<(&'static str, Hit)>>>,
 }
 
 impl fmt::Debug for Aws {
@@ -252,7 +252,7 @@ impl Aws {
 
     /// The next request to DynamoDB that holds this text meets this fault, whatever the dice say.
     pub(crate) fn fail_next(&self, text: &'static str, hit: Hit) {
-        *self.scripted.lock().unwrap() = Some((text, hit));
+        self.scripted.lock().unwrap().push((text, hit));
     }
 
     /// Writes a secret's text.
@@ -277,7 +277,11 @@ impl Aws {
     async fn exchange(self, operation: String, body: String) -> Result<Said, ConnectorError> {
         let dynamo = operation.starts_with("DynamoDB");
         let name = operation.split('.').nth(1).unwrap_or_default().to_owned();
-        let scripted = self.scripted.lock().unwrap().take_if(|(text, _)| dynamo && body.contains(*text));
+        let scripted = {
+            let mut scripted = self.scripted.lock().unwrap();
+            let next = scripted.iter().position(|(text, _)| dynamo && body.contains(text));
+            next.map(|at| scripted.remove(at))
+        };
         let hit = scripted.map(|(_, hit)| hit).or_else(|| self.fault(&name, dynamo));
         if let Some(hit) = hit {
             self.sim.hit(hit);

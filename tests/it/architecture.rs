@@ -77,7 +77,9 @@ fn each_outside_system_is_named_in_one_place() {
     let shared = sources("shared/src");
     assert_eq!(naming(&shared, "aws_sdk_dynamodb"), ["adapters/aws.rs", "adapters/dynamodb.rs"]);
     assert_eq!(naming(&shared, "aws_sdk_secretsmanager"), ["adapters/aws.rs", "adapters/secrets_manager.rs"]);
-    assert_eq!(naming(&shared, "reqwest"), ["adapters/genesys.rs", "adapters/http.rs", "adapters/stripe.rs"]);
+    let of_http = ["adapters/aws.rs", "adapters/genesys.rs", "adapters/http.rs", "adapters/stripe.rs"];
+    assert_eq!(naming(&shared, "reqwest"), of_http);
+    assert_eq!(naming(&shared, "rustls"), ["adapters/aws.rs", "adapters/http.rs", "adapters/tls.rs"]);
     assert_eq!(naming(&shared, "lambda_http"), ["api.rs", "entry.rs"]);
     assert_eq!(naming(&shared, "std::env"), ["config.rs", "telemetry.rs"]);
 }
@@ -87,7 +89,7 @@ fn secrets_are_exposed_where_they_are_spent_and_nowhere_else() {
     let shared = sources("shared/src");
     assert_eq!(
         naming(&shared, "expose_secret"),
-        ["adapters/genesys.rs", "adapters/stripe.rs", "api.rs", "secrets.rs", "signature.rs"]
+        ["adapters/aws.rs", "adapters/genesys.rs", "adapters/stripe.rs", "api.rs", "secrets.rs", "signature.rs"]
     );
     assert_eq!(naming(&shared, ".expose()"), ["adapters/stripe.rs"]);
     assert!(naming(&sources("functions"), "expose").is_empty());

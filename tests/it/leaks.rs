@@ -14,13 +14,16 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use lambda_http::{Body, Response};
 use serde_json::{Value, json};
+use shared::adapters::aws::Clients;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::tls::client_config;
 use shared::api::{PayerSession, PayerTold, ProblemCode, Reply as Told};
 use shared::card_guard::in_identifier;
+use shared::config::AwsConfig;
 use shared::create::Order;
 use shared::ids::PaymentMethodId;
-use shared::link::LinkToken;
+use shared::link::{LinkToken, NewLink};
 use shared::pay_link::Session;
 use shared::ports::{FetchIntent, Lookup};
 use shared::secret_guard::holds_secret;
@@ -28,7 +31,9 @@ use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
 use shared::time::Deadline;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
-use tests::{CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event, url_event};
+use tests::{
+    CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event, url_event,
+};
 use tokio::net::TcpListener;
 
 /// Shaped like the real ones, letters of both cases included.
@@ -1265,7 +1270,8 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     let read = || create_intent::request::read(body.to_string().as_bytes(), &world.create_intent.policy).unwrap();
     let asked = read();
     let unpaid = Order { payment_method: None, ..read() };
-    let created = shared::create::create(&world.table, &world.create_intent.stripe, &world.clock, &unpaid, deadline);
+    let created =
+        shared::create::create(&world.table, &world.create_intent.stripe, &world.clock, &unpaid, None, deadline);
     let created = created.await.unwrap();
     let intent_id = created.payment.intent_id.clone().unwrap();
     let answer = world.create_intent.stripe.fetch_intent(&intent_id, deadline).await.unwrap();
@@ -1299,6 +1305,15 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     show("StripeSecret", &StripeSecret::parse(&stripe_secret).unwrap());
     show("GenesysSecret", &GenesysSecret::parse(&genesys_secret).unwrap());
     show("LinkToken", &LinkToken::parse(LINK).unwrap());
+    show("NewLink", &NewLink { token: LinkToken::parse(LINK).unwrap(), valid_for: Duration::from_secs(60) });
+    let of_aws = |name: &str| match name {
+        "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN" => Some(KEY.to_owned()),
+        "AWS_REGION" | "AWS_ACCESS_KEY_ID" => Some("x".to_owned()),
+        _ => None,
+    };
+    let of_aws = AwsConfig::read(of_aws).unwrap();
+    show("AwsConfig", &of_aws);
+    show("Clients", &Clients::new(&of_aws, &client_config(None).unwrap()).unwrap());
     show("Table", &world.table);
     show("SecretsManager", &SecretsManager::new(world.secrets_manager.client(), "stripe".to_owned()));
     show("Http", &http());

@@ -27,5 +27,6 @@ mod store;
 mod stripe;
 mod stripe_api;
 mod template;
+mod tls;
 mod webhook;
 mod wire;

@@ -161,11 +161,13 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     assert_eq!(claim(&held, 14_999).await, None);
     let later = claim(&held, 15_001).await.unwrap();
     let ended = world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap();
-    assert_eq!(ended, Saved::Conflict, "a turn that lapsed writes nothing");
-    assert_eq!(world.table.end_notice(&held, later, None).await.unwrap(), Saved::Yes);
-    assert_eq!(stored(&world, &first).await.notified, None);
+    assert_eq!(ended, None, "a turn that lapsed writes nothing");
+    let ended = world.table.end_notice(&held, later, None).await.unwrap().unwrap();
+    assert_eq!(ended, stored(&world, &first).await, "the record as it is now");
+    assert_eq!(ended.notified, None);
     let turn = claim(&stored(&world, &first).await, 15_002).await.unwrap();
-    assert_eq!(world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap(), Saved::Yes);
+    let ended = world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap();
+    assert_eq!(ended.as_ref(), Some(&stored(&world, &first).await));
     let told = stored(&world, &first).await;
     assert_eq!((told.notified.as_ref(), told.status), (Some(&notice), PaymentStatus::Pending));
     assert_eq!(claim(&adopted, 15_003).await, None, "it was told since this copy was read");

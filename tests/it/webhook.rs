@@ -146,7 +146,8 @@ async fn a_webhook_before_the_pointer_is_written_is_not_lost() {
     assert_eq!((created.status, created.text("payment_status")), (201, "CONFIRMED"), "{:#}", created.body);
     assert_eq!(created.text("payment_intent_id"), intent);
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
-    assert_eq!(world.dynamo.items().await.len(), 2);
+    assert_eq!(created.text("payment_url"), "", "nobody gets the link that was written meanwhile");
+    assert_eq!(world.dynamo.items().await.len(), 3);
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ async fn every_read_is_consistent_and_every_write_has_its_condition() {
             "#version = :read AND (attribute_not_exists(#notice_since) OR NOT (#notice_since BETWEEN :from AND :until))",
             "UPDATED_NEW",
         ),
-        ("UpdateItem", "#notice_turn = :turn", ""),
+        ("UpdateItem", "#notice_turn = :turn", "ALL_NEW"),
     ];
     let wanted = wanted.map(|(kind, condition, returned)| (kind.to_owned(), condition.to_owned(), returned.to_owned()));
     assert_eq!(writes, wanted.into());

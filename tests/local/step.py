@@ -6,6 +6,7 @@ The command's output goes to LOG; what it does, the seconds it has taken so far 
 to the terminal. Exits as the command does. Needs nothing but Python's standard library.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,13 +19,21 @@ TICK = 10
 TAIL = 40
 
 
+def last_line(log: str) -> str:
+    """What the command has said last."""
+    lines = Path(log).read_text(errors="replace").splitlines()
+    return lines[-1].strip() if lines else ""
+
+
 def main() -> int:
     log, what, *command = sys.argv[1:]
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     quick = True
     with open(log, "wb") as out:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        # Cargo would take the jobs of a parallel make for its own, and cannot reach them.
+        env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
+        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         while True:
             try:
@@ -32,7 +41,7 @@ def main() -> int:
                 break
             except subprocess.TimeoutExpired:
                 elapsed = time.monotonic() - began
-                print(f"{what} ... {elapsed:.0f} s" if not quick else f"{what} ...", flush=True)
+                print(f"{what} ... {elapsed:.0f} s: {last_line(log)}" if not quick else f"{what} ...", flush=True)
                 quick = False
             except KeyboardInterrupt:
                 # The terminal has told the command too.

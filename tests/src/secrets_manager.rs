@@ -26,6 +26,7 @@ struct Shelf {
 #[derive(Debug)]
 pub struct SecretsManagerStandIn {
     client: Client,
+    endpoint: String,
     shelf: Arc<Mutex<Shelf>>,
     server: JoinHandle<()>,
 }
@@ -39,13 +40,19 @@ impl SecretsManagerStandIn {
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.expect("a server") });
         let patient = crate::aws_clients(&endpoint).secrets_manager.config().to_builder();
         let client = Client::from_conf(patient.timeout_config(TimeoutConfig::disabled()).build());
-        Self { client, shelf, server }
+        Self { client, endpoint, shelf, server }
     }
 
     /// A client of the stand-in.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Where the stand-in listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// Writes a secret's text.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
-use secrecy::SecretString;
 use serde::Deserialize;
 use shared::api::{Named, Problem, ProblemCode, Reply};
 use shared::cancel::cancel;
@@ -17,7 +16,7 @@ use shared::config::{PayLinkConfig, PaymentPolicy};
 use shared::create::{CreateError, Created, create};
 use shared::entry::is_bare;
 use shared::ids::{ConversationId, OrderId};
-use shared::pay_link::{IssueError, issue};
+use shared::link::{LinkToken, NewLink};
 use shared::payment::{Payment, PaymentStatus};
 use shared::ports::{
     AdoptIntent, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutLink, PutPayment, RandomBits,
@@ -78,15 +77,16 @@ where
             tracing::warn!(code = problem.code.as_str(), field = problem.field, "request refused");
         })?;
         let creating = async {
-            let created = create(&self.store, &self.stripe, &self.clock, &order, self.for_stripe(deadline)).await;
-            let created = created.map_err(|error| refused("payment not created", &error))?;
-            let payment_url = self.payment_url(&created.payment).await?;
-            Ok((created, payment_url))
+            let link = self.new_link()?;
+            let created = create(&self.store, &self.stripe, &self.clock, &order, link, self.for_stripe(deadline)).await;
+            created.map_err(|error| refused("payment not created", &error))
         };
-        let (created, payment_url) = within(deadline, creating).await.inspect_err(|problem| {
+        let created = within(deadline, creating).await.inspect_err(|problem| {
             not_answered(&order.conversation_id, &order.order_id, problem);
         })?;
-        let Created { payment, first, client_secret } = created;
+        let Created { payment, first, client_secret, link } = created;
+        let base = self.pay_link.as_ref().map(|config| config.base.as_str()).unwrap_or_default();
+        let payment_url = link.map(|token| format!("{base}/pay#{}", token.in_url()).into());
         answered("payment answered", &payment, first);
         let declined = payment.status == PaymentStatus::Declined;
         let status = if first && !declined { StatusCode::CREATED } else { StatusCode::OK };
@@ -124,20 +124,14 @@ where
         Ok(reply.into_response(StatusCode::OK))
     }
 
-    /// A fresh link to a payment that can be paid.
-    async fn payment_url(&self, payment: &Payment) -> Result<Option<SecretString>, Problem> {
-        let Some(PayLinkConfig { base, valid_for }) = self.pay_link.as_ref().filter(|_| payment.is_payable()) else {
-            return Ok(None);
-        };
-        let issued = issue(&self.store, &self.random, &self.clock, payment, *valid_for).await;
-        let token = issued.map_err(|error| {
+    /// A link that nobody has yet, where the deployment has links.
+    fn new_link(&self) -> Result<Option<NewLink>, Problem> {
+        let Some(PayLinkConfig { valid_for, .. }) = &self.pay_link else { return Ok(None) };
+        let bits = self.random.bits().map_err(|error| {
             tracing::warn!(%error, "no pay link");
-            match error {
-                IssueError::Store(error) => Problem::from(&error),
-                IssueError::Random(_) => Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again"),
-            }
+            Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again")
         })?;
-        Ok(Some(format!("{base}/pay#{}", token.in_url()).into()))
+        Ok(Some(NewLink { token: LinkToken::from_bits(bits), valid_for: *valid_for }))
     }
 
     fn for_stripe(&self, deadline: Deadline) -> Deadline {

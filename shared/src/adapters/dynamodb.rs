@@ -366,7 +366,7 @@ impl UpdatePayment for Table {
         payment: &Payment,
         turn: NoticeTurn,
         accepted: Option<&Notice>,
-    ) -> Result<Saved, StoreError> {
+    ) -> Result<Option<Payment>, StoreError> {
         let mut end = Expression::default();
         end.update = format!("REMOVE {}", end.name("notice_since"));
         if let Some(Notice { intent_id, status, opened }) = accepted {
@@ -382,7 +382,11 @@ impl UpdatePayment for Table {
         }
         let (number_name, mine) = (end.name("notice_turn"), end.value("turn", number(turn.0)));
         end.condition = format!("{number_name} = {mine}");
-        saved(self.update(payment, end).send().await)
+        match self.update(payment, end).return_values(ReturnValue::AllNew).send().await {
+            Ok(output) => read_payment(output.attributes.unwrap_or_default()).map(Some),
+            Err(error) if is_conflict(&error) => Ok(None),
+            Err(error) => Err(unavailable(&error)),
+        }
     }
 }
 

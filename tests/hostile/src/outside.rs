@@ -138,7 +138,7 @@ impl UpdatePayment for &Outside {
         self.store().await
     }
 
-    async fn end_notice(&self, _: &Payment, _: NoticeTurn, _: Option<&Notice>) -> Result<Saved, StoreError> {
+    async fn end_notice(&self, _: &Payment, _: NoticeTurn, _: Option<&Notice>) -> Result<Option<Payment>, StoreError> {
         self.store().await
     }
 }

@@ -33,6 +33,7 @@ pub mod program;
 mod recorder;
 mod server;
 pub mod stripe;
+pub mod tls;
 
 pub use faults::{Fault, Gate, Match, Reply, Stage};
 pub use genesys::{Genesys, Participant, Scene};
