@@ -73,7 +73,8 @@ impl Pattern {
             }
             other => other.clone(),
         };
-        let copied = |item: &Item| item.iter().map(|(name, value)| (name.clone(), renamed(value))).collect();
+        let copied =
+            |item: &Item| -> Item { item.iter().map(|(name, value)| (name.clone(), renamed(value))).collect() };
         self.items.iter().map(copied).collect()
     }
 }
@@ -103,6 +104,8 @@ pub(crate) async fn fill(world: &World, payments: u64) -> usize {
         let imported = world.dynamo.database().import_items(TABLE, items.collect(), ImportOptions::default());
         bytes += imported.expect("the engine takes the items").bytes_imported;
     }
+    let stored = world.dynamo.database().table_stats().expect("statistics")[0].item_count;
+    assert_eq!(u64::try_from(stored), Ok(3 * (payments + 3)), "no two payments share an item");
     bytes
 }
 

@@ -53,7 +53,9 @@ async fn main() {
         assert_eq!(bill, other, "\"{what}\" must cost the same however many payments there are; what reads them all?");
         println!("| {what} | {bill} | {} | {} |", few.p50_p99(), many.p50_p99());
     }
-    println!("\nms: median / 99th percentile of {rounds} calls each. Requests and capacity were the same in every call.");
+    println!(
+        "\nms: median / 99th percentile of {rounds} calls each. Requests and capacity were the same in every call."
+    );
     one_conversation().await;
 }
 
@@ -101,13 +103,19 @@ async fn one_conversation() {
         }
         rows.push((wanted, creates, driver.take()));
     }
-    println!("\n| orders | items that a poll without order id reads | its RCU | its ms | RCU of a poll by order | its ms |");
+    println!(
+        "\n| orders | items that a poll without order id reads | its RCU | its ms | RCU of a poll by order | its ms |"
+    );
     println!("|---|---|---|---|---|---|");
     let (_, first_creates, first_polls) = &rows[0];
     for (orders, creates, polls) in &rows {
         let (newest, by_order) = (&polls[POLL_NEWEST], &polls[POLL_OLD]);
         let (read, one) = (newest.bill(POLL_NEWEST), by_order.bill(POLL_OLD));
-        assert_eq!(one, first_polls[POLL_OLD].bill(POLL_OLD), "a poll by order must cost the same among {orders} orders");
+        assert_eq!(
+            one,
+            first_polls[POLL_OLD].bill(POLL_OLD),
+            "a poll by order must cost the same among {orders} orders"
+        );
         assert_eq!(creates[CREATE].bill(CREATE), first_creates[CREATE].bill(CREATE), "so must a create");
         println!(
             "| {orders} | {} | {} | {} | {} | {} |",
