@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 const TABLE: &str = "payments";
 
 /// An engine with the table in it; stops on drop.
-#[derive(Debug)]
 pub struct Dynamo {
     database: dynoxide::Database,
     client: Client,
