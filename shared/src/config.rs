@@ -295,7 +295,8 @@ impl<'a> Vars<'a> {
 
     /// The address of one service of AWS, or that of all of them.
     fn endpoint(&mut self, name: &str) -> Option<String> {
-        let (name, given) = [name, "AWS_ENDPOINT_URL"].into_iter().find_map(|name| Some((name, self.optional(name)?)))?;
+        let (name, given) =
+            [name, "AWS_ENDPOINT_URL"].into_iter().find_map(|name| Some((name, self.optional(name)?)))?;
         if !url::Url::parse(&given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             self.errors.push(format!("{name} is {} and must be an http or https URL", shown(&given)));
         }

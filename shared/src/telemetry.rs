@@ -317,8 +317,7 @@ mod tests {
     fn the_lines_of_a_call_are_written_in_one_piece_but_for_what_is_urgent() {
         let pieces = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&pieces);
-        let output =
-            Output::new(move |bytes| seen.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap()));
+        let output = Output::new(move |bytes| seen.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap()));
         let wrote = || std::mem::take(&mut *pieces.lock().unwrap());
         output.line(b"start\n", false);
         assert_eq!(wrote(), ["start\n"], "no call is under way");

@@ -28,7 +28,9 @@ use shared::secrets::{GenesysSecret, Secret, StripeSecret};
 use shared::stripe_object::parse_intent;
 use shared::time::Deadline;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
-use tests::{CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event, url_event};
+use tests::{
+    CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event, url_event,
+};
 use tokio::net::TcpListener;
 
 /// Shaped like the real ones, letters of both cases included.

@@ -1,6 +1,7 @@
 //! Fills the table: every payment is a copy, under names of its own, of one that the functions made.
 
 use dynoxide::actions::scan::ScanRequest;
+use dynoxide::types::item_size;
 use dynoxide::{AttributeValue, Database, ImportOptions, Item};
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -79,6 +80,15 @@ impl Pattern {
     }
 }
 
+/// What the table was filled with, as DynamoDB counts it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filled {
+    /// All items, in bytes.
+    pub(crate) bytes: usize,
+    /// The largest item, in bytes.
+    pub(crate) largest: usize,
+}
+
 /// How the payments of the table ended, or have not.
 #[derive(Clone, Copy, Debug)]
 enum End {
@@ -87,9 +97,8 @@ enum End {
     Canceled,
 }
 
-/// Fills an empty table with that many payments. Of ten, eight are paid and told, one is open and one is canceled. Gives
-/// the size of all items in bytes, as DynamoDB counts it.
-pub(crate) async fn fill(world: &World, payments: u64) -> usize {
+/// Fills an empty table with that many payments. Of ten, eight are paid and told, one is open and one is canceled.
+pub(crate) async fn fill(world: &World, payments: u64) -> Filled {
     let paid = make(world, End::Paid).await;
     let open = make(world, End::Open).await;
     let canceled = make(world, End::Canceled).await;
@@ -106,7 +115,8 @@ pub(crate) async fn fill(world: &World, payments: u64) -> usize {
     }
     let stored = world.dynamo.database().table_stats().expect("statistics")[0].item_count;
     assert_eq!(u64::try_from(stored), Ok(3 * (payments + 3)), "no two payments share an item");
-    bytes
+    let sizes = [&paid, &open, &canceled].into_iter().flat_map(|pattern| pattern.items.iter().map(item_size));
+    Filled { bytes, largest: sizes.max().unwrap_or_default() }
 }
 
 /// Whether the payment of that number is paid.

@@ -25,7 +25,7 @@ use stand_ins::Scene;
 use tests::World;
 
 use crate::drive::{CALLS, CREATE, Driver, Kind, POLL_NEWEST, POLL_OLD, filled};
-use crate::fill::conversation;
+use crate::fill::{Filled, conversation, request};
 
 /// The smaller number of payments.
 const FEW: u64 = 1_000;
@@ -70,9 +70,9 @@ fn variable(name: &str, default: u64) -> u64 {
 
 async fn measure(payments: u64, rounds: u64) -> BTreeMap<&'static str, Kind> {
     let (started, before) = (Instant::now(), resident_mib());
-    let (mut driver, bytes) = filled(payments).await;
+    let (mut driver, Filled { bytes, largest }) = filled(payments).await;
     let (took, memory) = (started.elapsed().as_secs_f64(), resident_mib().saturating_sub(before));
-    println!("{payments} payments are {bytes} bytes of items; filled in {took:.1} s, {memory} MiB of memory");
+    println!("{payments} payments: {bytes} bytes, the largest item {largest}; {took:.1} s, {memory} MiB of memory");
     // The first one makes connections and tokens.
     driver.round(DRIVEN_FROM, payments).await;
     driver.take();
@@ -93,7 +93,7 @@ async fn one_conversation() {
     for wanted in ORDERS {
         while orders < wanted {
             orders += 1;
-            driver.post(CREATE, &conversation, &order(orders), 201).await;
+            driver.post(CREATE, &request(&conversation, &order(orders)), 201).await;
             driver.world.advance(1);
         }
         let creates = driver.take();

@@ -113,7 +113,8 @@ impl HttpConnector for Connector {
             let unreadable = |error| ConnectorError::other(error, None);
             let status = answered.status.try_into().map_err(|error| unreadable(Box::new(error)))?;
             let mut response = HttpResponse::new(status, SdkBody::from(answered.body));
-            *response.headers_mut() = Headers::try_from(answered.headers).map_err(|error| unreadable(Box::new(error)))?;
+            *response.headers_mut() =
+                Headers::try_from(answered.headers).map_err(|error| unreadable(Box::new(error)))?;
             Ok(response)
         })
     }
