@@ -13,7 +13,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::fill::{Filled, Names, TABLE, conversation, fill, is_paid, request};
 use crate::meter::{Bill, Meter};
 
-/// The calls of one payment's life, two of payments that the table was filled with, and the dearest of creations.
+/// The calls of one payment's life, two of payments that the table was filled with, and the dearest
+/// of creations.
 pub(crate) const CALLS: [&str; 12] = [
     CREATE,
     CREATE_LONG,

@@ -1,4 +1,4 @@
-//! Fills the table: every payment is a copy, under names of its own, of one that the functions made.
+//! Fills the table: every payment is a copy, under its own names, of one that the functions made.
 
 use dynoxide::actions::scan::ScanRequest;
 use dynoxide::types::item_size;
@@ -14,7 +14,7 @@ pub(crate) const TABLE: &str = "payments";
 /// Payments of one import into the engine.
 const BATCH: usize = 10_000;
 
-/// The names of the payment of some number: the same in every run, and scattered over the key space.
+/// The names of the payment of some number: the same in every run, scattered over the key space.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     /// The conversation.
@@ -97,7 +97,8 @@ enum End {
     Canceled,
 }
 
-/// Fills an empty table with that many payments. Of ten, eight are paid and told, one is open and one is canceled.
+/// Fills an empty table with that many payments. Of ten, eight are paid and told, one is open and
+/// one is canceled.
 pub(crate) async fn fill(world: &World, payments: u64) -> Filled {
     let paid = make(world, End::Paid).await;
     let open = make(world, End::Open).await;
