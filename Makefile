@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build lint test local local-programs fuzz chaos mutants demo soak browser-test sam-local stack validate deploy genesys clean
+.PHONY: help tools build lint test local local-programs fuzz chaos scale mutants demo soak browser-test sam-local stack validate deploy genesys clean
 
 PYTHON ?= python3
 # What the functions are built for: x86_64 or arm64. Local runs build for this machine.
@@ -73,6 +73,9 @@ local-programs:
 
 chaos: ## random schedules full of faults and kills (SEEDS=20000; SEED=17 replays one)
 	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --quiet --workspace --test chaos the_invariants_hold -- --nocapture
+
+scale: ## what a call costs at 1,000 and at a million payments, and among 1,000 orders (PAYMENTS=100000 ROUNDS=50)
+	@PAYMENTS=$(PAYMENTS) ROUNDS=$(ROUNDS) cargo test --quiet --profile scale --workspace --test scale
 
 mutants: ## break one rule of the source at a time; a test must find each out
 	@$(PYTHON) tests/mutants.py

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 const TABLE: &str = "payments";
 
 /// An engine with the table in it; stops on drop.
-#[derive(Debug)]
 pub struct Dynamo {
+    database: dynoxide::Database,
     client: Client,
     endpoint: String,
     server: JoinHandle<()>,
@@ -26,7 +26,7 @@ impl Dynamo {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let database = dynoxide::Database::memory().expect("a database");
-        let server = tokio::spawn(dynoxide::server::serve_on(listener, database));
+        let server = tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
         let patient = crate::aws_clients(&endpoint).dynamodb.config().to_builder();
         let client = Client::from_conf(patient.timeout_config(TimeoutConfig::disabled()).build());
         let key = |name: &str, kind: KeyType| {
@@ -47,7 +47,13 @@ impl Dynamo {
             .send()
             .await
             .expect("a table");
-        Self { client, endpoint, server }
+        Self { database, client, endpoint, server }
+    }
+
+    /// The engine itself, to fill it faster than through its wire protocol.
+    #[must_use]
+    pub fn database(&self) -> &dynoxide::Database {
+        &self.database
     }
 
     /// A client of the engine.

@@ -15,6 +15,7 @@ mod dynamodb;
 mod logs;
 mod secrets_manager;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -330,8 +331,8 @@ impl World {
         gate.open();
     }
 
-    fn secrets(&self) -> Vec<String> {
-        let mut secrets: Vec<String> =
+    fn secrets(&self) -> BTreeSet<String> {
+        let mut secrets: BTreeSet<String> =
             ["canary0", "sk_test_", "rk_test_", "whsec_", "_secret_", "pm_card", "pm_new", "v1="]
                 .map(str::to_owned)
                 .into();
