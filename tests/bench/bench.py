@@ -1,0 +1,413 @@
+"""The benchmark. The Makefile's verbs build what it needs.
+
+    bench.py full           the three functions beside a hello world and peers in Node.js and Python,
+                            over plain HTTP and over TLS; writes docs/performance.md and its chart
+    bench.py light          what of it needs no time to be measured, held to baseline.json
+    bench.py light write    makes what was measured the baseline
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rules
+from chart import chart
+from rules import FLOOR, FUNCTIONS, NODE, PYTHON, TRANSPORTS, All, Limit, Samples
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "local"))
+from containers import install, run_long
+from stack import LOCAL, ROOT, Say, StackError, stop_on_signals
+
+HERE = ROOT / "tests" / "bench"
+LAMBDA = ROOT / "target" / "lambda"
+BASELINE = HERE / "baseline.json"
+PAGE = ROOT / "docs" / "performance.md"
+CHART = ROOT / "docs" / "performance.svg"
+#: Between these lines of the page is what this program writes.
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+#: The Node.js peer as one file, and the folder with what it is made of.
+NODE_PEER, NODE_SOURCE = LOCAL / "bench" / "peer.cjs", HERE / "node"
+
+#: Starts of each subject in a round, and warm calls after each.
+STARTS, WARM_CALLS = 5, 200
+#: Warm calls over which instructions are counted, and starts of which memory is the most.
+COUNTED_CALLS, LIGHT_STARTS = 100, 3
+#: Seconds that one run may take; valgrind is slow.
+RUN_SECONDS = 300
+
+BYTES, ZIPPED, PEAK = "binary bytes", "zipped bytes", "peak memory, KiB"
+IR_FIRST, IR_WARM = "instructions until the first answer", "instructions per warm call"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured."""
+
+    name: str
+    #: What it is given to do.
+    job: str
+    command: tuple[str, ...]
+    #: The file that is deployed: an executable, or a bundle for a runtime.
+    file: Path | None
+    #: Whether valgrind can count its instructions: not of a runtime that compiles as it goes.
+    counted: bool = True
+
+
+def function(name: str) -> Subject:
+    binary = LAMBDA / name / "bootstrap"
+    return Subject(name, name, (str(binary),), binary)
+
+
+def subjects() -> list[Subject]:
+    floor = LAMBDA / "floor" / "bootstrap"
+    node = str(Path(shutil.which("node") or "node").resolve())
+    # Not a link to it: `.venv` is known by the path by which its Python is called.
+    python = str(ROOT / ".venv" / "bin" / "python")
+    return [
+        Subject(FLOOR, "floor", (str(floor),), floor),
+        *map(function, FUNCTIONS),
+        Subject(NODE, "create-intent", (node, str(NODE_PEER)), NODE_PEER, counted=False),
+        Subject(PYTHON, "create-intent", (python, str(HERE / "python_peer.py")), None, counted=False),
+    ]
+
+
+class Runner:
+    """Runs subjects under bench-run, each run in a folder of its own."""
+
+    def __init__(self, bench_run: Path, folder: Path) -> None:
+        self.bench_run = bench_run
+        self.folder = folder
+        self.runs = 0
+
+    def run(
+        self, subject: Subject, calls: int, transport: str = "http", before: Sequence[str] = ()
+    ) -> tuple[dict[str, Any], Path]:
+        """What bench-run reports of one start and so many calls, and the folder of the run."""
+        self.runs += 1
+        folder = self.folder / str(self.runs)
+        folder.mkdir()
+        command = [
+            str(self.bench_run), "--job", subject.job, "--calls", str(calls), "--folder", str(folder),
+            *(["--tls"] if transport == "tls" else []),
+            "--", *(part.replace("FOLDER", str(folder)) for part in before), *subject.command,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS)
+        if done.returncode != 0:
+            raise StackError(f"{subject.name} over {transport}: {done.stderr.strip()}")
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report, folder
+
+    def instructions(self, subject: Subject, calls: int, transport: str) -> tuple[int, dict[str, Any]]:
+        """Instructions of one start and so many calls, and what bench-run reports of it."""
+        valgrind = [
+            shutil.which("valgrind") or "valgrind", "--tool=cachegrind", "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null", "--log-file=FOLDER/valgrind.log",
+        ]  # fmt: skip
+        report, folder = self.run(subject, calls, transport, valgrind)
+        log = (folder / "valgrind.log").read_text()
+        counted = re.search(r"I\s+refs:\s+([\d,]+)", log)
+        if counted is None:
+            raise StackError(f"valgrind must count the instructions of {subject.name}; it wrote:\n{log}")
+        return int(counted[1].replace(",", "")), report
+
+    def both(self, subject: Subject, transport: str, requests: dict[str, Any]) -> tuple[int, int]:
+        """Instructions until the first answer, and per warm call."""
+        first, _ = self.instructions(subject, 1, transport)
+        total, report = self.instructions(subject, 1 + COUNTED_CALLS, transport)
+        # Slowed down, it may run into a time-out and send a request again: then it is no measure.
+        if report["requests"] != requests:
+            raise StackError(f"{subject.name} sent {requests}, but {report['requests']} under valgrind")
+        return first, round((total - first) / COUNTED_CALLS)
+
+
+def zipped(file: Path) -> int:
+    """Bytes of the zip that AWS SAM would upload, which compresses as Python does by default."""
+    with tempfile.TemporaryFile() as target:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(file, file.name)
+        return target.tell()
+
+
+@contextmanager
+def runner(bench_run: Path) -> Iterator[Runner]:
+    if not bench_run.exists():
+        raise StackError(f"{bench_run} must be there; it is not: start the benchmark by its verb, with make")
+    with tempfile.TemporaryDirectory(prefix="phone-payments-bench-") as folder:
+        yield Runner(bench_run, Path(folder))
+
+
+# ---- light ----
+
+
+def measure_light(runner: Runner, subject: Subject, tell: Say) -> dict[str, Any]:
+    """A function's figures that no other load on the machine changes."""
+    tell(f"measuring {subject.name}")
+    assert subject.file is not None
+    reports = [runner.run(subject, 1 + COUNTED_CALLS)[0] for _ in range(LIGHT_STARTS)]
+    requests = reports[0]["requests"]
+    first, warm = runner.both(subject, "http", requests)
+    return {
+        IR_FIRST: first,
+        IR_WARM: warm,
+        BYTES: subject.file.stat().st_size,
+        ZIPPED: zipped(subject.file),
+        PEAK: max(report["peak_kib"] for report in reports),
+        "requests": requests,
+    }
+
+
+def light(write: bool, tell: Say) -> int:
+    install("valgrind", "valgrind", tell)
+    with runner(ROOT / "target" / "debug" / "bench-run") as running:
+        came = {name: measure_light(running, function(name), tell) for name in FUNCTIONS}
+    for name, figures in came.items():
+        for what, figure in figures.items():
+            tell(f"{name}: {what}: {told(figure)}")
+    limits = [
+        limit
+        for name, figures in came.items()
+        for limit in rules.size_limits(name, figures[BYTES], figures[ZIPPED], figures[PEAK])
+    ]
+    complaints = [f"{limit.what} may be {limit.limit}; {limit.came} came" for limit in limits if not limit.held]
+    if write:
+        BASELINE.write_text(json.dumps({"machine": platform.machine(), "functions": came}, indent=2) + "\n")
+        tell(f"wrote {BASELINE.relative_to(ROOT)}")
+    else:
+        baseline = json.loads(BASELINE.read_text())
+        if baseline["machine"] == platform.machine():
+            known = baseline["functions"]
+            growth = rules.grown(known, came) + rules.missing(known, came)
+            if growth:
+                growth.append(
+                    "to take this as the new baseline: make bench-light BASELINE=write, in the commit that "
+                    "causes it, with the reason in its message"
+                )
+            complaints += growth
+        else:
+            tell(f"the baseline is of {baseline['machine']}: only the absolute limits are checked here")
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    if not complaints:
+        tell("within the limits" if write else "within the limits and the baseline")
+    return int(bool(complaints))
+
+
+def told(figure: Any) -> str:
+    """A figure, or the requests, for people."""
+    if isinstance(figure, dict):
+        return "; ".join(f"{when} {sent(sides)}" for when, sides in figure.items())
+    return f"{figure:,}"
+
+
+def sent(sides: dict[str, int]) -> str:
+    """Requests to each outside system that got one."""
+    names = {"dynamodb": "DynamoDB", "secrets_manager": "Secrets Manager", "stripe": "Stripe", "genesys": "Genesys"}
+    return ", ".join(f"{count} {names[side]}" for side, count in sides.items() if count) or "none"
+
+
+# ---- full ----
+
+
+def prepare_node(tell: Say) -> None:
+    """Installs the Node.js peer's SDKs and bundles it."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise StackError(f"{program} must be there; it is not: install Node.js 20 or newer, with npm")
+    run_long(tell, "installing what the Node.js peer needs", "npm", "ci", "--prefix", str(NODE_SOURCE), "--no-audit")
+    NODE_PEER.parent.mkdir(parents=True, exist_ok=True)
+    bundle = ["npm", "run", "--silent", "--prefix", str(NODE_SOURCE), "bundle", "--", f"--outfile={NODE_PEER}"]
+    run_long(tell, "bundling it", *bundle)
+
+
+def measure_rounds(runner: Runner, tell: Say) -> tuple[All, int, list[str]]:
+    """All subjects, by turns, round after round until the medians settle."""
+    samples = {(subject.name, transport): Samples() for transport in TRANSPORTS for subject in subjects()}
+    rounds: list[dict[str, float]] = []
+    moving = ["everything"]
+    while moving and len(rounds) < rules.MOST_ROUNDS:
+        for _ in range(STARTS):
+            for transport in TRANSPORTS:
+                for subject in subjects():
+                    report, _ = runner.run(subject, 1 + WARM_CALLS, transport)
+                    samples[subject.name, transport].add(report)
+        rounds.append(rules.medians(samples))
+        moving = rules.unsettled(rounds)
+        tell(f"round {len(rounds)}: {len(moving)} of {len(rounds[-1])} medians still move")
+    return samples, len(rounds), moving
+
+
+def measure_instructions(runner: Runner, samples: All, tell: Say) -> dict[tuple[str, str], tuple[int, int]]:
+    """Instructions until the first answer and per warm call, by subject and transport."""
+    tell("counting instructions under valgrind")
+    return {
+        (subject.name, transport): runner.both(subject, transport, samples[subject.name, transport].requests)
+        for subject in subjects()
+        if subject.counted
+        for transport in TRANSPORTS
+    }
+
+
+def full(tell: Say) -> int:
+    install("valgrind", "valgrind", tell)
+    prepare_node(tell)
+    with runner(LAMBDA / "bench-run" / "bootstrap") as running:
+        samples, rounds, moving = measure_rounds(running, tell)
+        counted = measure_instructions(running, samples, tell)
+    limits = rules.time_limits(samples)
+    for name in FUNCTIONS:
+        file = LAMBDA / name / "bootstrap"
+        peak = max(samples[name, "http"].peak_kib)
+        limits += rules.size_limits(name, file.stat().st_size, zipped(file), peak)
+    figures = report(samples, counted, limits, rounds, moving)
+    print(figures)
+    write_page(figures)
+    CHART.write_text(chart(samples))
+    tell(f"wrote {PAGE.relative_to(ROOT)} and {CHART.relative_to(ROOT)}")
+    missed = [limit for limit in limits if not limit.held]
+    for limit in missed:
+        print(f"{limit.what} may be {limit.limit}; {limit.came} came", file=sys.stderr)
+    return int(bool(missed))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def machine() -> str:
+    """What the figures hold for; nothing that names a place."""
+    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    kernel = re.match(r"[\d.]+", platform.release())
+    cores = len(os.sched_getaffinity(0))
+    return f"{model[1] if model else platform.machine()}, {cores} cores, Linux {kernel[0] if kernel else ''}"
+
+
+def times(samples: All, transport: str) -> str:
+    """The table of one transport."""
+
+    def row(subject: str, taken: Samples) -> list[str]:
+        return [
+            subject,
+            f"{taken.median('init_ms'):.1f}",
+            f"{taken.median('first_ms'):.1f}",
+            f"{taken.median('warm_ms'):.2f}",
+            f"{taken.p99():.2f}",
+            f"{taken.median('cpu_ms'):.2f}",
+            f"{taken.peak_mib():.1f}",
+        ]
+
+    head = [
+        "", "Init, ms", "First answer, ms", "Warm call, ms", "p99, ms", "CPU per warm call, ms", "Peak memory, MiB",
+    ]  # fmt: skip
+    return table(head, [row(subject, taken) for (subject, via), taken in samples.items() if via == transport])
+
+
+def report(
+    samples: All,
+    counted: dict[tuple[str, str], tuple[int, int]],
+    limits: Sequence[Limit],
+    rounds: int,
+    moving: Sequence[str],
+) -> str:
+    """What goes into the page."""
+    settled = (
+        f"The medians settled after {rounds} rounds."
+        if not moving
+        else f"After {rounds} rounds {len(moving)} medians still moved by 3 % or more."
+    )
+
+    def size(subject: Subject) -> list[str]:
+        def millions(transport: str, which: int) -> str:
+            figures = counted.get((subject.name, transport))
+            return "" if figures is None else f"{figures[which] / 1e6:.2f}"
+
+        file = subject.file
+        return [
+            subject.name,
+            *(millions(transport, which) for which in (0, 1) for transport in TRANSPORTS),
+            "" if file is None else f"{file.stat().st_size:,}",
+            "" if file is None else f"{zipped(file):,}",
+        ]
+
+    sizes = table(
+        ["", "First answer, HTTP", "First answer, TLS", "Warm call, HTTP", "Warm call, TLS", "Bytes", "Zipped bytes"],
+        map(size, subjects()),
+    )
+    requests = table(
+        ["", "At init", "First call", "Warm call"],
+        (
+            [subject, *(sent(samples[subject, "http"].requests[when]) for when in ("init", "first", "warm"))]
+            for subject in dict.fromkeys(subject for subject, _ in samples)
+        ),
+    )
+    held = table(
+        ["Limit", "May be", "Came", ""],
+        ([limit.what, limit.limit, limit.came, "held" if limit.held else "**missed**"] for limit in limits),
+    )
+    parts = [
+        f"`make bench` on {time.strftime('%Y-%m-%d')}, on {machine()}. {settled} A round is {STARTS} starts of each "
+        f"subject\nover each transport, and {WARM_CALLS} warm calls after each start. All answers were right.",
+        "![The figures of the tables below as bars](performance.svg)",
+        "Outside systems over plain HTTP:",
+        times(samples, "http"),
+        "Outside systems over TLS:",
+        times(samples, "tls"),
+        "Millions of instructions until the first answer and per warm call, and sizes:",
+        sizes,
+        "Requests to outside systems:",
+        requests,
+        "Limits, over plain HTTP:",
+        held,
+    ]
+    return "\n\n".join(parts)
+
+
+def write_page(figures: str) -> None:
+    """Puts the figures between the page's marks."""
+    page = PAGE.read_text()
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise StackError(f"{PAGE.relative_to(ROOT)} must have {BEGIN} and {END} once each; it has not")
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}")
+
+
+def main() -> int:
+    stop_on_signals()
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
+
+    try:
+        match sys.argv[1:]:
+            case ["full"]:
+                return full(tell)
+            case ["light"]:
+                return light(False, tell)
+            case ["light", "write"]:
+                return light(True, tell)
+            case other:
+                print(f"bench.py takes full, light or light write, not {other}", file=sys.stderr)
+                return 2
+    except KeyboardInterrupt:
+        return 130
+    except (StackError, subprocess.TimeoutExpired, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
