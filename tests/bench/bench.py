@@ -1,9 +1,9 @@
 """The benchmark. The Makefile's verbs build what it needs.
 
-    bench.py full           the three functions beside a hello world and peers in Node.js and Python,
-                            over plain HTTP and over TLS; writes docs/performance.md and its chart
-    bench.py light          what of it needs no time to be measured, held to baseline.json
-    bench.py light write    makes what was measured the baseline
+bench.py full           the functions beside a hello world and peers in Node.js and Python, over
+                        plain HTTP and over TLS; writes docs/performance.md and its chart
+bench.py light          what of it needs no time to be measured, held to baseline.json
+bench.py light write    makes what was measured the baseline
 """
 
 import json
@@ -35,6 +35,8 @@ LAMBDA = ROOT / "target" / "lambda"
 BASELINE = HERE / "baseline.json"
 PAGE = ROOT / "docs" / "performance.md"
 CHART = ROOT / "docs" / "performance.svg"
+#: When requests are sent, as bench-run has it.
+WHEN = ("init", "first", "warm")
 #: Between these lines of the page is what this program writes.
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 #: The Node.js peer as one file, and the folder with what it is made of.
@@ -79,7 +81,9 @@ def subjects() -> list[Subject]:
         Subject(FLOOR, "floor", (str(floor),), floor),
         *map(function, FUNCTIONS),
         Subject(NODE, "create-intent", (node, str(NODE_PEER)), NODE_PEER, counted=False),
-        Subject(PYTHON, "create-intent", (python, str(HERE / "python_peer.py")), None, counted=False),
+        Subject(
+            PYTHON, "create-intent", (python, str(HERE / "python_peer.py")), None, counted=False
+        ),
     ]
 
 
@@ -109,7 +113,9 @@ class Runner:
         report: dict[str, Any] = json.loads(done.stdout)
         return report, folder
 
-    def instructions(self, subject: Subject, calls: int, transport: str) -> tuple[int, dict[str, Any]]:
+    def instructions(
+        self, subject: Subject, calls: int, transport: str
+    ) -> tuple[int, dict[str, Any]]:
         """Instructions of one start and so many calls, and what bench-run reports of it."""
         valgrind = [
             shutil.which("valgrind") or "valgrind", "--tool=cachegrind", "--cache-sim=no",
@@ -119,7 +125,7 @@ class Runner:
         log = (folder / "valgrind.log").read_text()
         counted = re.search(r"I\s+refs:\s+([\d,]+)", log)
         if counted is None:
-            raise StackError(f"valgrind must count the instructions of {subject.name}; it wrote:\n{log}")
+            raise StackError(f"valgrind must count what {subject.name} does; it wrote:\n{log}")
         return int(counted[1].replace(",", "")), report
 
     def both(self, subject: Subject, transport: str, requests: dict[str, Any]) -> tuple[int, int]:
@@ -128,7 +134,8 @@ class Runner:
         total, report = self.instructions(subject, 1 + COUNTED_CALLS, transport)
         # Slowed down, it may run into a time-out and send a request again: then it is no measure.
         if report["requests"] != requests:
-            raise StackError(f"{subject.name} sent {requests}, but {report['requests']} under valgrind")
+            under = report["requests"]
+            raise StackError(f"{subject.name} sent {requests}, but {under} under valgrind")
         return first, round((total - first) / COUNTED_CALLS)
 
 
@@ -143,7 +150,9 @@ def zipped(file: Path) -> int:
 @contextmanager
 def runner(bench_run: Path) -> Iterator[Runner]:
     if not bench_run.exists():
-        raise StackError(f"{bench_run} must be there; it is not: start the benchmark by its verb, with make")
+        raise StackError(
+            f"{bench_run} must be there; it is not: start the benchmark by its verb, with make"
+        )
     with tempfile.TemporaryDirectory(prefix="phone-payments-bench-") as folder:
         yield Runner(bench_run, Path(folder))
 
@@ -180,9 +189,15 @@ def light(write: bool, tell: Say) -> int:
         for name, figures in came.items()
         for limit in rules.size_limits(name, figures[BYTES], figures[ZIPPED], figures[PEAK])
     ]
-    complaints = [f"{limit.what} may be {limit.limit}; {limit.came} came" for limit in limits if not limit.held]
+    complaints = [
+        f"{limit.what} may be {limit.limit}; {limit.came} came"
+        for limit in limits
+        if not limit.held
+    ]
     if write:
-        BASELINE.write_text(json.dumps({"machine": platform.machine(), "functions": came}, indent=2) + "\n")
+        BASELINE.write_text(
+            json.dumps({"machine": platform.machine(), "functions": came}, indent=2) + "\n"
+        )
         tell(f"wrote {BASELINE.relative_to(ROOT)}")
     else:
         baseline = json.loads(BASELINE.read_text())
@@ -191,12 +206,12 @@ def light(write: bool, tell: Say) -> int:
             growth = rules.grown(known, came) + rules.missing(known, came)
             if growth:
                 growth.append(
-                    "to take this as the new baseline: make bench-light BASELINE=write, in the commit that "
+                    "to make this the baseline: make bench-light BASELINE=write, in the commit that "
                     "causes it, with the reason in its message"
                 )
             complaints += growth
         else:
-            tell(f"the baseline is of {baseline['machine']}: only the absolute limits are checked here")
+            tell(f"the baseline is of {baseline['machine']}: only the limits are checked here")
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     if not complaints:
@@ -207,13 +222,18 @@ def light(write: bool, tell: Say) -> int:
 def told(figure: Any) -> str:
     """A figure, or the requests, for people."""
     if isinstance(figure, dict):
-        return "; ".join(f"{when} {sent(sides)}" for when, sides in figure.items())
+        return "; ".join(f"{when} {sent(figure[when])}" for when in WHEN)
     return f"{figure:,}"
 
 
 def sent(sides: dict[str, int]) -> str:
     """Requests to each outside system that got one."""
-    names = {"dynamodb": "DynamoDB", "secrets_manager": "Secrets Manager", "stripe": "Stripe", "genesys": "Genesys"}
+    names = {
+        "dynamodb": "DynamoDB",
+        "secrets_manager": "Secrets Manager",
+        "stripe": "Stripe",
+        "genesys": "Genesys",
+    }
     return ", ".join(f"{count} {names[side]}" for side, count in sides.items() if count) or "none"
 
 
@@ -224,16 +244,18 @@ def prepare_node(tell: Say) -> None:
     """Installs the Node.js peer's SDKs and bundles it."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise StackError(f"{program} must be there; it is not: install Node.js 20 or newer, with npm")
-    run_long(tell, "installing what the Node.js peer needs", "npm", "ci", "--prefix", str(NODE_SOURCE), "--no-audit")
+            raise StackError(f"{program} must be there; it is not: install Node.js 20 or newer")
+    npm = ("npm", "--prefix", str(NODE_SOURCE), "--silent")
+    run_long(tell, "installing what the Node.js peer needs", *npm, "ci", "--no-audit", "--no-fund")
     NODE_PEER.parent.mkdir(parents=True, exist_ok=True)
-    bundle = ["npm", "run", "--silent", "--prefix", str(NODE_SOURCE), "bundle", "--", f"--outfile={NODE_PEER}"]
-    run_long(tell, "bundling it", *bundle)
+    run_long(tell, "bundling it", *npm, "run", "bundle", "--", f"--outfile={NODE_PEER}")
 
 
 def measure_rounds(runner: Runner, tell: Say) -> tuple[All, int, list[str]]:
     """All subjects, by turns, round after round until the medians settle."""
-    samples = {(subject.name, transport): Samples() for transport in TRANSPORTS for subject in subjects()}
+    samples = {
+        (subject.name, transport): Samples() for transport in TRANSPORTS for subject in subjects()
+    }
     rounds: list[dict[str, float]] = []
     moving = ["everything"]
     while moving and len(rounds) < rules.MOST_ROUNDS:
@@ -248,11 +270,15 @@ def measure_rounds(runner: Runner, tell: Say) -> tuple[All, int, list[str]]:
     return samples, len(rounds), moving
 
 
-def measure_instructions(runner: Runner, samples: All, tell: Say) -> dict[tuple[str, str], tuple[int, int]]:
+def measure_instructions(
+    runner: Runner, samples: All, tell: Say
+) -> dict[tuple[str, str], tuple[int, int]]:
     """Instructions until the first answer and per warm call, by subject and transport."""
     tell("counting instructions under valgrind")
     return {
-        (subject.name, transport): runner.both(subject, transport, samples[subject.name, transport].requests)
+        (subject.name, transport): runner.both(
+            subject, transport, samples[subject.name, transport].requests
+        )
         for subject in subjects()
         if subject.counted
         for transport in TRANSPORTS
@@ -290,8 +316,9 @@ def machine() -> str:
     """What the figures hold for; nothing that names a place."""
     model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     kernel = re.match(r"[\d.]+", platform.release())
-    cores = len(os.sched_getaffinity(0))
-    return f"{model[1] if model else platform.machine()}, {cores} cores, Linux {kernel[0] if kernel else ''}"
+    name = model[1] if model else platform.machine()
+    version = kernel[0] if kernel else platform.release()
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, Linux {version}"
 
 
 def times(samples: All, transport: str) -> str:
@@ -311,7 +338,9 @@ def times(samples: All, transport: str) -> str:
     head = [
         "", "Init, ms", "First answer, ms", "Warm call, ms", "p99, ms", "CPU per warm call, ms", "Peak memory, MiB",
     ]  # fmt: skip
-    return table(head, [row(subject, taken) for (subject, via), taken in samples.items() if via == transport])
+    return table(
+        head, [row(subject, taken) for (subject, via), taken in samples.items() if via == transport]
+    )
 
 
 def report(
@@ -342,23 +371,30 @@ def report(
         ]
 
     sizes = table(
-        ["", "First answer, HTTP", "First answer, TLS", "Warm call, HTTP", "Warm call, TLS", "Bytes", "Zipped bytes"],
+        [
+            "", "First answer, HTTP", "First answer, TLS", "Warm call, HTTP", "Warm call, TLS",
+            "Bytes", "Zipped bytes",
+        ],  # fmt: skip
         map(size, subjects()),
     )
     requests = table(
         ["", "At init", "First call", "Warm call"],
         (
-            [subject, *(sent(samples[subject, "http"].requests[when]) for when in ("init", "first", "warm"))]
+            [subject, *(sent(samples[subject, "http"].requests[when]) for when in WHEN)]
             for subject in dict.fromkeys(subject for subject, _ in samples)
         ),
     )
     held = table(
         ["Limit", "May be", "Came", ""],
-        ([limit.what, limit.limit, limit.came, "held" if limit.held else "**missed**"] for limit in limits),
+        (
+            [limit.what, limit.limit, limit.came, "held" if limit.held else "**missed**"]
+            for limit in limits
+        ),
     )
     parts = [
-        f"`make bench` on {time.strftime('%Y-%m-%d')}, on {machine()}. {settled} A round is {STARTS} starts of each "
-        f"subject\nover each transport, and {WARM_CALLS} warm calls after each start. All answers were right.",
+        f"`make bench` on {time.strftime('%Y-%m-%d')}, on {machine()}. {settled}\n"
+        f"A round is {STARTS} starts of each subject over each transport, and {WARM_CALLS} warm "
+        "calls after each start.\nEvery answer was right.",
         "![The figures of the tables below as bars](performance.svg)",
         "Outside systems over plain HTTP:",
         times(samples, "http"),
@@ -378,7 +414,9 @@ def write_page(figures: str) -> None:
     """Puts the figures between the page's marks."""
     page = PAGE.read_text()
     if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise StackError(f"{PAGE.relative_to(ROOT)} must have {BEGIN} and {END} once each; it has not")
+        raise StackError(
+            f"{PAGE.relative_to(ROOT)} must have {BEGIN} and {END} once each; it has not"
+        )
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     PAGE.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}")

@@ -36,7 +36,9 @@ def text(x: float, y: float, kind: str, words: str) -> str:
     return f'  <text class="{kind}" x="{x:.0f}" y="{y:.0f}">{escape(words)}</text>'
 
 
-def panel(title: str, figures: Sequence[tuple[str, Sequence[float]]], left: int, top: int) -> list[str]:
+def panel(
+    title: str, figures: Sequence[tuple[str, Sequence[float]]], left: int, top: int
+) -> list[str]:
     """One figure of every subject, a bar for each transport."""
     most = max(figure for _, bars in figures for figure in bars)
     lines = [text(left, top + 14, "title", title)]
@@ -47,7 +49,8 @@ def panel(title: str, figures: Sequence[tuple[str, Sequence[float]]], left: int,
             length = max(1.0, figure / most * LONGEST)
             x = left + LABEL
             lines.append(
-                f'  <rect class="{transport}" x="{x}" y="{y}" width="{length:.1f}" height="{BAR - 1}"/>'
+                f'  <rect class="{transport}" x="{x}" y="{y}" '
+                f'width="{length:.1f}" height="{BAR - 1}"/>'
             )
             lines.append(text(x + length + 5, y + BAR - 1, "value", short(figure)))
             y += BAR
@@ -62,7 +65,12 @@ def chart(samples: All) -> str:
         (title, [(s, [samples[s, t].median(name) for t in TRANSPORTS]) for s in subjects])
         for name, title in HEADLINES.items()
     ]
-    panels.append(("Peak memory, MiB", [(s, [samples[s, t].peak_mib() for t in TRANSPORTS]) for s in subjects]))
+    panels.append(
+        (
+            "Peak memory, MiB",
+            [(s, [samples[s, t].peak_mib() for t in TRANSPORTS]) for s in subjects],
+        )
+    )
     height = 26 + len(subjects) * (2 * BAR + 8) + GAP
     lines: list[str] = []
     for at, (title, figures) in enumerate(panels):

@@ -1,6 +1,6 @@
-"""A peer of create-intent for Python: the same job over the same protocol and the same items, with boto3 and Stripe's
-SDK, one client of each for the life of the process, kept connections and one retry. Beside the job it has what AWS's
-managed runtime does: a loop over Lambda's Runtime API.
+"""A peer of create-intent for Python: the same job over the same protocol and the same items, with
+boto3 and Stripe's SDK, one client of each for the life of the process, kept connections and one
+retry. Beside the job it has what AWS's managed runtime does: a loop over Lambda's Runtime API.
 """
 
 import hashlib
@@ -17,7 +17,6 @@ from typing import Any
 import boto3
 import stripe
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 TABLE = os.environ["TABLE_NAME"]
 CURRENCIES = set(os.environ["ALLOWED_CURRENCIES"].split(","))
@@ -25,7 +24,10 @@ CEILINGS = dict(pair.split("=") for pair in os.environ["MAX_AMOUNTS"].split(",")
 BASE_62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 AWS = Config(
-    connect_timeout=0.5, read_timeout=0.8, tcp_keepalive=True, retries={"mode": "standard", "total_max_attempts": 2}
+    connect_timeout=0.5,
+    read_timeout=0.8,
+    tcp_keepalive=True,
+    retries={"mode": "standard", "total_max_attempts": 2},
 )
 dynamodb = boto3.client("dynamodb", config=AWS)
 secrets_manager = boto3.client("secretsmanager", config=AWS)
@@ -62,10 +64,17 @@ class Order:
     currency: str
 
     def key(self) -> dict[str, Any]:
-        return {"pk": {"S": f"CONVERSATION#{self.conversation_id}"}, "sk": {"S": f"ORDER#{self.order_id}"}}
+        return {
+            "pk": {"S": f"CONVERSATION#{self.conversation_id}"},
+            "sk": {"S": f"ORDER#{self.order_id}"},
+        }
 
     def correlation(self) -> dict[str, Any]:
-        return {"conversation_id": {"S": self.conversation_id}, "order_id": {"S": self.order_id}, "attempt": {"N": "1"}}
+        return {
+            "conversation_id": {"S": self.conversation_id},
+            "order_id": {"S": self.order_id},
+            "attempt": {"N": "1"},
+        }
 
 
 def read(body: str) -> Order:
@@ -112,10 +121,9 @@ def begin(order: Order, now: int) -> Any:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         return item
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ConditionalCheckFailedException" and "Item" in error.response:
-            return error.response["Item"]
-        raise
+    except dynamodb.exceptions.ConditionalCheckFailedException as error:
+        there: Any = error.response
+        return there["Item"]
 
 
 def adopt(order: Order, record: Any, intent: stripe.PaymentIntent, now: int) -> None:
@@ -123,8 +131,9 @@ def adopt(order: Order, record: Any, intent: stripe.PaymentIntent, now: int) -> 
     update = {
         "TableName": TABLE,
         "Key": order.key(),
-        "UpdateExpression": "SET #status = :status, payment_intent_id = :intent, stripe_status = :stripe_status, "
-        "as_of_from = :as_of, as_of_until = :as_of, updated_at = :now, version = :version REMOVE terms",
+        "UpdateExpression": "SET #status = :status, payment_intent_id = :intent, "
+        "stripe_status = :stripe_status, as_of_from = :as_of, as_of_until = :as_of, "
+        "updated_at = :now, version = :version REMOVE terms",
         "ConditionExpression": "version = :version_before",
         "ExpressionAttributeNames": {"#status": "status"},
         "ExpressionAttributeValues": {
@@ -176,7 +185,10 @@ def create(client: stripe.StripeClient, body: str) -> dict[str, Any]:
     order = read(body)
     now = time.time_ns() // 1_000_000
     record = begin(order, now)
-    if (record["amount_minor"]["N"], record["currency"]["S"]) != (str(order.amount_minor), order.currency):
+    if (record["amount_minor"]["N"], record["currency"]["S"]) != (
+        str(order.amount_minor),
+        order.currency,
+    ):
         raise Refused(409, "order_changed")
     if record["status"]["S"] != "CREATING":
         raise Refused(409, "in_progress")
@@ -185,7 +197,11 @@ def create(client: stripe.StripeClient, body: str) -> dict[str, Any]:
         "currency": order.currency,
         "allowed_payment_method_types": ["card"],
         "capture_method": "automatic",
-        "metadata": {"conversation_id": order.conversation_id, "order_id": order.order_id, "attempt": "1"},
+        "metadata": {
+            "conversation_id": order.conversation_id,
+            "order_id": order.order_id,
+            "attempt": "1",
+        },
     }
     key = f"{order.conversation_id}/{order.order_id}/1"
     intent = client.v1.payment_intents.create(params, {"idempotency_key": key})
@@ -229,7 +245,10 @@ def handle(client: stripe.StripeClient, event: dict[str, Any]) -> dict[str, Any]
         status, kind, body = 201, "application/json", create(client, event["body"])
     except Exception as error:  # Whatever it is, the caller gets an answer.
         refused = error if isinstance(error, Refused) else Refused(503, "unavailable")
-        print(json.dumps({"level": "WARN", "code": refused.code, "error": repr(error)}), file=sys.stderr)
+        print(
+            json.dumps({"level": "WARN", "code": refused.code, "error": repr(error)}),
+            file=sys.stderr,
+        )
         status, kind, body = refused.status, "application/problem+json", {"code": refused.code}
     return {
         "statusCode": status,
@@ -242,7 +261,9 @@ def handle(client: stripe.StripeClient, event: dict[str, Any]) -> dict[str, Any]
 
 def main() -> None:
     client = stripe_client()
-    dynamodb.get_item(TableName=TABLE, Key={"pk": {"S": "WARM"}, "sk": {"S": "WARM"}}, ConsistentRead=True)
+    dynamodb.get_item(
+        TableName=TABLE, Key={"pk": {"S": "WARM"}, "sk": {"S": "WARM"}}, ConsistentRead=True
+    )
     # What the managed runtime does.
     api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     while True:

@@ -1,5 +1,5 @@
-"""What the benchmark decides by: when its medians have settled, which limits hold, and what has grown since the
-baseline. Nothing here measures; `test_rules.py` holds it to its word.
+"""What the benchmark decides by: when its medians have settled, which limits hold, what has grown
+since the baseline. Nothing here measures; `test_rules.py` holds it to its word.
 """
 
 import statistics
@@ -20,11 +20,12 @@ SETTLED_ROUNDS, SETTLED_SHARE = 3, 0.03
 
 #: The share by which a figure may grow beyond its baseline.
 GROWTH = 0.05
-#: What a function may be at the most: bytes of its binary, bytes of its zip, KiB of memory over plain HTTP.
+#: What a function may be at the most: bytes of its binary and of its zip, KiB of memory over HTTP.
 MOST_BYTES, MOST_ZIPPED, MOST_KIB = 9_000_000, 3_700_000, 8 * 1024
 #: The most that spawn to first poll may take, in times of the floor.
 MOST_INIT = 3
-#: The least that Node.js must take, in times of create-intent: until the first answer, of CPU per warm call.
+#: The least that Node.js must take, in times of create-intent: until the first answer, and of CPU
+#: per warm call.
 LEAST_FIRST_ANSWER, LEAST_CPU = 40, 15
 
 #: Figures in the order of the tables: name in the samples, name for people.
@@ -56,7 +57,9 @@ class Samples:
     def add(self, run: Mapping[str, Any]) -> None:
         """Takes what one run of bench-run has printed."""
         if self.requests and self.requests != run["requests"]:
-            raise ValueError(f"every start must send the same requests: {self.requests}, then {run['requests']}")
+            raise ValueError(
+                f"every start must send the same requests: {self.requests}, then {run['requests']}"
+            )
         self.requests = run["requests"]
         self.init_ms.append(run["first_poll_ns"] / 1e6)
         self.first_ms.append(run["first_answer_ns"] / 1e6)
@@ -92,7 +95,7 @@ def medians(samples: All) -> dict[str, float]:
 
 
 def unsettled(rounds: Sequence[Mapping[str, float]]) -> list[str]:
-    """The medians that the last rounds have moved too far; all of them before the least number of rounds."""
+    """The medians that the last rounds have moved too far; all, before the least number."""
     if len(rounds) < LEAST_ROUNDS:
         return list(rounds[-1]) if rounds else ["everything"]
     last = rounds[-SETTLED_ROUNDS:]
@@ -113,8 +116,18 @@ class Limit:
 def size_limits(function: str, binary: int, zipped: int, peak_kib: int) -> list[Limit]:
     """The limits that need no time to be measured."""
     return [
-        Limit(f"binary of {function}", f"{MOST_BYTES:,} bytes", f"{binary:,} bytes", binary <= MOST_BYTES),
-        Limit(f"zip of {function}", f"{MOST_ZIPPED:,} bytes", f"{zipped:,} bytes", zipped <= MOST_ZIPPED),
+        Limit(
+            f"binary of {function}",
+            f"{MOST_BYTES:,} bytes",
+            f"{binary:,} bytes",
+            binary <= MOST_BYTES,
+        ),
+        Limit(
+            f"zip of {function}",
+            f"{MOST_ZIPPED:,} bytes",
+            f"{zipped:,} bytes",
+            zipped <= MOST_ZIPPED,
+        ),
         Limit(
             f"memory of {function}",
             f"{MOST_KIB / 1024:.1f} MiB",
@@ -134,7 +147,12 @@ def time_limits(samples: All) -> list[Limit]:
     for function in FUNCTIONS:
         times = median(function, "init_ms") / median(FLOOR, "init_ms")
         limits.append(
-            Limit(f"init of {function}", f"{MOST_INIT} x the floor's", f"{times:.2f} x", times <= MOST_INIT)
+            Limit(
+                f"init of {function}",
+                f"{MOST_INIT} x the floor's",
+                f"{times:.2f} x",
+                times <= MOST_INIT,
+            )
         )
     for name, what, least in (
         ("first_ms", "first answer of create-intent", LEAST_FIRST_ANSWER),
@@ -146,7 +164,7 @@ def time_limits(samples: All) -> list[Limit]:
 
 
 def grown(baseline: Mapping[str, Any], came: Mapping[str, Any]) -> list[str]:
-    """What has grown beyond its baseline, function by function; says the figure, the baseline and what came."""
+    """What has grown beyond its baseline: says the figure, the baseline and what came."""
     complaints = []
     for function, figures in came.items():
         before = baseline.get(function, {})
@@ -158,19 +176,21 @@ def grown(baseline: Mapping[str, Any], came: Mapping[str, Any]) -> list[str]:
             elif figure > before[name] * (1 + GROWTH):
                 more = 100 * (figure / before[name] - 1)
                 complaints.append(
-                    f"{function}: {name} may grow by {100 * GROWTH:.0f} % at the most; the baseline is "
-                    f"{before[name]:,}, {figure:,} came, {more:.1f} % more"
+                    f"{function}: {name} may grow by {100 * GROWTH:.0f} % at the most; "
+                    f"the baseline is {before[name]:,}, {figure:,} came, {more:.1f} % more"
                 )
         for when, sides in figures["requests"].items():
             for side, count in sides.items():
                 known = before.get("requests", {}).get(when, {}).get(side, 0)
                 if count > known:
                     complaints.append(
-                        f"{function}: requests to {side} ({when}) may not grow; the baseline is {known}, {count} came"
+                        f"{function}: requests to {side} ({when}) may not grow; "
+                        f"the baseline is {known}, {count} came"
                     )
     return complaints
 
 
 def missing(baseline: Mapping[str, Any], came: Iterable[str]) -> list[str]:
-    """Functions of the baseline that were not measured: a name that changed must not hide growth."""
-    return [f"{function}: it is in the baseline and was not measured" for function in baseline if function not in came]
+    """Functions of the baseline that were not measured: a new name must not hide growth."""
+    gone = [function for function in baseline if function not in came]
+    return [f"{function}: it is in the baseline and was not measured" for function in gone]

@@ -51,8 +51,13 @@ class Settling(unittest.TestCase):
 class Sampling(unittest.TestCase):
     def test_figures_are_per_call_and_in_ms(self) -> None:
         taken = Samples()
-        taken.add(run(2.0, warm_ns=[1_000_000] * 98 + [5_000_000, 9_000_000], warm_cpu_ns=50_000_000))
-        self.assertEqual((taken.median("init_ms"), taken.median("warm_ms"), taken.median("cpu_ms")), (2.0, 1.0, 0.5))
+        taken.add(
+            run(2.0, warm_ns=[1_000_000] * 98 + [5_000_000, 9_000_000], warm_cpu_ns=50_000_000)
+        )
+        self.assertEqual(
+            (taken.median("init_ms"), taken.median("warm_ms"), taken.median("cpu_ms")),
+            (2.0, 1.0, 0.5),
+        )
         self.assertEqual((taken.p99(), taken.peak_mib()), (9.0, 4.0))
 
     def test_a_start_that_sends_other_requests_is_an_error(self) -> None:
@@ -68,22 +73,38 @@ class Limits(unittest.TestCase):
         self.assertFalse(any(limit.held for limit in size_limits("f", 9_000_001, 3_700_001, 8193)))
 
     def test_times_are_compared_with_the_floor_and_with_node(self) -> None:
-        held = [limit.held for limit in time_limits(samples(floor=1, create=3, stripe=3, status=3, Node=120))]
+        held = [
+            limit.held
+            for limit in time_limits(samples(floor=1, create=3, stripe=3, status=3, Node=120))
+        ]
         self.assertEqual(held, [True] * 5)
-        held = [limit.held for limit in time_limits(samples(floor=1, create=3.1, stripe=3.1, status=3.1, Node=46))]
+        held = [
+            limit.held
+            for limit in time_limits(samples(floor=1, create=3.1, stripe=3.1, status=3.1, Node=46))
+        ]
         self.assertEqual(held, [False] * 5)
 
 
 class Baseline(unittest.TestCase):
-    figures = {"create-intent": {"binary bytes": 1000, "instructions per warm call": 100, "requests": REQUESTS}}
+    figures = {
+        "create-intent": {
+            "binary bytes": 1000,
+            "instructions per warm call": 100,
+            "requests": REQUESTS,
+        }
+    }
 
     def changed(self, **figures: Any) -> dict[str, Any]:
         came = copy.deepcopy(self.figures)
-        came["create-intent"].update({name.replace("_", " "): figure for name, figure in figures.items()})
+        came["create-intent"].update(
+            {name.replace("_", " "): figure for name, figure in figures.items()}
+        )
         return came
 
     def test_up_to_five_percent_more_is_no_growth(self) -> None:
-        self.assertEqual(grown(self.figures, self.changed(binary_bytes=1050, instructions_per_warm_call=5)), [])
+        self.assertEqual(
+            grown(self.figures, self.changed(binary_bytes=1050, instructions_per_warm_call=5)), []
+        )
 
     def test_more_is_told_with_the_figure_the_baseline_and_what_came(self) -> None:
         [complaint] = grown(self.figures, self.changed(binary_bytes=1051))

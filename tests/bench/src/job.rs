@@ -43,9 +43,7 @@ impl Job {
             "create-intent" => Ok(Self::CreateIntent),
             "stripe-webhook" => Ok(Self::StripeWebhook),
             "status-query" => Ok(Self::StatusQuery),
-            _ => Err(format!(
-                "--job must be floor, create-intent, stripe-webhook or status-query; it is {name:?}"
-            )),
+            _ => Err(format!("--job must be floor, create-intent, stripe-webhook or status-query; it is {name:?}")),
         }
     }
 

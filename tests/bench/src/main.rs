@@ -161,10 +161,7 @@ async fn measure(asked: &Asked) -> Result<Value, String> {
 }
 
 /// Starts everything around the process, and gives the variables that lead it there.
-async fn environment(
-    asked: &Asked,
-    outside: &Arc<Outside>,
-) -> Result<(RuntimeApi, BTreeMap<String, String>), String> {
+async fn environment(asked: &Asked, outside: &Arc<Outside>) -> Result<(RuntimeApi, BTreeMap<String, String>), String> {
     let no_port = |error| format!("no loopback port to serve on: {error}");
     let ca_file = asked.folder.join("ca.pem");
     let tls = if asked.tls { Some(serve::tls(&ca_file)?) } else { None };

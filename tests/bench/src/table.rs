@@ -124,9 +124,7 @@ impl Table {
             let next = match object(part)?.iter().next() {
                 Some((kind, write)) if write["TableName"] != NAME => Err(unknown(kind, &write["TableName"])),
                 Some((kind, write)) if kind == "Put" => self.next_of_put(write),
-                Some((kind, write)) if kind == "Update" => {
-                    self.next_of_update(write).map(|(key, item, _)| (key, item))
-                }
+                Some((kind, write)) if kind == "Update" => self.next_of_update(write).map(|(key, item, _)| (key, item)),
                 _ => Err(unknown("part of a transaction", part)),
             };
             match next {
