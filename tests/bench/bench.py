@@ -103,7 +103,8 @@ class Runner:
         folder = self.folder / str(self.runs)
         folder.mkdir()
         command = [
-            str(self.bench_run), "--job", subject.job, "--calls", str(calls), "--folder", str(folder),
+            str(self.bench_run),
+            "--job", subject.job, "--calls", str(calls), "--folder", str(folder),
             *(["--tls"] if transport == "tls" else []),
             "--", *(part.replace("FOLDER", str(folder)) for part in before), *subject.command,
         ]  # fmt: skip
@@ -206,8 +207,8 @@ def light(write: bool, tell: Say) -> int:
             growth = rules.grown(known, came) + rules.missing(known, came)
             if growth:
                 growth.append(
-                    "to make this the baseline: make bench-light BASELINE=write, in the commit that "
-                    "causes it, with the reason in its message"
+                    "to make this the baseline: make bench-light BASELINE=write, in the commit "
+                    "that causes it, with the reason in its message"
                 )
             complaints += growth
         else:
@@ -336,7 +337,8 @@ def times(samples: All, transport: str) -> str:
         ]
 
     head = [
-        "", "Init, ms", "First answer, ms", "Warm call, ms", "p99, ms", "CPU per warm call, ms", "Peak memory, MiB",
+        "", "Init, ms", "First answer, ms", "Warm call, ms", "p99, ms",
+        "CPU per warm call, ms", "Peak memory, MiB",
     ]  # fmt: skip
     return table(
         head, [row(subject, taken) for (subject, via), taken in samples.items() if via == transport]

@@ -69,7 +69,8 @@ class Samples:
 
     def median(self, name: str) -> float:
         """The median of one of `HEADLINES`."""
-        return statistics.median(getattr(self, name))
+        figures: list[float] = getattr(self, name)
+        return statistics.median(figures)
 
     def p99(self) -> float:
         """What 99 of 100 warm calls take at the most, in ms."""
