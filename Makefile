@@ -83,7 +83,7 @@ bench: build ## times, memory and size beside a hello world, Node.js and Python,
 	@.venv/bin/python tests/bench/bench.py full
 
 bench-light: build ## instructions, memory, size and round trips held to a baseline (BASELINE=write moves it)
-	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
+	$(STEP) .local/logs/bench.log "building the benchmark" cargo build --quiet --workspace --bins
 	@.venv/bin/python tests/bench/bench.py light $(BASELINE)
 
 browser-test: build ## the payer's page in Chromium on the demo's stack (SCREENSHOTS=1 takes the docs' pictures instead)

@@ -11,6 +11,7 @@ import re
 import secrets
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -261,9 +262,12 @@ def handle(client: stripe.StripeClient, event: dict[str, Any]) -> dict[str, Any]
 
 def main() -> None:
     client = stripe_client()
-    dynamodb.get_item(
-        TableName=TABLE, Key={"pk": {"S": "WARM"}, "sk": {"S": "WARM"}}, ConsistentRead=True
-    )
+    # Opens the connections before the first event; what fails here fails there.
+    with suppress(Exception):
+        dynamodb.get_item(
+            TableName=TABLE, Key={"pk": {"S": "WARM"}, "sk": {"S": "WARM"}}, ConsistentRead=True
+        )
+        client.raw_request("get", "/healthcheck")
     # What the managed runtime does.
     api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     while True:

@@ -288,7 +288,9 @@ async function main() {
     Key: { pk: text('WARM'), sk: text('WARM') },
     ConsistentRead: true,
   });
-  const [stripe] = await Promise.all([stripeClient(), dynamodb.send(warm)]);
+  // Opens the connections before the first event; what fails here fails there.
+  const [stripe] = await Promise.all([stripeClient(), dynamodb.send(warm).catch(() => {})]);
+  await stripe.rawRequest('GET', '/healthcheck').catch(() => {});
   for (;;) {
     const { headers, body } = await runtimeApi('GET', '/invocation/next');
     const answer = JSON.stringify(await handle(stripe, JSON.parse(body)));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -93,11 +93,14 @@ pub(crate) fn tls(ca_file: &Path) -> Result<Arc<ServerConfig>, String> {
 fn made(ca_file: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Two names: OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
+    authority.distinguished_name.push(DnType::CommonName, "benchmark authority");
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     fs::write(ca_file, authority.pem())?;
     let key = KeyPair::generate()?;
     let mut own = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+    own.distinguished_name.push(DnType::CommonName, "benchmark");
     own.use_authority_key_identifier_extension = true;
     let own = own.signed_by(&key, &authority)?;
     let chain = vec![own.der().clone()];
