@@ -53,14 +53,22 @@ class Samples:
     peak_kib: list[int] = field(default_factory=list)
     #: Requests to each outside system at init, in the first and in a warm call.
     requests: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: Connections to each outside system, of the last start.
+    connections: dict[str, int] = field(default_factory=dict)
 
     def add(self, run: Mapping[str, Any]) -> None:
         """Takes what one run of bench-run has printed."""
+        if run["uneven_calls"]:
+            raise ValueError(
+                f"every warm call must send the same requests; {run['uneven_calls']} sent others: "
+                "a request has run into a time-out, so run this on a machine that does nothing else"
+            )
         if self.requests and self.requests != run["requests"]:
             raise ValueError(
                 f"every start must send the same requests: {self.requests}, then {run['requests']}"
             )
         self.requests = run["requests"]
+        self.connections = run["connections"]
         self.init_ms.append(run["first_poll_ns"] / 1e6)
         self.first_ms.append(run["first_answer_ns"] / 1e6)
         self.warm_ms += [ns / 1e6 for ns in run["warm_ns"]]
@@ -170,7 +178,7 @@ def grown(baseline: Mapping[str, Any], came: Mapping[str, Any]) -> list[str]:
     for function, figures in came.items():
         before = baseline.get(function, {})
         for name, figure in figures.items():
-            if name == "requests":
+            if name == "counts":
                 continue
             if name not in before:
                 complaints.append(f"{function}: {name} has no baseline; it is {figure:,}")
@@ -180,12 +188,12 @@ def grown(baseline: Mapping[str, Any], came: Mapping[str, Any]) -> list[str]:
                     f"{function}: {name} may grow by {100 * GROWTH:.0f} % at the most; "
                     f"the baseline is {before[name]:,}, {figure:,} came, {more:.1f} % more"
                 )
-        for when, sides in figures["requests"].items():
+        for what, sides in figures["counts"].items():
             for side, count in sides.items():
-                known = before.get("requests", {}).get(when, {}).get(side, 0)
+                known = before.get("counts", {}).get(what, {}).get(side, 0)
                 if count > known:
                     complaints.append(
-                        f"{function}: requests to {side} ({when}) may not grow; "
+                        f"{function}: {what}, to {side}, may not grow; "
                         f"the baseline is {known}, {count} came"
                     )
     return complaints

@@ -15,7 +15,7 @@ def run(ms: float = 1.0, **more: Any) -> dict[str, Any]:
     ns = int(ms * 1e6)
     report = {
         "first_poll_ns": ns, "first_answer_ns": ns, "warm_ns": [ns] * 100, "warm_cpu_ns": 100 * ns,
-        "peak_kib": 4096, "requests": REQUESTS,
+        "peak_kib": 4096, "requests": REQUESTS, "uneven_calls": 0, "connections": {"dynamodb": 1},
     }  # fmt: skip
     return {**report, **more}
 
@@ -66,6 +66,10 @@ class Sampling(unittest.TestCase):
         with self.assertRaises(ValueError):
             taken.add(run(requests={"init": {"dynamodb": 2}}))
 
+    def test_a_warm_call_that_sends_other_requests_is_an_error(self) -> None:
+        with self.assertRaises(ValueError):
+            Samples().add(run(uneven_calls=1))
+
 
 class Limits(unittest.TestCase):
     def test_size_and_memory_hold_up_to_the_limit(self) -> None:
@@ -90,7 +94,7 @@ class Baseline(unittest.TestCase):
         "create-intent": {
             "binary bytes": 1000,
             "instructions per warm call": 100,
-            "requests": REQUESTS,
+            "counts": REQUESTS,
         }
     }
 
@@ -115,13 +119,13 @@ class Baseline(unittest.TestCase):
         for when in REQUESTS:
             requests = copy.deepcopy(REQUESTS)
             requests[when]["dynamodb"] += 1
-            [complaint] = grown(self.figures, self.changed(requests=requests))
+            [complaint] = grown(self.figures, self.changed(counts=requests))
             self.assertIn(when, complaint)
         requests = copy.deepcopy(REQUESTS)
         requests["init"]["stripe"] = 1
-        self.assertEqual(len(grown(self.figures, self.changed(requests=requests))), 1)
+        self.assertEqual(len(grown(self.figures, self.changed(counts=requests))), 1)
         requests["init"] = {"dynamodb": 0}
-        self.assertEqual(grown(self.figures, self.changed(requests=requests)), [])
+        self.assertEqual(grown(self.figures, self.changed(counts=requests)), [])
 
     def test_a_figure_or_a_function_that_is_new_or_gone_is_told(self) -> None:
         self.assertEqual(len(grown({}, self.figures)), 2 + 3)

@@ -43,11 +43,17 @@ pub(crate) enum Side {
     Genesys,
 }
 
-/// Requests to each outside system.
+/// Requests to each outside system, or connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts([u64; 4]);
 
 impl Counts {
+    fn add(&mut self, side: Side) {
+        if let Some(count) = self.0.get_mut(side as usize) {
+            *count += 1;
+        }
+    }
+
     /// Those that came since an earlier count.
     pub(crate) fn since(self, earlier: Self) -> Self {
         let mut counts = self;
@@ -75,6 +81,8 @@ pub(crate) struct Outside {
 pub(crate) struct State {
     /// Requests so far.
     pub(crate) counts: Counts,
+    /// Connections so far.
+    pub(crate) connections: Counts,
     /// Requests that should not have come.
     pub(crate) complaints: Vec<String>,
     /// DynamoDB's table.
@@ -91,6 +99,11 @@ impl Outside {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes a connection to one of them.
+    pub(crate) fn connected(&self, side: Side) {
+        self.state().connections.add(side);
+    }
+
     /// The server of one of them.
     pub(crate) fn router(self: &Arc<Self>, side: Side) -> Router {
         let outside = Arc::clone(self);
@@ -105,9 +118,7 @@ impl Outside {
         let body = to_bytes(body, MAX_REQUEST).await.unwrap_or_default();
         let call = Call { method: parts.method, path: parts.uri.path(), headers: &parts.headers, body: &body };
         let mut state = self.state();
-        if let Some(count) = state.counts.0.get_mut(side as usize) {
-            *count += 1;
-        }
+        state.counts.add(side);
         let answered = match side {
             Side::DynamoDb => dynamodb(&mut state, &call),
             Side::SecretsManager => secret(&call).map(|secret| (200, secret)),

@@ -20,19 +20,26 @@ use tokio_rustls::server::TlsStream;
 /// Connections that may wait to be served.
 const BACKLOG: usize = 64;
 
-/// Serves an app on a free loopback port until the process ends; gives its address.
-pub(crate) async fn serve(app: Router, tls: Option<Arc<ServerConfig>>) -> io::Result<SocketAddr> {
+/// Serves an app on a free loopback port until the process ends; gives its address. Every connection
+/// that is made is told.
+pub(crate) async fn serve(
+    app: Router,
+    tls: Option<Arc<ServerConfig>>,
+    connected: impl Fn() + Send + Sync + 'static,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     match tls {
         None => {
-            let listener = listener.tap_io(|stream| {
+            let listener = listener.tap_io(move |stream| {
+                connected();
                 let _ = stream.set_nodelay(true);
             });
             tokio::spawn(async move { axum::serve(listener, app).await });
         }
         Some(config) => {
             let listener = Handshakes::begin(listener, address, TlsAcceptor::from(config));
+            let listener = listener.tap_io(move |_| connected());
             tokio::spawn(async move { axum::serve(listener, app).await });
         }
     }
