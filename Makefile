@@ -78,9 +78,9 @@ soak: build ## hundreds of calls at once on the demo's stack while it breaks (CA
 	$(STEP) .local/logs/stand-in.log "building the stand-ins" $(LOCAL_PARTS)
 	@.venv/bin/python tests/local/soak.py $(CALLS) $(SEED)
 
-bench: build ## times, memory and size beside a hello world, Node.js and Python, into docs/performance.md
+bench: build ## times, memory and size beside a hello world, Node.js and Python, into docs/performance.md (ROUNDS=20 at most)
 	$(STEP) .local/logs/bench.log "building the benchmark" cargo lambda build --release --package bench
-	@.venv/bin/python tests/bench/bench.py full
+	@.venv/bin/python tests/bench/bench.py full $(ROUNDS)
 
 bench-light: build ## instructions, memory, size and round trips held to a baseline (BASELINE=write moves it)
 	$(STEP) .local/logs/bench.log "building the benchmark" cargo build --quiet --workspace --bins

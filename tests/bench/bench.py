@@ -1,7 +1,8 @@
 """The benchmark. The Makefile's verbs build what it needs.
 
-bench.py full           the functions beside a hello world and peers in Node.js and Python, over
-                        plain HTTP and over TLS; writes docs/performance.md and its chart
+bench.py full [ROUNDS]  the functions beside a hello world and peers in Node.js and Python, over
+                        plain HTTP and over TLS, in so many rounds at the most; writes
+                        docs/performance.md and its chart
 bench.py light          what of it needs no time to be measured, held to baseline.json
 bench.py light write    makes what was measured the baseline
 """
@@ -270,14 +271,14 @@ def prepare_node(tell: Say) -> None:
     run_long(tell, "bundling it", *npm, "run", "bundle", "--", f"--outfile={NODE_PEER}")
 
 
-def measure_rounds(runner: Runner, tell: Say) -> tuple[All, int, list[str]]:
+def measure_rounds(runner: Runner, most: int, tell: Say) -> tuple[All, int, list[str]]:
     """All subjects, by turns, round after round until the medians settle."""
     samples = {
         (subject.name, transport): Samples() for transport in TRANSPORTS for subject in subjects()
     }
     rounds: list[dict[str, float]] = []
     moving = ["everything"]
-    while moving and len(rounds) < rules.MOST_ROUNDS:
+    while moving and len(rounds) < most:
         for _ in range(STARTS):
             for transport in TRANSPORTS:
                 for subject in subjects():
@@ -302,11 +303,11 @@ def measure_instructions(
     }
 
 
-def full(tell: Say) -> int:
+def full(most: int, tell: Say) -> int:
     install("valgrind", "valgrind", tell)
     prepare_node(tell)
     with runner(LAMBDA / "bench-run" / "bootstrap") as running:
-        samples, rounds, moving = measure_rounds(running, tell)
+        samples, rounds, moving = measure_rounds(running, most, tell)
         counted = measure_instructions(running, samples, tell)
     limits = rules.time_limits(samples)
     for name in FUNCTIONS:
@@ -450,13 +451,18 @@ def main() -> int:
     try:
         match sys.argv[1:]:
             case ["full"]:
-                return full(tell)
+                return full(rules.MOST_ROUNDS, tell)
+            case ["full", most] if most.isdecimal() and int(most) > 0:
+                return full(int(most), tell)
             case ["light"]:
                 return light(False, tell)
             case ["light", "write"]:
                 return light(True, tell)
             case other:
-                print(f"bench.py takes full, light or light write, not {other}", file=sys.stderr)
+                print(
+                    f"bench.py takes full, full ROUNDS, light or light write, not {other}",
+                    file=sys.stderr,
+                )
                 return 2
     except KeyboardInterrupt:
         return 130
