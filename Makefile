@@ -4,12 +4,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build lint test local local-programs fuzz chaos scale mutants demo soak browser-test sam-local stack validate deploy genesys clean
+.PHONY: help tools build lint test local local-programs fuzz chaos scale mutants demo soak bench bench-light browser-test \
+	sam-local stack validate deploy genesys clean
 
 PYTHON ?= python3
 # What the functions are built for: x86_64 or arm64. Local runs build for this machine.
 ARCH ?= x86_64
-demo soak browser-test sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
+demo soak bench bench-light browser-test sam-local stack: ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 # Where `make stack` listens. `sam local invoke` needs an address that containers reach, such as Docker's bridge.
 HOST ?= 127.0.0.1
 # What the local stack runs: `dev`, which is built in minutes, or `release`, which is what `make deploy` uploads.
@@ -97,6 +98,14 @@ demo: local ## deploy to an emulated AWS on this machine and play phone payments
 soak: local ## hundreds of calls at once on the demo's stack while it breaks (CALLS=300 SEED=7)
 	@.venv/bin/python tests/local/soak.py $(CALLS) $(SEED)
 
+bench: build ## times, memory and size beside a hello world, Node.js and Python, into docs/performance.md (ROUNDS=20 at most)
+	$(STEP) .local/logs/bench.log "building the benchmark" cargo lambda build --release --package bench
+	@.venv/bin/python tests/bench/bench.py full $(ROUNDS)
+
+bench-light: build ## instructions, memory, size and round trips held to a baseline (BASELINE=write moves it)
+	$(STEP) .local/logs/bench.log "building the benchmark" cargo build --workspace --bin bench-run
+	@.venv/bin/python tests/bench/bench.py light $(BASELINE)
+
 browser-test: local ## the payer's page in Chromium on the demo's stack (SCREENSHOTS=1 takes the docs' pictures instead)
 	@.venv/bin/python tests/local/browser.py $(if $(SCREENSHOTS),screenshots)
 
@@ -130,4 +139,4 @@ genesys: $(TOOLS) ## the Data Actions with a deployed stack's addresses into .lo
 	@sam list stack-outputs --stack-name '$(STACK)' --output json | $(PYTHON) genesys/fill.py .local/genesys
 
 clean: ## remove everything that was built, installed or written here
-	rm -rf target .venv .local fuzz/target fuzz/artifacts fuzz/Cargo.lock tests/browser/node_modules
+	rm -rf target .venv .local fuzz/target fuzz/artifacts fuzz/Cargo.lock tests/browser/node_modules tests/bench/node/node_modules
