@@ -8,13 +8,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use stand_ins::tls::{Authority, Certificate};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::server::TlsStream;
 
 /// Connections that may wait to be served.
@@ -92,29 +90,10 @@ impl Listener for Handshakes {
 /// file for clients to trust, and gives what a server needs.
 ///
 /// # Errors
-/// Says what could not be made or written.
+/// Says that the file could not be written.
 pub(crate) fn tls(ca_file: &Path) -> Result<Arc<ServerConfig>, String> {
-    made(ca_file).map(Arc::new).map_err(|error| format!("no TLS for the stand-ins: {error}"))
-}
-
-fn made(ca_file: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
-    let mut authority = CertificateParams::new(Vec::new())?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Two names: OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
-    authority.distinguished_name.push(DnType::CommonName, "benchmark authority");
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-    fs::write(ca_file, authority.pem())?;
-    let key = KeyPair::generate()?;
-    let mut own = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
-    own.distinguished_name.push(DnType::CommonName, "benchmark");
-    own.use_authority_key_identifier_extension = true;
-    let own = own.signed_by(&key, &authority)?;
-    let chain = vec![own.der().clone()];
-    let key = PrivateKeyDer::try_from(key.serialize_der())?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(config)
+    let authority = Authority::new("benchmark authority");
+    let written = fs::write(ca_file, authority.pem());
+    written.map_err(|error| format!("no TLS for the stand-ins: {}: {error}", ca_file.display()))?;
+    Ok(authority.certify(Certificate::Own))
 }
