@@ -58,7 +58,7 @@ impl Kind {
     pub(crate) fn bill(&self, what: &str) -> &Bill {
         let first = self.bills.first().expect("a call");
         if let Some((call, other)) = self.bills.iter().enumerate().find(|(_, bill)| *bill != first) {
-            panic!("every call \"{what}\" must cost the same: the first cost {first}; call {call} cost {other}");
+            panic!("every call \"{what}\" must cost the same: the first cost {first:?}, call {call} {other:?}");
         }
         first
     }
