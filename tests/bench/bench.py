@@ -378,11 +378,12 @@ def report(
     moving: Sequence[str],
 ) -> str:
     """What goes into the page."""
-    settled = (
-        f"The medians settled after {rounds} rounds."
-        if not moving
-        else f"After {rounds} rounds {len(moving)} medians still moved by 3 % or more."
-    )
+    if not moving:
+        settled = f"The medians settled after {rounds} rounds."
+    elif rounds < rules.LEAST_ROUNDS:
+        settled = f"The run had {rounds} rounds, too few to tell whether the medians settled."
+    else:
+        settled = f"After {rounds} rounds {len(moving)} medians still moved by 3 % or more."
 
     def size(subject: Subject) -> list[str]:
         file = subject.file
