@@ -25,9 +25,11 @@ pub const NAMESPACE: &str = "PhonePayments";
 /// The function's name, and its output.
 static OUTPUT: OnceLock<(&'static str, Output)> = OnceLock::new();
 
+type WriteBytes = Box<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Where lines go: together where a call holds them back, each for itself elsewhere.
 struct Output {
-    write: Box<dyn Fn(&[u8]) + Send + Sync>,
+    write: WriteBytes,
     held: Mutex<Vec<u8>>,
     /// How many calls hold their lines back.
     calls: AtomicUsize,

@@ -92,7 +92,7 @@ async fn a_payment_is_made_over_tls_with_the_post_quantum_key_exchange_and_one_c
     };
     // The link is written beside Stripe's answer, and the table's other requests one after another.
     for front in &fronts {
-        assert_eq!(front.agreed(), [agreed.clone()]);
+        assert_eq!(front.agreed(), std::slice::from_ref(&agreed));
     }
 }
 
