@@ -73,6 +73,8 @@ const CARD_WINDOW: usize = 12;
 #[derive(Default)]
 struct Search {
     secrets: HashMap<[u8; WINDOW], String>,
+    /// Whether a window begins with these two bytes, by their number, so that few places need more than a look.
+    begins: Vec<bool>,
     cards: HashMap<[u8; CARD_WINDOW], String>,
 }
 
@@ -85,7 +87,9 @@ impl Search {
             STANDARD_NO_PAD.encode(&bytes[skipped..skipped + whole])
         });
         for text in [secret.to_owned(), hex].into_iter().chain(base64) {
+            self.begins.resize(1 << 16, false);
             for window in text.as_bytes().array_windows() {
+                self.begins[begin(window)] = true;
                 self.secrets.entry(*window).or_insert_with(|| name.to_owned());
             }
         }
@@ -100,7 +104,8 @@ impl Search {
     fn find<'a>(&self, text: &'a str) -> Option<(&str, &'a str)> {
         text.lines().find_map(|line| {
             let shown = [line.as_bytes(), &byte_lists(line)].into_iter().find_map(|bytes| {
-                bytes.array_windows().find_map(|window| self.secrets.get(window)).or_else(|| {
+                let mut windows = bytes.array_windows().filter(|window| self.begins.get(begin(window)) == Some(&true));
+                windows.find_map(|window| self.secrets.get(window)).or_else(|| {
                     let digits = digits(&String::from_utf8_lossy(bytes));
                     digits.array_windows().find_map(|window| self.cards.get(window))
                 })
@@ -108,6 +113,11 @@ impl Search {
             shown.map(|name| (name.as_str(), line))
         })
     }
+}
+
+/// The number of a window's first two bytes.
+fn begin(window: &[u8; WINDOW]) -> usize {
+    usize::from(u16::from_be_bytes([window[0], window[1]]))
 }
 
 /// What `Debug` shows of bytes, `[115, 107]`, read back.
@@ -288,7 +298,7 @@ impl Run {
         for (what, text) in &self.said {
             assert_eq!(search.find(text), None, "after {what}");
         }
-        assert_eq!(search.find(&tests::logged()), None, "in the log");
+        assert_eq!(search.find(&self.world.logged()), None, "in the log");
         self.reached
     }
 }

@@ -1,7 +1,7 @@
 //! A world to try the three functions in: the real handlers and adapters over a DynamoDB engine in process, a Secrets
 //! Manager stand-in, and the Stripe and Genesys stand-ins, all on loopback sockets and one clock.
 //!
-//! Dropping a world looks for its secrets in everything that was logged so far, so every test is a test of redaction.
+//! Dropping a world looks for its secrets in everything that was logged in its time, so every test is a test of redaction.
 
 #![allow(
     clippy::unwrap_used,
@@ -130,6 +130,7 @@ pub struct World {
     pub stripe_webhook: Webhook,
     /// The function behind `GET /payments/{conversation_id}`.
     pub status_query: StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, TestClock>,
+    log_begin: usize,
 }
 
 impl World {
@@ -141,6 +142,7 @@ impl World {
     /// A world made to measure.
     pub async fn with(setup: Setup) -> Self {
         logs::start();
+        let log_begin = logs::end();
         let stripe = Stripe::start(SECRET_KEY, WEBHOOK_SECRET).await;
         let genesys = Genesys::start(GENESYS_CLIENT, GENESYS_SECRET).await;
         genesys.open_conversation(CONVERSATION, Scene::inbound());
@@ -217,10 +219,17 @@ impl World {
             create_intent,
             stripe_webhook,
             status_query,
+            log_begin,
         };
         world.put_stripe_secret(SECRET_KEY, &[WEBHOOK_SECRET]);
         world.put_genesys_secret(GENESYS_SECRET);
         world
+    }
+
+    /// Everything that was logged since this world began, by all tests of the process.
+    #[must_use]
+    pub fn logged(&self) -> String {
+        logs::logged_from(self.log_begin)
     }
 
     /// Writes the Stripe secret, as an operator does.
@@ -349,7 +358,7 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        let logged = logged();
+        let logged = self.logged();
         for secret in self.secrets() {
             // A prefix with nothing behind it is what an error says that a key must begin with.
             let holds = |line: &&str| {

@@ -41,9 +41,20 @@ pub(crate) fn start() {
 /// Everything logged so far, by all tests of the process.
 #[must_use]
 pub fn logged() -> String {
+    logged_from(0)
+}
+
+/// Where the log ends now, in bytes.
+pub(crate) fn end() -> usize {
+    MEMORY.get().map_or(0, |memory| memory.0.lock().unwrap().len())
+}
+
+/// Everything logged from there on, by all tests of the process.
+pub(crate) fn logged_from(begin: usize) -> String {
     // What a call under way holds back is logged, too.
     drop(shared::telemetry::hold_lines());
-    MEMORY.get().map(|memory| String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned()).unwrap_or_default()
+    let text = |memory: &Memory| String::from_utf8_lossy(&memory.0.lock().unwrap()[begin..]).into_owned();
+    MEMORY.get().map(text).unwrap_or_default()
 }
 
 thread_local! {

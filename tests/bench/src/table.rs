@@ -78,12 +78,14 @@ impl Table {
             }
             "UpdateItem" => {
                 let (key, item, changed) = self.next_of_update(asked)?;
+                let answer = match asked["ReturnValues"].as_str() {
+                    None | Some("NONE") => json!({}),
+                    Some("UPDATED_NEW") => json!({ "Attributes": changed }),
+                    Some("ALL_NEW") => json!({ "Attributes": item }),
+                    _ => return Err(unknown("ReturnValues", &asked["ReturnValues"])),
+                };
                 self.items.insert(key, item);
-                match asked["ReturnValues"].as_str() {
-                    None | Some("NONE") => Ok(json!({})),
-                    Some("UPDATED_NEW") => Ok(json!({ "Attributes": changed })),
-                    _ => Err(unknown("ReturnValues", &asked["ReturnValues"])),
-                }
+                Ok(answer)
             }
             "TransactWriteItems" => self.transact(asked),
             "Query" => self.query(asked),
@@ -415,6 +417,13 @@ mod tests {
         assert_eq!(status, 200);
         let new = json!({ "since": { "S": "x" }, "b": { "BOOL": true }, "n": { "N": "3" }, "m": { "N": "2" } });
         assert_eq!(answer["Attributes"], new);
+        let asked = with(json!({
+            "UpdateExpression": "REMOVE m", "ReturnValues": "ALL_NEW",
+        }));
+        let (_, answer) = table.answer("UpdateItem", &asked).unwrap();
+        let (_, got) = table.answer("GetItem", &with(json!({}))).unwrap();
+        assert_eq!(answer["Attributes"], got["Item"]);
+        assert_eq!((answer["Attributes"].get("m"), &answer["Attributes"]["n"]["N"]), (None, &json!("3")));
     }
 
     #[test]
