@@ -399,7 +399,7 @@ class Stack:
         env = {**self.aws_environment(), "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
         command = [
             str(BIN / "sam"), "deploy", "--template-file", str(self._template()),
-            "--config-env", "local",
+            "--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local",
             "--parameter-overrides", *overrides,
         ]  # fmt: skip
         began = time.monotonic()
