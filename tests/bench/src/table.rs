@@ -482,7 +482,7 @@ mod tests {
             ("UpdateItem", with(json!({ "UpdateExpression": "SET n = n + n" }))),
             ("UpdateItem", with(json!({ "UpdateExpression": "SET n = :missing" }))),
             ("UpdateItem", with(json!({ "UpdateExpression": "REMOVE n", "ConditionExpression": "size(n) = n" }))),
-            ("UpdateItem", with(json!({ "UpdateExpression": "REMOVE n", "ReturnValues": "ALL_NEW" }))),
+            ("UpdateItem", with(json!({ "UpdateExpression": "REMOVE n", "ReturnValues": "UPDATED_OLD" }))),
         ] {
             assert!(table.answer(operation, &asked).is_err(), "{operation} {asked}");
         }
