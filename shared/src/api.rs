@@ -598,8 +598,8 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
     if holds_secret(text) {
         return Err(Problem::misplaced_secret());
     }
-    ConversationId::parse(&text.to_ascii_lowercase()).map_err(|wants| {
-        let expected = format!("conversation_id must be {wants}");
+    ConversationId::parse(&text.to_ascii_lowercase()).map_err(|must_be| {
+        let expected = format!("conversation_id must be {must_be}");
         Problem::with_field(ProblemCode::InvalidConversationId, "conversation_id", expected)
             .came(format!("conversation_id is {}", quoted(text)))
     })
@@ -616,8 +616,8 @@ pub fn order_id(text: &str) -> Result<OrderId, Problem> {
     if holds_secret(text) {
         return Err(Problem::misplaced_secret());
     }
-    OrderId::parse(text).map_err(|wants| {
-        Problem::with_field(ProblemCode::InvalidOrderId, "order_id", format!("order_id must be {wants}"))
+    OrderId::parse(text).map_err(|must_be| {
+        Problem::with_field(ProblemCode::InvalidOrderId, "order_id", format!("order_id must be {must_be}"))
             .came(format!("order_id is {}", quoted(text)))
     })
 }

@@ -281,10 +281,10 @@ impl<'a> Vars<'a> {
     }
 
     /// On an error a default goes on in its place while further errors are collected; it is never used.
-    fn parsed<T: Default>(&mut self, name: &str, default: &str, wants: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+    fn parsed<T: Default>(&mut self, name: &str, default: &str, must_be: &str, parse: impl Fn(&str) -> Option<T>) -> T {
         let text = self.optional(name).unwrap_or_else(|| default.to_owned());
         parse(&text).unwrap_or_else(|| {
-            self.errors.push(format!("{name} is {} and must be {wants}", shown(&text)));
+            self.errors.push(format!("{name} is {} and must be {must_be}", shown(&text)));
             T::default()
         })
     }

@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 
 use crate::time::UnixMillis;
 
-/// Why an identifier was refused: what is wanted, fit to follow "wants ".
+/// Why an identifier was refused: what it must be, fit to follow "must be ".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct IdError(pub &'static str);
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $wants:literal, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $must_be:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -26,7 +26,7 @@ macro_rules! text_id {
             /// [`IdError`] says what is wanted.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else { Err(IdError($wants)) }
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(IdError($must_be)) }
             }
 
             /// The text as it was given.

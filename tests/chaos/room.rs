@@ -125,7 +125,7 @@ impl Credentials {
     }
 }
 
-/// Making one reads the machine's root certificates, which takes longer than a schedule.
+/// One for all schedules, for making one takes its time.
 fn http() -> &'static Http {
     static HTTP: OnceLock<Http> = OnceLock::new();
     HTTP.get_or_init(tests::http)

@@ -209,9 +209,7 @@ fn problem(error: &CreateError) -> Problem {
         CreateError::PaymentMethodRefused { code } => Problem::with_field(
             ProblemCode::InvalidPaymentMethod,
             "payment_method",
-            format!(
-                "Stripe cannot use this payment_method ({code}); a fresh pm_ token of this Stripe account is wanted"
-            ),
+            format!("Stripe cannot use this payment_method ({code}); send a fresh pm_ token of this Stripe account"),
         ),
         CreateError::Disagreement(what) => Problem::new(
             ProblemCode::StripeRejected,

@@ -130,8 +130,8 @@ fn is_email(text: &str) -> bool {
 
 /// The token's own text is in no error.
 fn payment_method(token: &str) -> Result<PaymentMethodId, Problem> {
-    PaymentMethodId::parse(token).map_err(|wants| {
-        let expected = format!("payment_method must be {wants}");
+    PaymentMethodId::parse(token).map_err(|must_be| {
+        let expected = format!("payment_method must be {must_be}");
         Problem::with_field(ProblemCode::InvalidPaymentMethod, "payment_method", expected)
             .came(format!("payment_method has {} characters", token.chars().count()))
     })
