@@ -327,10 +327,10 @@ MUTANTS = (
     ),
     Mutant(
         "log a link's token",
-        "shared/src/pay_link.rs",
-        "    store.put_link(&token, &link).await?;\n",
-        "    store.put_link(&token, &link).await?;\n"
-        '    tracing::debug!(token = token.in_url(), "pay link made");\n',
+        "shared/src/create.rs",
+        "    let link = new_link.filter(|_| is_payable).map(|new| new.token);\n",
+        "    let link = new_link.filter(|_| is_payable).map(|new| new.token);\n"
+        '    tracing::debug!(token = link.as_ref().map(|link| link.in_url()), "pay link made");\n',
     ),
     Mutant(
         "give the turn back though an update may still arrive",
