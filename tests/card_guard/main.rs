@@ -107,7 +107,7 @@ fn table(head: [&str; 4], rows: &[Row], misses: bool) -> (String, Vec<[usize; 2]
 /// Prints the table and holds the document to it.
 fn documented(text: &str) {
     eprintln!("{text}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/card-guard.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/card-guard.md");
     assert!(
         fs::read_to_string(path).unwrap().contains(text),
         "docs/card-guard.md has other numbers than these:\n{text}"

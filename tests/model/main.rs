@@ -32,6 +32,10 @@ use crate::properties::{
     NO_CONTRADICTION, ONE_CHARGE, ONE_RECORD, ONE_TRY, OPENED_IS_TRUE, OPENED_STAYS, OWN_ATTEMPT, QUIET_AGREES,
 };
 
+/// Millions of states are made and dropped, on every core.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How much of everything may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Left {
