@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build lint test local local-programs fuzz chaos scale mutants demo soak bench bench-light browser-test \
+.PHONY: help tools build lint advisories test local local-programs fuzz chaos scale mutants demo soak bench bench-light browser-test \
 	sam-local stack validate deploy genesys clean
 
 PYTHON ?= python3
@@ -56,9 +56,14 @@ build: $(TOOLS) ## build the three functions for Lambda (ARCH=arm64 for Graviton
 	$(STEP) .local/logs/build.log "building the functions for $(ARCH)" \
 		cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix --package ,$(FUNCTIONS))
 
-lint: ## format and lints
+lint: $(TOOLS) ## format, the crates (licenses, sources, duplicates, unused ones) and lints
 	cargo fmt --all --check
+	cargo deny --locked check licenses bans sources
+	@$(PYTHON) tests/unused_dependencies.py
 	cargo clippy --workspace --all-targets -- -D warnings
+
+advisories: $(TOOLS) ## known vulnerabilities and yanked versions among the crates; reads a database at GitHub
+	cargo deny --locked check advisories
 
 test: $(TOOLS) ## unit and integration tests; no account, and no network once the tools are there
 	cargo test --workspace
