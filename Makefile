@@ -56,8 +56,9 @@ build: $(TOOLS) ## build the three functions for Lambda (ARCH=arm64 for Graviton
 	$(STEP) .local/logs/build.log "building the functions for $(ARCH)" \
 		cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix --package ,$(FUNCTIONS))
 
-lint: $(TOOLS) ## format, the crates (licenses, sources, duplicates, unused ones) and lints
+lint: $(TOOLS) ## format, spelling, the crates (licenses, sources, duplicates, unused ones) and lints
 	cargo fmt --all --check
+	typos
 	cargo deny --locked check licenses bans sources
 	@$(PYTHON) tests/unused_dependencies.py
 	cargo clippy --workspace --all-targets -- -D warnings
