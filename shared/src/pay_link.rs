@@ -25,7 +25,7 @@ pub enum Standing {
     Payable(Box<Payment>),
     /// Stripe is working on it.
     Processing,
-    /// It is paid, or authorised.
+    /// It is paid, or authorized.
     Paid,
     /// It was canceled, or its order has a new attempt.
     Canceled,

@@ -1,6 +1,6 @@
 //! The payment: one order in one conversation, and the one function that moves it.
 //!
-//! Knows no AWS, no HTTP and no clock. Everything that is learnt of an intent, from a webhook, an answer or a refresh,
+//! Knows no AWS, no HTTP and no clock. Everything that is learned of an intent, from a webhook, an answer or a refresh,
 //! becomes an [`Observation`] and goes through [`Payment::observe`]; nothing else changes a payment's status but
 //! [`Payment::rejected`] and [`Payment::next_attempt`].
 
@@ -30,7 +30,7 @@ pub enum PaymentStatus {
     Pending,
     /// Stripe is working on it.
     Processing,
-    /// The card is authorised, the money not yet captured.
+    /// The card is authorized, the money not yet captured.
     Authorized,
     /// Stripe has the money. Final.
     Confirmed,
@@ -80,7 +80,7 @@ pub enum StripeStatus {
     RequiresAction,
     /// Under way.
     Processing,
-    /// Authorised.
+    /// Authorized.
     RequiresCapture,
     /// Paid. Stripe never leaves it.
     Succeeded,
@@ -114,14 +114,14 @@ impl fmt::Display for StripeStatus {
     }
 }
 
-/// Whether Stripe takes the money at once or only authorises it.
+/// Whether Stripe takes the money at once or only authorizes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CaptureMethod {
     /// Take it at once.
     #[default]
     Automatic,
-    /// Authorise; somebody captures later.
+    /// Authorize; somebody captures later.
     Manual,
 }
 
@@ -223,7 +223,7 @@ pub enum Source {
     Fetched,
 }
 
-/// Something learnt of an intent.
+/// Something learned of an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
     /// What Stripe said.

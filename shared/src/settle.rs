@@ -1,4 +1,4 @@
-//! Moves a payment by what was learnt of its intent. Webhook, refresh and confirmation all come through here.
+//! Moves a payment by what was learned of its intent. Webhook, refresh and confirmation all come through here.
 
 use crate::ids::Correlation;
 use crate::payment::{Disagreement, Keep, Observation, Payment, Source, Verdict};

@@ -193,7 +193,7 @@ fn every_data_action_step_keeps_to_the_contract_of_its_file() {
 }
 
 #[test]
-fn every_payment_status_has_a_branch_wherever_one_is_learnt() {
+fn every_payment_status_has_a_branch_wherever_one_is_learned() {
     for flow in both() {
         let learns = |step: &&Yaml| {
             let (_, data_action) = entry(&entry(&step["category"]).1["dataAction"]);

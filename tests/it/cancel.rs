@@ -77,7 +77,7 @@ async fn a_payment_that_went_through_meanwhile_is_confirmed_and_stays_so() {
 }
 
 #[tokio::test]
-async fn an_authorisation_is_released_and_a_declined_payment_ends() {
+async fn an_authorization_is_released_and_a_declined_payment_ends() {
     let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
     let intent = world.begin("A-1").await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();

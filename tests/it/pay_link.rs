@@ -111,7 +111,7 @@ async fn a_link_is_dead_once_its_payment_is_final_however_that_came_to_be_known(
 }
 
 #[tokio::test]
-async fn what_is_at_work_authorised_or_declined_is_told_as_such() {
+async fn what_is_at_work_authorized_or_declined_is_told_as_such() {
     let world = World::new().await;
     world.stripe.add_payment_method("pm_slow", Outcome::Process);
     let (intent, link) = ask(&world, "A-1").await;

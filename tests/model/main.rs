@@ -103,7 +103,7 @@ enum Mutation {
     ForgetTheIdempotencyKey,
     /// What Stripe answers once more is taken for where the intent stands.
     TrustTheReplay,
-    /// What is learnt of another intent counts for the record's own.
+    /// What is learned of another intent counts for the record's own.
     ForgetTheIntent,
     /// An intent is adopted whether or not it belongs to somebody already.
     ForgetThePointersCondition,

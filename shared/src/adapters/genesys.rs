@@ -71,7 +71,7 @@ struct Token {
 }
 
 impl<S: ReadSecret, T: Transport> Genesys<S, T> {
-    /// A client of one organisation.
+    /// A client of one organization.
     #[must_use]
     pub fn new(http: Http<T>, config: GenesysConfig, secret: Arc<CachedSecret<S, GenesysSecret>>) -> Self {
         Self { http, config, secret, token: Mutex::new(None) }

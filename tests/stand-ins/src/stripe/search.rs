@@ -1,4 +1,4 @@
-//! The part of Stripe's search language that finds intents by metadata: ANDed clauses, no negation.
+//! The part of Stripe's search language that finds intents by metadata: clauses joined by AND, no negation.
 
 use super::error::StripeError;
 
