@@ -15,7 +15,7 @@ import { scene } from './payer.js';
 import { Order, expire, stack } from './stack.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const PAGE = readFileSync(join(HERE, '../../functions/status-query/src/page.html'), 'utf8');
+const PAGE = readFileSync(join(HERE, '../../functions/status-query/src/pay/page.html'), 'utf8');
 const SCRIPT = inside('script');
 const TSC = join(HERE, 'node_modules/.bin/tsc');
 
@@ -73,7 +73,7 @@ test('the script uses Stripe.js as its declarations say, and a library no newer 
 test('the stand-in of Stripe.js, and these tests, are right by the same declarations', () => compile(HERE));
 
 test('the release of Stripe.js is the one of the API version that the functions pin', () => {
-  const adapter = readFileSync(join(HERE, '../../shared/src/adapters/stripe.rs'), 'utf8');
+  const adapter = readFileSync(join(HERE, '../../shared/src/adapters/stripe/client.rs'), 'utf8');
   const release = /"\d{4}-\d\d-\d\d\.(\w+)"/.exec(adapter)?.[1];
   assert(SCRIPT.includes(`'https://js.stripe.com/${release}/stripe.js'`), `Stripe.js of ${release}`);
   const loader = readFileSync(join(HERE, 'node_modules/@stripe/stripe-js/dist/pure.js'), 'utf8');

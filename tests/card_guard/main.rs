@@ -19,7 +19,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use fastrand::Rng;
-use shared::card_guard::{in_free_text, in_identifier};
+use shared::domain::card_guard::{in_free_text, in_identifier};
 
 /// How many of each are made.
 const EACH: usize = 20_000;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use lambda_http::{Body, Response};
 use serde_json::{Value, json};
-use shared::link::LinkToken;
+use shared::domain::link::LinkToken;
+use shared::ports::Clock;
 use shared::ports::{NoRandomBits, RandomBits};
-use shared::time::Clock;
 use tests::{Answer, page_event, request, session_event};
 
 use crate::room::{LINK_BASE, Room};
@@ -29,7 +29,7 @@ impl RandomBits for SeededBits {
         }
         let half = || u128::from(self.sim.below(u64::MAX));
         let bits = ((half() << 64) | half()).to_be_bytes();
-        self.watch.token(LinkToken::from_bits(bits).in_url());
+        self.watch.token(LinkToken::from_bits(bits).to_fragment());
         Ok(bits)
     }
 }
@@ -118,7 +118,7 @@ impl Room {
     /// A session by a link that nobody was given.
     pub(crate) async fn session_of_nobody_s(&self) {
         let token =
-            LinkToken::from_bits(u128::from(self.sim.below(u64::MAX)).to_be_bytes()).in_url();
+            LinkToken::from_bits(u128::from(self.sim.below(u64::MAX)).to_be_bytes()).to_fragment();
         let text = self
             .sim
             .pick(&[token.as_str(), "no-token", "7n42DGM5Tflk9n8mt7Fhc8"]);

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use shared::adapters::aws;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
+use shared::adapters::genesys::GenesysConfig;
 use shared::adapters::http::Http;
-use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::secrets::{CachedSecret, SecretsManager};
 use shared::adapters::stripe::Stripe as StripeClient;
-use shared::config::{CreateIntentConfig, GenesysConfig};
-use shared::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
+use shared::lambda::config::CreateIntentConfig;
+use shared::ports::{ReadSecret, SecretError};
 use stand_ins::{Genesys, Scene, Stripe};
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
@@ -35,7 +36,7 @@ use crate::watch::{Order, PayLink, Watch};
 type StripeAdapter = StripeClient<Shelf, Line>;
 type GenesysAdapter = GenesysClient<Shelf, Line>;
 type Create = CreateIntentFunction<Table, StripeAdapter, SeededBits, SimClock>;
-type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, Shelf, SimClock>;
+type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
 pub(crate) type Status = StatusQueryFunction<Table, StripeAdapter, GenesysAdapter, SimClock>;
 
 const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
@@ -220,11 +221,7 @@ impl Room {
             credentials: Mutex::default(),
             orders: Mutex::new(orders),
             links: Mutex::default(),
-            table: Table::new(
-                dynamodb,
-                config.table.name.clone(),
-                config.table.record_days,
-            ),
+            table: Table::new(dynamodb, config.table.clone()),
             secrets_manager,
             late_payment_flow: sim.chance(500),
             config,
@@ -288,6 +285,18 @@ impl Room {
         self.under_way.load(Ordering::SeqCst) == 0
     }
 
+    /// Waits for four seconds in which nothing was under way, so that no request of a function that
+    /// is done is on its way either.
+    pub(crate) async fn until_quiet(&self) {
+        loop {
+            let before = self.invocations();
+            self.sim.pause(4000, 4001).await;
+            if self.is_idle() && self.invocations() == before {
+                return;
+            }
+        }
+    }
+
     pub(crate) fn invocations(&self) -> u64 {
         self.invocations.load(Ordering::SeqCst)
     }
@@ -333,16 +342,13 @@ impl Room {
         }
     }
 
-    fn stripe_client(&self) -> (StripeAdapter, Arc<CachedSecret<Shelf, StripeSecret>>, Shelf) {
+    fn stripe_client(&self) -> (StripeAdapter, Shelf) {
         let shelf = self.shelf("stripe");
         let secret = Arc::new(CachedSecret::new(shelf.clone()));
         let line = Line::to_stripe(&self.sim, &self.watch, &self.stripe);
         let base = self.config.stripe.api_base.clone();
-        (
-            StripeClient::new(http().over(line), base, Arc::clone(&secret), false),
-            secret,
-            shelf,
-        )
+        let client = StripeClient::new(http().over(line), base, secret, false);
+        (client, shelf)
     }
 
     fn genesys_client(&self) -> GenesysAdapter {
@@ -509,7 +515,7 @@ impl Room {
     /// One delivery of an event, signed as Stripe signs now; `None` when the function was killed.
     pub(crate) async fn deliver(&self, event: &Value) -> Option<Answer> {
         let (function, shelf) = self.instance(&self.webhooks).unwrap_or_else(|| {
-            let (stripe, secret, shelf) = self.stripe_client();
+            let (stripe, shelf) = self.stripe_client();
             let (store, genesys, clock) = (
                 self.table.clone(),
                 Some(self.genesys_client()),
@@ -520,7 +526,6 @@ impl Room {
                     store,
                     stripe,
                     genesys,
-                    secret,
                     clock,
                 },
                 shelf,

@@ -586,7 +586,7 @@ async fn rotate(room: &Room) {
 }
 
 /// The functions' clock is off for a while: by seconds at any moment, by up to two hours while
-/// nothing is under way.
+/// nothing is under way. It jumps back by as much, so that too waits until nothing is.
 async fn set_clock(room: &Room, hit: Hit, sign: i64) {
     let sim = &room.sim;
     let far = sim.chance(500) && room.is_idle();
@@ -598,8 +598,11 @@ async fn set_clock(room: &Room, hit: Hit, sign: i64) {
     sim.hit(hit);
     sim.skew(sign * i64::try_from(by.as_millis()).expect("a skew"));
     sim.pause(1000, 60_000).await;
-    // Back again at once, or only when calm sets in.
-    if sim.chance(700) {
+    if far {
+        room.until_quiet().await;
+        sim.skew(0);
+    } else if sim.chance(700) {
+        // Back again at once, or only when calm sets in.
         sim.skew(0);
     }
 }

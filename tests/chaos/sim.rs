@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use shared::time::{Clock, UnixMillis};
+use shared::domain::time::UnixMillis;
+use shared::ports::Clock;
 use tests::START;
 use tokio::time::{Instant, sleep};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use dynoxide::Database;
 use serde_json::{Value, json};
-use shared::link::LinkToken;
+use shared::domain::link::LinkToken;
 use stand_ins::{Genesys, Stripe};
 
 use crate::sim::{Hit, Sim};

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 use serde_yaml_ng::Value as Yaml;
-use shared::payment::PaymentStatus;
+use shared::domain::payment::PaymentStatus;
 
 use expression::{Expression, Sound, Value};
 use player::{Caller, Flow, Player, Step, entry};

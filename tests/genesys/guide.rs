@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::api::ProblemCode;
+use shared::lambda::problem::ProblemCode;
 
 use crate::plan::{Configuration, label};
 

@@ -1,31 +1,65 @@
-//! The arrows between the modules, kept: functions → shared, domain below use cases, one file per
-//! outside system.
+//! The floors of the house, kept: functions, lambda, use cases, ports beside adapters, domain. A file
+//! names nothing of a floor above its own.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-const DOMAIN: [&str; 10] = [
-    "card_guard.rs",
-    "conversation.rs",
-    "ids.rs",
-    "link.rs",
-    "money.rs",
-    "payment.rs",
-    "secret_guard.rs",
-    "signature.rs",
-    "stripe_object.rs",
-    "time.rs",
-];
-const USE_CASES: [&str; 8] = [
-    "cancel.rs",
-    "create.rs",
-    "notify.rs",
-    "pay_link.rs",
-    "ports.rs",
-    "query.rs",
-    "secrets.rs",
-    "settle.rs",
+/// What no file below a folder may name.
+const FORBIDDEN: [(&str, &[&str]); 5] = [
+    (
+        "domain/",
+        &[
+            "crate::ports",
+            "crate::adapters",
+            "crate::usecases",
+            "crate::lambda",
+            "tokio",
+            "tracing",
+            "telemetry",
+            "SystemTime",
+            "Instant",
+            "std::env",
+            "reqwest",
+            "lambda_http",
+            "aws_",
+        ],
+    ),
+    (
+        "ports/",
+        &[
+            "crate::adapters",
+            "crate::usecases",
+            "crate::lambda",
+            "SystemTime",
+            "std::env",
+            "reqwest",
+            "lambda_http",
+            "aws_",
+        ],
+    ),
+    (
+        "usecases/",
+        &[
+            "crate::adapters",
+            "crate::lambda",
+            "SystemTime",
+            "std::env",
+            "reqwest",
+            "lambda_http",
+            "aws_",
+        ],
+    ),
+    (
+        "adapters/",
+        &[
+            "crate::usecases",
+            "crate::lambda",
+            "std::env",
+            "lambda_http",
+        ],
+    ),
+    ("lambda/", &["aws_sdk", "reqwest", "SystemTime"]),
 ];
 
 /// Source files below a folder, by path relative to it, without their tests and comments.
@@ -68,93 +102,17 @@ fn naming<'a>(sources: &'a BTreeMap<String, String>, name: &str) -> Vec<&'a str>
 }
 
 #[test]
-fn the_domain_knows_no_aws_no_http_no_use_case_and_no_time_of_day() {
-    let shared = sources("shared/src");
-    for file in DOMAIN {
-        let text = &shared[file];
-        for name in [
-            "aws_",
-            "reqwest",
-            "lambda_http",
-            "std::env",
-            "crate::adapters",
-            "crate::api",
-            "crate::config",
-        ] {
-            assert!(!text.contains(name), "{file} names {name}");
-        }
-        for use_case in USE_CASES {
-            let module = format!("crate::{}", use_case.trim_end_matches(".rs"));
-            assert!(!text.contains(&module), "{file} names {module}");
+fn no_file_names_anything_of_a_floor_above_its_own() {
+    for (path, text) in sources("shared/src") {
+        let floor = FORBIDDEN.iter().find(|(floor, _)| path.starts_with(floor));
+        let Some((_, forbidden)) = floor else {
+            assert_eq!(path, "lib.rs", "every file has its floor");
+            continue;
+        };
+        for name in *forbidden {
+            assert!(!text.contains(name), "{path} names {name}");
         }
     }
-    assert_eq!(naming(&shared, "SystemTime"), ["time.rs"]);
-}
-
-#[test]
-fn use_cases_speak_to_ports_only() {
-    let shared = sources("shared/src");
-    for file in USE_CASES {
-        for name in [
-            "aws_",
-            "reqwest",
-            "lambda_http",
-            "std::env",
-            "crate::adapters",
-            "crate::api",
-            "crate::config",
-        ] {
-            assert!(!shared[file].contains(name), "{file} names {name}");
-        }
-    }
-}
-
-#[test]
-fn each_outside_system_is_named_in_one_place() {
-    let shared = sources("shared/src");
-    assert_eq!(
-        naming(&shared, "aws_sdk_dynamodb"),
-        ["adapters/aws.rs", "adapters/dynamodb.rs"]
-    );
-    assert_eq!(
-        naming(&shared, "aws_sdk_secretsmanager"),
-        ["adapters/aws.rs", "adapters/secrets_manager.rs"]
-    );
-    let of_http = [
-        "adapters/aws.rs",
-        "adapters/genesys.rs",
-        "adapters/http.rs",
-        "adapters/stripe.rs",
-    ];
-    assert_eq!(naming(&shared, "reqwest"), of_http);
-    assert_eq!(
-        naming(&shared, "rustls"),
-        ["adapters/aws.rs", "adapters/http.rs", "adapters/tls.rs"]
-    );
-    assert_eq!(naming(&shared, "lambda_http"), ["api.rs", "entry.rs"]);
-    assert_eq!(naming(&shared, "std::env"), ["config.rs", "telemetry.rs"]);
-}
-
-#[test]
-fn secrets_are_exposed_where_they_are_spent_and_nowhere_else() {
-    let shared = sources("shared/src");
-    assert_eq!(
-        naming(&shared, "expose_secret"),
-        [
-            "adapters/aws.rs",
-            "adapters/genesys.rs",
-            "adapters/stripe.rs",
-            "api.rs",
-            "secrets.rs",
-            "signature.rs"
-        ]
-    );
-    assert_eq!(naming(&shared, ".expose()"), ["adapters/stripe.rs"]);
-    assert!(naming(&sources("functions"), "expose").is_empty());
-}
-
-#[test]
-fn handlers_take_ports_and_only_main_wires_adapters() {
     for (path, text) in sources("functions") {
         if !path.ends_with("main.rs") {
             for name in ["aws_", "reqwest", "shared::adapters", "std::env"] {
@@ -165,26 +123,48 @@ fn handlers_take_ports_and_only_main_wires_adapters() {
 }
 
 #[test]
-fn every_source_file_of_the_crate_has_its_place() {
+fn each_outside_system_is_named_in_one_place() {
     let shared = sources("shared/src");
-    let edges = [
-        "adapters.rs",
-        "api.rs",
-        "config.rs",
-        "entry.rs",
-        "fields.rs",
-        "lib.rs",
-        "telemetry.rs",
-    ];
-    for path in shared.keys().filter(|path| !path.starts_with("adapters/")) {
-        let known = DOMAIN
-            .iter()
-            .chain(&USE_CASES)
-            .chain(&edges)
-            .any(|file| file == path);
-        assert!(
-            known,
-            "{path} is neither domain, use case, adapter nor edge"
-        );
-    }
+    assert_eq!(
+        naming(&shared, "aws_sdk_dynamodb"),
+        [
+            "adapters/aws.rs",
+            "adapters/dynamodb/expression.rs",
+            "adapters/dynamodb/item.rs",
+            "adapters/dynamodb/mod.rs"
+        ]
+    );
+    assert_eq!(
+        naming(&shared, "aws_sdk_secretsmanager"),
+        ["adapters/aws.rs", "adapters/secrets/manager.rs"]
+    );
+    assert_eq!(
+        naming(&shared, "rustls"),
+        ["adapters/aws.rs", "adapters/http.rs", "adapters/tls.rs"]
+    );
+    assert_eq!(
+        naming(&shared, "std::env"),
+        ["lambda/config.rs", "lambda/telemetry.rs"]
+    );
+}
+
+#[test]
+fn secrets_are_exposed_where_they_are_spent_and_nowhere_else() {
+    let shared = sources("shared/src");
+    assert_eq!(
+        naming(&shared, "expose_secret"),
+        [
+            "adapters/aws.rs",
+            "adapters/genesys/client.rs",
+            "adapters/secrets/cache.rs",
+            "adapters/secrets/genesys.rs",
+            "adapters/secrets/secret.rs",
+            "adapters/secrets/stripe.rs",
+            "adapters/stripe/client.rs",
+            "adapters/stripe/signature.rs",
+            "lambda/reply.rs"
+        ]
+    );
+    assert_eq!(naming(&shared, ".expose()"), ["adapters/stripe/intents.rs"]);
+    assert!(naming(&sources("functions"), "expose").is_empty());
 }

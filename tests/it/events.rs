@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use shared::time::Clock;
+use shared::ports::Clock;
 use tests::{Answer, World};
 
 fn root() -> PathBuf {
@@ -136,7 +136,7 @@ async fn every_event_gets_its_expected_reply() {
             text = about_what_is_open(&world, text, &intents);
         }
         let request =
-            shared::entry::request(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            shared::lambda::entry::request(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let response = match name.split('.').next().unwrap() {
             "create-intent" => world.create_intent.handle(request).await,
             "stripe-webhook" => world.stripe_webhook.handle(request).await,

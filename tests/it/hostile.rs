@@ -200,15 +200,15 @@ fn no_text_of_a_request_s_length_keeps_the_card_guard_busy() {
         "&é",
         "&amp;",
     ] {
-        let text = piece.repeat(shared::api::MAX_REQUEST_BYTES / piece.len());
+        let text = piece.repeat(shared::lambda::request::MAX_REQUEST_BYTES / piece.len());
         let body = json!({ "description": text, "order_id": text }).to_string();
         let _ = (
-            shared::card_guard::in_free_text(&text),
-            shared::card_guard::in_identifier(&text),
+            shared::domain::card_guard::in_free_text(&text),
+            shared::domain::card_guard::in_identifier(&text),
         );
         let _ = (
-            shared::card_guard::quoted(&text),
-            shared::fields::hold_card_number(&body),
+            shared::domain::card_guard::quoted(&text),
+            shared::lambda::fields::hold_card_number(&body),
         );
     }
     // A second where it is linear; minutes where it is not.
@@ -428,8 +428,8 @@ fn events_of_lambda_are_read_and_answered_whatever_a_client_put_in() {
 fn an_ordinary_event_is_read_as_lambda_http_reads_it() {
     for path in files(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")) {
         let text = fs::read_to_string(&path).unwrap();
-        let ours = shared::entry::request(&text).unwrap();
-        if shared::entry::is_bare(&ours) {
+        let ours = shared::lambda::entry::request(&text).unwrap();
+        if shared::lambda::entry::is_direct(&ours) {
             assert_eq!(
                 ours.body(),
                 &lambda_http::Body::Text(text),

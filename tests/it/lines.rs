@@ -12,14 +12,14 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use serde_json::json;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
+use shared::adapters::genesys::GenesysConfig;
 use shared::adapters::http::{Answered, Transport, Unanswered};
-use shared::adapters::secrets_manager::SecretsManager;
-use shared::config::GenesysConfig;
-use shared::conversation::ParticipantId;
-use shared::ids::ConversationId;
+use shared::adapters::secrets::CachedSecret;
+use shared::adapters::secrets::SecretsManager;
+use shared::domain::ids::ConversationId;
+use shared::ports::Deadline;
+use shared::ports::ParticipantId;
 use shared::ports::{Conversations, GenesysError};
-use shared::secrets::CachedSecret;
-use shared::time::Deadline;
 use stand_ins::{Fault, Genesys, Match, Reply, Scene};
 use tests::{Answer, CONVERSATION, GENESYS_SECRET, Setup, World, http, order};
 use tokio::net::TcpListener;
@@ -465,11 +465,7 @@ async fn table_that_hangs(world: &World, holding: &'static str) -> Table {
         .to_builder()
         .interceptor(hang)
         .build();
-    Table::new(
-        aws_sdk_dynamodb::Client::from_conf(config),
-        "payments".to_owned(),
-        90,
-    )
+    tests::table_of(aws_sdk_dynamodb::Client::from_conf(config))
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::{Body, Response};
 use serde_json::json;
-use shared::link::LinkToken;
+use shared::domain::link::LinkToken;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
 use tests::{
     Answer, CONVERSATION, MERCHANT, PUBLISHABLE_KEY, SECRET_KEY, Setup, WEBHOOK_SECRET, World,
@@ -207,7 +207,7 @@ async fn unknown_expired_and_spent_links_are_told_as_such_and_open_nothing() {
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.deliver_all().await;
     world.advance(31 * 60);
-    let unknown = LinkToken::from_bits([7; 16]).in_url();
+    let unknown = LinkToken::from_bits([7; 16]).to_fragment();
     for (link, status, told) in [
         (unknown.as_str(), 404, "unknown"),
         ("canary", 404, "unknown"),

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::api::ProblemCode;
-use shared::config::{CreateIntentConfig, StatusQueryConfig, SyncConfig};
-use shared::money::{Currency, Money};
-use shared::payment::PaymentStatus;
+use shared::domain::money::{Currency, Money};
+use shared::domain::payment::PaymentStatus;
+use shared::lambda::config::{CreateIntentConfig, StatusQueryConfig, WebhookConfig};
+use shared::lambda::problem::ProblemCode;
 
 use crate::template::{code, readme_table};
 
@@ -15,13 +15,13 @@ fn every_problem_code_is_in_the_readme_with_its_status_and_whether_a_retry_helps
         .into_iter()
         .map(|row| (code(&row[1]).remove(0), (row[0].clone(), row[2] == "yes")))
         .collect();
-    let known = ProblemCode::ALL.map(|problem| {
+    let known = ProblemCode::ALL.iter().map(|problem| {
         (
             problem.as_str().to_owned(),
             (problem.status().as_u16().to_string(), problem.retryable()),
         )
     });
-    assert_eq!(documented, known.into());
+    assert_eq!(documented, known.collect());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn each_variable_left_out_counts_as_the_default_that_the_readme_names() {
         (
             CreateIntentConfig::read(lookup),
             StatusQueryConfig::read(lookup),
-            SyncConfig::read(lookup),
+            WebhookConfig::read(lookup),
         )
     };
     let mut compared = 0;

@@ -22,12 +22,13 @@ use axum::http::{Method, Response as HttpResponse, StatusCode, Uri};
 use create_intent::CreateIntentFunction;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
-use shared::adapters::os_random::OsRandom;
-use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::secrets::CachedSecret;
+use shared::adapters::secrets::SecretsManager;
 use shared::adapters::stripe::Stripe;
-use shared::api::ProblemCode;
-use shared::secrets::CachedSecret;
-use shared::time::{Clock, UnixMillis};
+use shared::adapters::system::OsRandom;
+use shared::domain::time::UnixMillis;
+use shared::lambda::problem::ProblemCode;
+use shared::ports::Clock;
 use stand_ins::{Fault, Match, Outcome, Reply};
 use tests::{CONVERSATION, Setup, World, http, order, rest_event, url_event};
 use tokio::net::TcpListener;
@@ -932,7 +933,7 @@ async fn the_functions_in_a_process_of_their_own() {
     let Ok(address) = std::env::var(RUNTIME_API) else {
         return;
     };
-    shared::telemetry::start("tests");
+    shared::lambda::telemetry::start("tests");
     let world = Rc::new(World::new().await);
     world.stripe.add_payment_method(TOKEN, Outcome::Succeed);
     world
@@ -958,12 +959,12 @@ async fn the_functions_in_a_process_of_their_own() {
         failing_worlds(&mut driver).await;
     };
     tokio::select! {
-        ended = shared::entry::run(|request| (*handle.borrow())(request)) => wrong(&format!("the runtime ended: {ended:?}")),
+        ended = shared::lambda::entry::run(|request| (*handle.borrow())(request)) => wrong(&format!("the runtime ended: {ended:?}")),
         () = driving => {}
     }
     for code in ProblemCode::ALL
-        .map(ProblemCode::as_str)
-        .into_iter()
+        .iter()
+        .map(|code| code.as_str())
         .chain(STATUSES)
     {
         if !driver.reached.contains(code) || !driver.reached.contains(&format!("HTTP {code}")) {

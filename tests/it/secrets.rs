@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::adapters::secrets_manager::SecretsManager;
-use shared::secrets::{ReadSecret, SecretError};
+use shared::adapters::secrets::SecretsManager;
+use shared::ports::{ReadSecret, SecretError};
 use tests::{
     CONVERSATION, GENESYS_SECRET, PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET, World, order,
 };

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::ids::{ConversationId, IntentId, OrderId};
-use shared::link::LinkToken;
-use shared::money::{Currency, Money};
-use shared::payment::{
-    AsOf, CaptureMethod, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms,
-    Verdict,
+use shared::domain::ids::{ConversationId, IntentId};
+use shared::domain::link::LinkToken;
+use shared::domain::money::{Currency, Money};
+use shared::domain::observation::{AsOf, Intent, Observation, Source, StripeStatus, Verdict};
+use shared::domain::payment::{CaptureMethod, Payment, PaymentStatus, Terms};
+use shared::domain::time::UnixMillis;
+use shared::ports::{
+    AttachIntent, GetPayment, PutPayment, QueryPayments, Saved, StoreError, UpdatePayment,
 };
-use shared::ports::{AdoptIntent, GetPayment, PutPayment, QueryPayments, Saved, UpdatePayment};
-use shared::time::UnixMillis;
-use tests::{CONVERSATION, START, World};
+use tests::{CONVERSATION, START, World, payment_key};
 
 const NOW: UnixMillis = UnixMillis(START * 1000);
 
@@ -26,14 +26,13 @@ fn payment(order_id: &str, at: UnixMillis) -> Payment {
         amount_minor: 5000,
         currency: Currency::parse("usd").unwrap(),
     };
-    let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    Payment::begin(
-        conversation,
-        OrderId::parse(order_id).unwrap(),
-        money,
-        terms,
-        at,
-    )
+    Payment::begin(&payment_key(order_id), money, terms, at)
+}
+
+/// Writes the payment's next state, and whose its intent is.
+async fn attach(world: &World, next: &Payment) -> Result<Saved, StoreError> {
+    let intent_id = next.intent_id().unwrap();
+    world.table.attach_intent(next, intent_id).await
 }
 
 fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -> Payment {
@@ -65,13 +64,8 @@ fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -
 }
 
 async fn stored(world: &World, payment: &Payment) -> Payment {
-    let correlation = &payment.correlation;
-    world
-        .table
-        .payment(&correlation.conversation_id, &correlation.order_id)
-        .await
-        .unwrap()
-        .unwrap()
+    let found = world.table.payment(&payment.key()).await;
+    found.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -98,7 +92,7 @@ async fn a_state_replaces_only_the_version_it_was_made_from() {
         StripeStatus::RequiresPaymentMethod,
         AsOf::second(START),
     );
-    assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
+    assert_eq!(attach(&world, &adopted).await.unwrap(), Saved::Yes);
     let confirmed = seen(
         &adopted,
         "pi_1",
@@ -145,15 +139,15 @@ async fn an_intent_is_adopted_with_its_pointer_or_not_at_all() {
         StripeStatus::RequiresPaymentMethod,
         AsOf::second(START),
     );
-    assert_eq!(world.table.adopt(&mine).await.unwrap(), Saved::Yes);
-    assert_eq!(world.table.adopt(&theirs).await.unwrap(), Saved::Conflict);
-    let pointer = |id: &str| IntentId::parse(id).unwrap();
+    assert_eq!(attach(&world, &mine).await.unwrap(), Saved::Yes);
+    assert_eq!(attach(&world, &theirs).await.unwrap(), Saved::Conflict);
+    let owner_of = |id: &str| IntentId::parse(id).unwrap();
     assert_eq!(
-        world.table.pointer(&pointer("pi_1")).await.unwrap(),
+        world.table.intent_owner(&owner_of("pi_1")).await.unwrap(),
         Some(first.correlation.clone())
     );
     assert_eq!(
-        world.table.pointer(&pointer("pi_2")).await.unwrap(),
+        world.table.intent_owner(&owner_of("pi_2")).await.unwrap(),
         None,
         "no pointer without its record"
     );
@@ -167,7 +161,7 @@ async fn an_intent_is_adopted_with_its_pointer_or_not_at_all() {
         AsOf::second(START),
     );
     assert_eq!(
-        world.table.adopt(&stolen).await.unwrap(),
+        attach(&world, &stolen).await.unwrap(),
         Saved::Conflict,
         "a pointer is never moved"
     );
@@ -180,9 +174,9 @@ async fn a_new_attempt_removes_what_the_old_one_left() {
     let first = payment("A-1", NOW);
     world.table.put_payment(&first).await.unwrap();
     let adopted = seen(&first, "pi_1", StripeStatus::Canceled, AsOf::second(START));
-    assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
+    assert_eq!(attach(&world, &adopted).await.unwrap(), Saved::Yes);
     let second = adopted
-        .next_attempt(first.money, first.terms.clone().unwrap(), NOW)
+        .next_attempt(first.money, first.terms().cloned().unwrap(), NOW)
         .unwrap();
     assert_eq!(world.table.save(&second).await.unwrap(), Saved::Yes);
     assert_eq!(stored(&world, &first).await, second);
@@ -266,7 +260,7 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
         StripeStatus::RequiresPaymentMethod,
         AsOf::second(START),
     );
-    assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
+    assert_eq!(attach(&world, &adopted).await.unwrap(), Saved::Yes);
     let lapse = Duration::from_secs(15);
     let notice = adopted.due_notice().unwrap();
     let claim = |payment: &Payment, at: u64| {
@@ -319,7 +313,7 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     assert_eq!(ended.as_ref(), Some(&stored(&world, &first).await));
     let told = stored(&world, &first).await;
     assert_eq!(
-        (told.notified.as_ref(), told.status),
+        (told.notified.as_ref(), told.status()),
         (Some(&notice), PaymentStatus::Pending)
     );
     assert_eq!(
@@ -400,10 +394,9 @@ async fn an_item_of_another_shape_is_an_error_that_names_the_attribute() {
         .send()
         .await
         .unwrap();
-    let conversation = ConversationId::parse(CONVERSATION).unwrap();
     let error = world
         .table
-        .payment(&conversation, &first.correlation.order_id)
+        .payment(&first.key())
         .await
         .unwrap_err()
         .to_string();

@@ -10,18 +10,21 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::Body;
+use shared::adapters::aws::AwsConfig;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys;
+use shared::adapters::genesys::GenesysConfig;
 use shared::adapters::http::Http;
-use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::secrets::SecretsManager;
+use shared::adapters::secrets::{CachedSecret, StripeSecret};
 use shared::adapters::stripe::Stripe;
 use shared::adapters::{aws, tls};
-use shared::config::{AwsConfig, GenesysConfig};
-use shared::ids::ConversationId;
-use shared::link::LinkToken;
+use shared::domain::ids::ConversationId;
+use shared::domain::link::LinkToken;
+use shared::lambda::config;
+use shared::ports::Deadline;
 use shared::ports::{Conversations, GetLink, StoreError};
-use shared::secrets::{CachedSecret, ReadSecret, SecretError, StripeSecret};
-use shared::time::Deadline;
+use shared::ports::{ReadSecret, SecretError};
 use stand_ins::tls::{Agreed, Authority, Certificate, TlsFront};
 use tests::{CONVERSATION, World, order};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -66,7 +69,7 @@ fn aws_config(variables: &[(&str, &str)]) -> AwsConfig {
             .find(|(n, _)| *n == name)
             .map(|(_, v)| (*v).to_owned())
     };
-    AwsConfig::read(lookup).unwrap()
+    config::aws(lookup).unwrap()
 }
 
 /// A world whose create-intent reaches everything through TLS; and the fronts of table, secrets and
@@ -98,7 +101,7 @@ async fn behind_tls(
         clients.secrets_manager,
         "stripe".to_owned(),
     ));
-    world.create_intent.store = Table::new(clients.dynamodb, "payments".to_owned(), 90);
+    world.create_intent.store = tests::table_of(clients.dynamodb);
     world.create_intent.stripe = Stripe::new(
         Http::new(&tls).unwrap(),
         stripe.base().to_owned(),
@@ -250,11 +253,7 @@ async fn a_connection_that_is_not_made_is_given_up_after_half_a_second_at_aws_an
         .config()
         .to_builder()
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled());
-    let table = Table::new(
-        aws_sdk_dynamodb::Client::from_conf(once.build()),
-        "payments".to_owned(),
-        90,
-    );
+    let table = tests::table_of(aws_sdk_dynamodb::Client::from_conf(once.build()));
     let began = Instant::now();
     let error = table
         .link(&LinkToken::from_bits([1; 16]))

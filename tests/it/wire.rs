@@ -11,15 +11,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
-use shared::ids::{ConversationId, IntentId, OrderId};
-use shared::money::{Currency, Money};
-use shared::payment::{
-    AsOf, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict,
-};
-use shared::ports::{AdoptIntent, PutPayment, Saved, StoreError, UpdatePayment};
-use shared::time::UnixMillis;
+use shared::domain::ids::{ConversationId, IntentId, OrderId};
+use shared::domain::money::{Currency, Money};
+use shared::domain::observation::{AsOf, Intent, Observation, Source, StripeStatus, Verdict};
+use shared::domain::payment::{Payment, PaymentStatus, Terms};
+use shared::domain::time::UnixMillis;
+use shared::ports::{AttachIntent, PutPayment, Saved, StoreError, UpdatePayment};
 use stand_ins::Stage;
-use tests::{CONVERSATION, START, World, order};
+use tests::{CONVERSATION, START, World, order, payment_key};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -91,7 +90,7 @@ impl Wire {
             .to_builder()
             .endpoint_url(endpoint)
             .build();
-        let table = Table::new(Client::from_conf(config), "payments".to_owned(), 90);
+        let table = tests::table_of(Client::from_conf(config));
         Self {
             tape,
             table,
@@ -291,21 +290,20 @@ async fn each_function_does_with_the_table_just_what_its_role_allows() {
     }
 }
 
+/// Writes the payment's next state, and whose its intent is.
+async fn attach(table: &Table, next: &Payment) -> Result<Saved, StoreError> {
+    let intent_id = next.intent_id().unwrap();
+    table.attach_intent(next, intent_id).await
+}
+
 /// A payment that is on record, and its next state with an intent.
-async fn to_adopt(world: &World, order_id: &str, intent_id: &str) -> Payment {
+async fn to_attach(world: &World, order_id: &str, intent_id: &str) -> Payment {
     let terms = Terms::default();
     let money = Money {
         amount_minor: 5000,
         currency: Currency::parse("usd").unwrap(),
     };
-    let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    let payment = Payment::begin(
-        conversation,
-        OrderId::parse(order_id).unwrap(),
-        money,
-        terms,
-        NOW,
-    );
+    let payment = Payment::begin(&payment_key(order_id), money, terms, NOW);
     assert_eq!(world.table.put_payment(&payment).await.unwrap(), None);
     let intent = Intent {
         id: IntentId::parse(intent_id).unwrap(),
@@ -332,7 +330,7 @@ async fn to_adopt(world: &World, order_id: &str, intent_id: &str) -> Payment {
 async fn a_canceled_transaction_is_a_lost_race_or_an_outage_by_its_reasons() {
     let world = World::new().await;
     let wire = Wire::to(&world).await;
-    let next = to_adopt(&world, "A-1", "pi_1").await;
+    let next = to_attach(&world, "A-1", "pi_1").await;
     for reasons in [
         ["None", "ConditionalCheckFailed"],
         ["ConditionalCheckFailed", "None"],
@@ -345,7 +343,7 @@ async fn a_canceled_transaction_is_a_lost_race_or_an_outage_by_its_reasons() {
             &reasons,
         );
         assert_eq!(
-            wire.table.adopt(&next).await.unwrap(),
+            attach(&wire.table, &next).await.unwrap(),
             Saved::Conflict,
             "{reasons:?}"
         );
@@ -361,14 +359,14 @@ async fn a_canceled_transaction_is_a_lost_race_or_an_outage_by_its_reasons() {
             "TransactionCanceledException",
             &["None", reason],
         );
-        let refused = wire.table.adopt(&next).await.unwrap_err();
+        let refused = attach(&wire.table, &next).await.unwrap_err();
         assert!(
             matches!(refused, StoreError::Unavailable(_)),
             "{reason}: {refused}"
         );
     }
     assert_eq!(
-        wire.table.adopt(&next).await.unwrap(),
+        attach(&wire.table, &next).await.unwrap(),
         Saved::Yes,
         "none of them was written"
     );
@@ -378,9 +376,9 @@ async fn a_canceled_transaction_is_a_lost_race_or_an_outage_by_its_reasons() {
 async fn a_write_that_meets_a_transaction_is_a_lost_race() {
     let world = World::new().await;
     let wire = Wire::to(&world).await;
-    let next = to_adopt(&world, "A-1", "pi_1").await;
-    assert_eq!(world.table.adopt(&next).await.unwrap(), Saved::Yes);
-    let second = next.opened(NOW).unwrap();
+    let next = to_attach(&world, "A-1", "pi_1").await;
+    assert_eq!(attach(&world.table, &next).await.unwrap(), Saved::Yes);
+    let second = next.visited(NOW).unwrap();
     wire.refuse("UpdateItem", "TransactionConflictException", &[]);
     assert_eq!(wire.table.save(&second).await.unwrap(), Saved::Conflict);
     wire.refuse("UpdateItem", "TransactionConflictException", &[]);
@@ -395,12 +393,8 @@ async fn a_write_that_meets_a_transaction_is_a_lost_race() {
         None
     );
     // Who puts the record meets the transaction that changes it: it is there, and is read.
-    let (conversation, order_id) = (
-        next.correlation.conversation_id.clone(),
-        next.correlation.order_id.clone(),
-    );
     let terms = Terms::default();
-    let again = Payment::begin(conversation, order_id, next.money, terms, NOW);
+    let again = Payment::begin(&next.key(), next.money, terms, NOW);
     for exception in [
         "TransactionConflictException",
         "ConditionalCheckFailedException",
@@ -408,8 +402,8 @@ async fn a_write_that_meets_a_transaction_is_a_lost_race() {
         wire.refuse("PutItem", exception, &[]);
         let there = wire.table.put_payment(&again).await.unwrap().unwrap();
         assert_eq!(
-            (there.status, there.intent_id),
-            (PaymentStatus::Pending, next.intent_id.clone()),
+            (there.status(), there.intent_id()),
+            (PaymentStatus::Pending, next.intent_id()),
             "{exception}"
         );
     }

@@ -30,7 +30,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use shared::payment::{Notice, Observation, Payment, PaymentStatus, StripeStatus};
+use shared::domain::notice::Notice;
+use shared::domain::observation::{Observation, StripeStatus};
+use shared::domain::payment::{Payment, PaymentStatus};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::properties::{

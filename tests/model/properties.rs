@@ -10,7 +10,9 @@
 //! has neither logs nor clocks. Nor are other amounts and currencies: all intents here are for the
 //! same, and the tests of [`Payment::observe`] have it refuse others.
 
-use shared::payment::{Notice, Observation, Payment, PaymentStatus, StripeStatus};
+use shared::domain::notice::Notice;
+use shared::domain::observation::{Observation, StripeStatus};
+use shared::domain::payment::{Payment, PaymentStatus};
 use stateright::{Model, Property};
 
 use crate::steps::{at, attempt};
@@ -59,16 +61,13 @@ impl State {
 
     fn confirmed(&self) -> impl Iterator<Item = &Payment> {
         self.records()
-            .filter(|record| record.status == PaymentStatus::Confirmed)
+            .filter(|record| record.status() == PaymentStatus::Confirmed)
     }
 
     /// The confirmed orders, each with the intent that its record says was paid.
     fn paid(&self) -> impl Iterator<Item = (usize, &AtStripe)> {
         self.confirmed().filter_map(|record| {
-            Some((
-                attempt(record).order,
-                &self.stripe[at(record.intent_id.as_ref()?)],
-            ))
+            Some((attempt(record).order, &self.stripe[at(record.intent_id()?)]))
         })
     }
 
@@ -80,7 +79,7 @@ impl State {
             ..
         } = self.orders[order];
         Some(Notice {
-            opened: heard_opened,
+            visited: heard_opened,
             ..self.notice(heard?)
         })
     }
@@ -101,14 +100,14 @@ impl Life {
         let Some(record) = &state.orders[order].record else {
             return newest.is_none();
         };
-        let Some(id) = &record.intent_id else {
+        let Some(id) = record.intent_id() else {
             // Begun, but nobody has come as far as Stripe; or refused there.
             return !state.ours().any(|intent| intent.of == attempt(record));
         };
         let intent = state.intent(at(id));
         newest == Some(at(id))
-            && record.stripe_status == Some(intent.status)
-            && record.status == intent.payment_status()
+            && record.intent().map(|known| known.status) == Some(intent.status)
+            && record.status() == intent.payment_status()
             && (!self.genesys || self.is_told(state, order, record))
     }
 
@@ -118,12 +117,12 @@ impl Life {
         let Some(told) = state.told(order) else {
             return false;
         };
-        let opened = record.status == PaymentStatus::Pending && record.opened_at.is_some();
+        let opened = record.status() == PaymentStatus::Pending && record.visited_at.is_some();
         let is_cut_off =
             state.left.deaths < self.left.deaths || state.left.refusals < self.left.refusals;
-        record.intent_id.as_ref() == Some(&told.intent_id)
-            && record.status == told.status
-            && (told.opened == opened || (opened && is_cut_off && record.due_notice().is_some()))
+        record.intent_id() == Some(&told.intent_id)
+            && record.status() == told.status
+            && (told.visited == opened || (opened && is_cut_off && record.due_notice().is_some()))
     }
 
     fn all_agree(&self, state: &State) -> bool {
@@ -175,7 +174,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
         Property::always(ONE_RECORD, |_, state: &State| {
             let mut adopted: Vec<_> = state
                 .records()
-                .filter_map(|record| record.intent_id.as_ref())
+                .filter_map(|record| record.intent_id())
                 .map(at)
                 .collect();
             let all = adopted.len();
@@ -301,7 +300,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             Property::sometimes(
                 "Genesys is told that the link was opened",
                 |_, state: &State| {
-                    state.is_quiet() && state.told(0).is_some_and(|told| told.opened)
+                    state.is_quiet() && state.told(0).is_some_and(|told| told.visited)
                 },
             ),
         ),
@@ -309,7 +308,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             left.sessions > 0 && left.tries > 0,
             Property::sometimes(
                 "an attempt whose link was opened is confirmed",
-                |_, state: &State| state.confirmed().any(|record| record.opened_at.is_some()),
+                |_, state: &State| state.confirmed().any(|record| record.visited_at.is_some()),
             ),
         ),
         (

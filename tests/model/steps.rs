@@ -6,13 +6,12 @@
 
 use std::sync::LazyLock;
 
-use shared::ids::{ConversationId, Correlation, IntentId, OrderId};
-use shared::money::{Currency, Money};
-use shared::payment::{
-    AsOf, CaptureMethod, Intent, Notice, Observation, Payment, PaymentStatus, Source, StripeStatus,
-    Terms, Verdict,
-};
-use shared::time::UnixMillis;
+use shared::domain::ids::{ConversationId, Correlation, IntentId, OrderId};
+use shared::domain::money::{Currency, Money};
+use shared::domain::notice::Notice;
+use shared::domain::observation::{AsOf, Intent, Observation, Source, StripeStatus, Verdict};
+use shared::domain::payment::{CaptureMethod, Payment, PaymentStatus, Stage, Terms};
+use shared::domain::time::UnixMillis;
 use stateright::{Model, Property};
 
 use crate::{
@@ -45,12 +44,7 @@ fn terms() -> Terms {
 }
 
 fn begin(order: usize) -> Payment {
-    let Correlation {
-        conversation_id,
-        order_id,
-        ..
-    } = CORRELATIONS[order].clone();
-    Payment::begin(conversation_id, order_id, *MONEY, terms(), NOW)
+    Payment::begin(&CORRELATIONS[order].key(), *MONEY, terms(), NOW)
 }
 
 /// The attempt a correlation names.
@@ -213,14 +207,14 @@ impl State {
         } = self.orders[order];
         let from = last.unwrap_or(0);
         let status = Notice {
-            opened: false,
+            visited: false,
             ..notice.clone()
         };
         let heard = (from..self.events.len()).find(|event| self.notice(*event) == status);
-        let closes = heard == last && heard_opened && !notice.opened;
+        let closes = heard == last && heard_opened && !notice.visited;
         self.broken.heard_older |= heard.is_none() || closes;
         self.orders[order].heard = heard.or(Some(from));
-        self.orders[order].heard_opened = notice.opened;
+        self.orders[order].heard_opened = notice.visited;
     }
 
     /// What an event makes known.
@@ -229,7 +223,7 @@ impl State {
         Notice {
             intent_id: intent.id.clone(),
             status: intent.payment_status(),
-            opened: false,
+            visited: false,
         }
     }
 
@@ -312,15 +306,20 @@ impl Life {
     /// with.
     fn observe(&self, payment: &Payment, seen: &Observation) -> Verdict {
         let mut payment = payment.clone();
-        if self.is(Mutation::DropTheFinalGuard) && payment.status.is_final() {
-            payment.status = PaymentStatus::Pending;
+        if self.is(Mutation::DropTheFinalGuard) && payment.status().is_final() {
+            match &mut payment.stage {
+                Stage::Known(known) => known.status = StripeStatus::RequiresAction,
+                stage => *stage = Stage::Creating(terms()),
+            }
         }
-        if self.is(Mutation::OrderByArrival) {
-            payment.as_of = None;
+        if self.is(Mutation::OrderByArrival)
+            && let Stage::Known(known) = &mut payment.stage
+        {
+            known.as_of = AsOf::second(0);
         }
         let mut seen = seen.clone();
         if self.is(Mutation::ForgetTheIntent)
-            && let Some(own) = &payment.intent_id
+            && let Some(own) = payment.intent_id()
         {
             seen.intent.id = own.clone();
         }
@@ -337,7 +336,7 @@ impl Life {
     fn write(&self, state: &mut State, next: &Payment, adopts: bool) -> bool {
         let of = attempt(next);
         let record = state.record(of.order);
-        let adopted = next.intent_id.as_ref().filter(|_| adopts).map(at);
+        let adopted = next.intent_id().filter(|_| adopts).map(at);
         let version_holds =
             record.version == next.version - 1 || self.is(Mutation::ForgetTheVersion);
         let pointer_holds = adopted.and_then(|intent| state.pointer(intent)).is_none()
@@ -345,12 +344,12 @@ impl Life {
         if !(version_holds && pointer_holds) {
             return false;
         }
-        state.broken.final_left |= record.status.is_final()
-            && record.status != next.status
-            && (record.status != PaymentStatus::Canceled
+        state.broken.final_left |= record.status().is_final()
+            && record.status() != next.status()
+            && (record.status() != PaymentStatus::Canceled
                 || of.number == record.correlation.attempt);
         state.broken.opened_forgotten |=
-            record.opened_at.is_some() && next.opened_at.is_none() && of == attempt(&record);
+            record.visited_at.is_some() && next.visited_at.is_none() && of == attempt(&record);
         if let Some(intent) = adopted {
             state.pointers.retain(|(of, _)| *of != intent);
             state.pointers.push((intent, of));
@@ -376,7 +375,7 @@ impl Life {
             self.write(state, &next, false);
             return Self::make(run, Hashed::new(next));
         }
-        if record.status == PaymentStatus::Creating {
+        if record.status() == PaymentStatus::Creating {
             return Self::make(run, record);
         }
         run.is_on(&record);
@@ -406,15 +405,15 @@ impl Life {
                     attempt(&payment).number == *on || self.is(Mutation::CancelAnyAttempt);
                 if !*asked
                     && is_its_own
-                    && !payment.status.is_final()
-                    && payment.intent_id.is_some()
+                    && !payment.status().is_final()
+                    && payment.intent_id().is_some()
                 {
                     state.broken.request_strayed |= attempt(&payment).number != *on;
                     *asked = true;
                     return Then::Step(Step::Cancel(payment));
                 }
                 let of = attempt(&payment);
-                if payment.status == PaymentStatus::Canceled && !state.canceled.contains(&of) {
+                if payment.status() == PaymentStatus::Canceled && !state.canceled.contains(&of) {
                     state.canceled.push(of);
                     state.canceled.sort_by_key(|of| (of.order, of.number));
                 }
@@ -428,12 +427,12 @@ impl Life {
             } => {
                 let is_its_own = attempt(&payment) == *of;
                 if let Some(next) = payment
-                    .opened(NOW)
+                    .visited(NOW)
                     .filter(|_| is_its_own || self.is(Mutation::MarkAnyAttempt))
                 {
                     return Then::Step(Step::Mark(Hashed::new(next)));
                 }
-                if payment.is_payable() && payment.intent_id.as_ref().map(at) == Some(*intent) {
+                if payment.is_payable() && payment.intent_id().map(at) == Some(*intent) {
                     state.broken.secret_strayed |=
                         !is_its_own || *is_final || state.stripe[*intent].of != *of;
                 }
@@ -462,14 +461,14 @@ impl Life {
     ) -> Then {
         match self.observe(&payment, &seen) {
             Verdict::Apply(next) => {
-                let adopts = payment.intent_id.is_none();
+                let adopts = payment.intent_id().is_none();
                 Then::Step(Step::Write {
                     next: Hashed::new(*next),
                     seen,
                     adopts,
                 })
             }
-            Verdict::Keep(_) => self.settled(state, run, payment),
+            Verdict::NoChange(_) => self.settled(state, run, payment),
             Verdict::AskStripe => Then::Step(Step::Fetch(payment, at(&seen.intent.id))),
             Verdict::Disagree(_) => {
                 state.broken.disagreed = true;
@@ -539,7 +538,7 @@ impl Life {
                 let current = state.record(order);
                 match run {
                     Run::Cancel { .. } => self.settled(state, run, current),
-                    _ if !is_written && current.intent_id.is_some() => {
+                    _ if !is_written && current.intent_id().is_some() => {
                         self.settled(state, run, current)
                     }
                     _ => Then::Done,
@@ -553,17 +552,17 @@ impl Life {
                 self.confirm(state, run, payment, token, outcome)
             }
             Step::Cancel(payment) if self.is(Mutation::CancelTheRecordAlone) => {
-                let next = Payment {
-                    status: PaymentStatus::Canceled,
-                    version: payment.version + 1,
-                    ..(*payment).clone()
-                };
+                let mut next = (*payment).clone();
+                next.version += 1;
+                if let Stage::Known(known) = &mut next.stage {
+                    known.status = StripeStatus::Canceled;
+                }
                 self.write(state, &next, false);
                 let record = state.record(attempt(&payment).order);
                 self.settled(state, run, record)
             }
             Step::Cancel(payment) => {
-                let intent = payment.intent_id.as_ref().map(at).expect("an intent");
+                let intent = payment.intent_id().map(at).expect("an intent");
                 if !state.is_payable(intent) {
                     // Canceled before, paid meanwhile, or at work: where the intent stands now is
                     // what counts.
@@ -577,7 +576,7 @@ impl Life {
             Step::Fetch(payment, intent) => {
                 let seen = state.fetched(intent);
                 let names_another = state.stripe[intent].names.order != attempt(&payment).order;
-                if payment.intent_id.is_none()
+                if payment.intent_id().is_none()
                     && matches!(run, Run::Delivery { .. })
                     && names_another
                 {
@@ -609,7 +608,7 @@ impl Life {
                     // The pointer is somebody else's, and no further round will change that.
                     return Then::Failed;
                 }
-                if seen.source == Source::Fetched && !current.status.is_final() {
+                if seen.source == Source::Fetched && !current.status().is_final() {
                     return Then::Step(Step::Fetch(current, at(&seen.intent.id)));
                 }
                 self.observed(state, run, current, seen)
@@ -638,8 +637,11 @@ impl Life {
             }
             Step::End(order, notice) => {
                 let record = state.record(order);
-                let opened = notice.opened && !self.is(Mutation::ForgetThatOpenedIsTold);
-                let notified = Some(Notice { opened, ..notice });
+                let opened = notice.visited && !self.is(Mutation::ForgetThatOpenedIsTold);
+                let notified = Some(Notice {
+                    visited: opened,
+                    ..notice
+                });
                 let told = Payment {
                     notified,
                     version: record.version + 1,
@@ -663,7 +665,7 @@ impl Life {
         let Step::Confirm(payment, token) = step else {
             return false;
         };
-        let intent = payment.intent_id.as_ref().map(at).expect("an intent");
+        let intent = payment.intent_id().map(at).expect("an intent");
         let known = state
             .confirmations
             .iter()
@@ -679,7 +681,7 @@ impl Life {
         token: u8,
         outcome: Option<PaymentStatus>,
     ) -> Then {
-        let intent = payment.intent_id.as_ref().map(at).expect("an intent");
+        let intent = payment.intent_id().map(at).expect("an intent");
         let known = state
             .confirmations
             .iter()
@@ -785,7 +787,7 @@ impl Life {
             ..
         } = state.orders[order];
         let holds = heard.map(|event| Notice {
-            opened: heard_opened,
+            visited: heard_opened,
             ..state.notice(event)
         });
         state.broken.told_again |= sure && holds.as_ref() == Some(&notice);
@@ -857,7 +859,7 @@ impl Life {
         match step {
             Step::AwaitTwin(order) => {
                 actions.push(Action::GiveUp(at));
-                if state.record(*order).status == PaymentStatus::Creating {
+                if state.record(*order).status() == PaymentStatus::Creating {
                     return;
                 }
             }
@@ -1000,8 +1002,8 @@ impl Life {
         }
         for (order, Order { record, .. }) in state.orders.iter().enumerate() {
             let Some(record) = record else { continue };
-            match &record.intent_id {
-                Some(id) if !record.status.is_final() => {
+            match record.intent_id() {
+                Some(id) if !record.status().is_final() => {
                     actions.push(Action::Refresh {
                         order,
                         intent: Some(at(id)),
@@ -1011,7 +1013,7 @@ impl Life {
                     order,
                     intent: None,
                 }),
-                None if !record.status.is_final() => {
+                None if !record.status().is_final() => {
                     let of = attempt(record);
                     let is_found =
                         |at: &usize| state.stripe[*at].names == of && state.stripe[*at].is_ours;
@@ -1099,7 +1101,7 @@ impl Model for Life {
                     state.record(order),
                 );
                 run.is_on(&record);
-                let then = match record.status {
+                let then = match record.status() {
                     PaymentStatus::Creating if self.is(Mutation::CancelWithoutOpening) => {
                         Then::Step(Step::Reject(record))
                     }
@@ -1111,7 +1113,7 @@ impl Model for Life {
             Action::Open(of) => {
                 state.left.sessions -= 1;
                 let record = state.record(of.order);
-                let intent = record.intent_id.as_ref().map(at).expect("an intent");
+                let intent = record.intent_id().map(at).expect("an intent");
                 let run = Run::Session {
                     of,
                     intent,

@@ -152,7 +152,8 @@ impl Driver {
         let old = Names::of(any.expect("most are paid"));
         self.poll(POLL_OLD, &old.conversation, Some(&old.order), "CONFIRMED")
             .await;
-        self.open(SESSION_OLD, &old.token.in_url(), "paid").await;
+        self.open(SESSION_OLD, &old.token.to_fragment(), "paid")
+            .await;
 
         let mut long = request(id, "LONG");
         long["description"] = "d".repeat(1000).into();

@@ -5,7 +5,7 @@ use dynoxide::types::item_size;
 use dynoxide::{AttributeValue, Database, ImportOptions, Item};
 use fastrand::Rng;
 use serde_json::{Value, json};
-use shared::link::LinkToken;
+use shared::domain::link::LinkToken;
 use tests::World;
 
 /// The table's name.

@@ -27,16 +27,18 @@ use create_intent::CreateIntentFunction;
 use lambda_http::{Body, Request, Response};
 use serde_json::{Value, json};
 use shared::adapters::aws;
-use shared::adapters::dynamodb::Table;
+use shared::adapters::dynamodb::{Table, TableConfig};
 use shared::adapters::genesys::Genesys as GenesysClient;
+use shared::adapters::genesys::GenesysConfig;
 use shared::adapters::http::Http;
-use shared::adapters::os_random::OsRandom;
-use shared::adapters::secrets_manager::SecretsManager;
+use shared::adapters::secrets::{CachedSecret, SecretsManager};
 use shared::adapters::stripe::Stripe as StripeClient;
+use shared::adapters::system::OsRandom;
 use shared::adapters::tls;
-use shared::config::{AwsConfig, CreateIntentConfig, GenesysConfig};
-use shared::secrets::{CachedSecret, StripeSecret};
-use shared::time::{Clock, UnixMillis};
+use shared::domain::ids::{ConversationId, OrderId, PaymentKey};
+use shared::domain::time::UnixMillis;
+use shared::lambda::config::{self, CreateIntentConfig};
+use shared::ports::Clock;
 use stand_ins::{Genesys, Match, Scene, Stage, Stripe};
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
@@ -80,8 +82,7 @@ impl Clock for TestClock {
 
 type StripeAdapter = StripeClient<SecretsManager>;
 type GenesysAdapter = GenesysClient<SecretsManager>;
-type Webhook =
-    StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, TestClock>;
+type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, TestClock>;
 
 /// What a world is made with.
 #[derive(Clone, Debug)]
@@ -180,20 +181,11 @@ impl World {
             late_payment_flow_id: setup.late_payment_flow_id.map(str::to_owned),
         };
 
-        let table = Table::new(dynamo.client(), config.table.name, config.table.record_days);
+        let table = Table::new(dynamo.client(), config.table);
         let secret = |id: &str| SecretsManager::new(secrets_manager.client(), id.to_owned());
         let stripe_client = |http: Http, moto| {
-            let cached: Arc<CachedSecret<_, StripeSecret>> =
-                Arc::new(CachedSecret::new(secret("stripe")));
-            (
-                StripeClient::new(
-                    http,
-                    config.stripe.api_base.clone(),
-                    Arc::clone(&cached),
-                    moto,
-                ),
-                cached,
-            )
+            let cached = Arc::new(CachedSecret::new(secret("stripe")));
+            StripeClient::new(http, config.stripe.api_base.clone(), cached, moto)
         };
         let genesys_client = |http: Http| {
             let cached = Arc::new(CachedSecret::new(secret("genesys")));
@@ -203,7 +195,7 @@ impl World {
         };
         let create_intent = CreateIntentFunction {
             store: table.clone(),
-            stripe: stripe_client(http(), config.moto).0,
+            stripe: stripe_client(http(), config.moto),
             random: OsRandom,
             clock: clock.clone(),
             policy: config.policy,
@@ -211,18 +203,16 @@ impl World {
             pay_link: config.pay_link,
         };
         let webhook_http = http();
-        let (webhook_stripe, webhook_secret) = stripe_client(webhook_http.clone(), false);
         let stripe_webhook = StripeWebhookFunction {
             store: table.clone(),
-            stripe: webhook_stripe,
+            stripe: stripe_client(webhook_http.clone(), false),
             genesys: genesys_client(webhook_http),
-            secret: webhook_secret,
             clock: clock.clone(),
         };
         let status_http = http();
         let status_query = StatusQueryFunction {
             store: table.clone(),
-            stripe: stripe_client(status_http.clone(), false).0,
+            stripe: stripe_client(status_http.clone(), false),
             genesys: genesys_client(status_http),
             clock: clock.clone(),
             merchant_name: MERCHANT.to_owned(),
@@ -427,10 +417,27 @@ impl Drop for World {
     }
 }
 
+/// The table, over a client.
+#[must_use]
+pub fn table_of(client: aws_sdk_dynamodb::Client) -> Table {
+    let config = TableConfig {
+        name: "payments".to_owned(),
+        record_days: 90,
+    };
+    Table::new(client, config)
+}
+
+/// The key of an order's payment in [`CONVERSATION`].
+#[must_use]
+pub fn payment_key(order_id: &str) -> PaymentKey {
+    let conversation_id = ConversationId::parse(CONVERSATION).expect("a conversation");
+    PaymentKey::new(conversation_id, OrderId::parse(order_id).expect("an order"))
+}
+
 /// The functions' own AWS clients, of an endpoint of the tests.
 #[must_use]
 pub fn aws_clients(endpoint: &str) -> aws::Clients {
-    let config = AwsConfig::read(|name| {
+    let config = config::aws(|name| {
         let value = match name {
             "AWS_REGION" => "eu-central-1",
             "AWS_ACCESS_KEY_ID" => "AKID",
@@ -546,7 +553,7 @@ pub fn url_event(body: &[u8], signature: Option<&str>, base64: bool) -> Value {
 /// The request the handler gets for an event.
 #[must_use]
 pub fn request(event: &Value) -> Request {
-    shared::entry::request(&event.to_string()).expect("an event")
+    shared::lambda::entry::request(&event.to_string()).expect("an event")
 }
 
 /// A handler's answer.

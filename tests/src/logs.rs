@@ -34,7 +34,7 @@ static MEMORY: OnceLock<Memory> = OnceLock::new();
 pub(crate) fn start() {
     MEMORY.get_or_init(|| {
         let memory = Memory::default();
-        shared::telemetry::start_with("tests", tracing::Level::TRACE, memory.clone());
+        shared::lambda::telemetry::start_with("tests", tracing::Level::TRACE, memory.clone());
         memory
     });
 }
@@ -55,7 +55,7 @@ pub(crate) fn end() -> usize {
 /// Everything logged from there on, by all tests of the process.
 pub(crate) fn logged_from(begin: usize) -> String {
     // What a call under way holds back is logged, too.
-    drop(shared::telemetry::hold_lines());
+    drop(shared::lambda::telemetry::hold_lines());
     let text =
         |memory: &Memory| String::from_utf8_lossy(&memory.0.lock().unwrap()[begin..]).into_owned();
     MEMORY.get().map(text).unwrap_or_default()
@@ -83,7 +83,9 @@ impl Write for OfThread {
 /// processes without a [`World`](crate::World).
 pub fn forget_thread_log() {
     static START: Once = Once::new();
-    START.call_once(|| shared::telemetry::start_with("tests", tracing::Level::TRACE, || OfThread));
+    START.call_once(|| {
+        shared::lambda::telemetry::start_with("tests", tracing::Level::TRACE, || OfThread)
+    });
     OF_THREAD.with_borrow_mut(Vec::clear);
 }
 

@@ -1,7 +1,7 @@
-//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay
-//! it. `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
+//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay it.
+//! `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
 //!
-//! As bare requests: the body of `POST`; and the names with `"operation": "cancel"`.
+//! As direct invocations: the body of `POST`; and the names with `"operation": "cancel"`.
 
 pub mod request;
 
@@ -10,49 +10,75 @@ use std::time::Duration;
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
-use shared::api::{Named, Problem, ProblemCode, Reply};
-use shared::cancel::cancel;
-use shared::config::{PayLinkConfig, PaymentPolicy};
-use shared::create::{CreateError, Created, create};
-use shared::entry::is_bare;
-use shared::ids::{ConversationId, OrderId};
-use shared::link::{LinkToken, NewLink};
-use shared::payment::{Payment, PaymentStatus};
+use shared::domain::ids::{ConversationId, OrderId, PaymentKey};
+use shared::domain::link::{LinkToken, NewLink};
+use shared::domain::payment::PaymentStatus;
+use shared::domain::policy::PaymentPolicy;
+use shared::lambda::config::PayLinkConfig;
+use shared::lambda::entry::is_direct;
+use shared::lambda::problem::{Problem, ProblemCode};
+use shared::lambda::reply::Reply;
+use shared::lambda::request::PaymentRef;
+use shared::lambda::telemetry;
+use shared::ports::telemetry::{Metric, count};
 use shared::ports::{
-    AdoptIntent, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutLink,
-    PutPayment, RandomBits, StripeError, UpdatePayment,
+    AttachIntent, CancelIntent, Clock, ConfirmIntent, CreateIntent, Deadline, FetchIntent,
+    GetPayment, PutLink, PutPayment, RandomBits, UpdatePayment,
 };
-use shared::telemetry::{self, Metric};
-use shared::time::{Clock, Deadline};
+use shared::usecases::cancel::cancel;
+use shared::usecases::create::{Created, create};
+use shared::usecases::ctx::Ctx;
 use tokio::time::Instant;
 
-/// The most that is kept of the budget for what follows Stripe's answer: writing it down and
-/// replying.
+/// The most that is kept of the budget for what follows Stripe's answer: recording it and replying.
 const MAX_RESERVE: Duration = Duration::from_millis(400);
 
 /// The function.
 #[derive(Debug)]
-pub struct CreateIntentFunction<S, P, R, C> {
-    /// The table.
+pub struct CreateIntentFunction<S, Stripe, R, C> {
     pub store: S,
-    /// Stripe.
-    pub stripe: P,
-    /// Where tokens come from.
+    pub stripe: Stripe,
     pub random: R,
-    /// The time of day.
     pub clock: C,
-    /// What may be charged.
     pub policy: PaymentPolicy,
-    /// The whole answer.
+    /// The time for the whole answer.
     pub budget: Duration,
-    /// Pay links, where the deployment has them.
+    /// Pay links, if the deployment has them.
     pub pay_link: Option<PayLinkConfig>,
 }
 
-impl<S, P, R, C> CreateIntentFunction<S, P, R, C>
+/// What is asked for.
+enum Route {
+    Create,
+    Cancel,
+}
+
+impl Route {
+    /// `DELETE`, or a direct invocation that says so, cancels.
+    fn of(request: &Request) -> Self {
+        #[derive(Deserialize)]
+        struct Operation {
+            operation: String,
+        }
+        let says_so = || {
+            let read = serde_json::from_slice::<Operation>(request.body());
+            read.is_ok_and(|said| said.operation == CANCEL)
+        };
+        if request.method() == Method::DELETE || (is_direct(request) && says_so()) {
+            Self::Cancel
+        } else {
+            Self::Create
+        }
+    }
+}
+
+/// The `operation` of a direct invocation that cancels.
+const CANCEL: &str = "cancel";
+
+impl<S, Stripe, R, C> CreateIntentFunction<S, Stripe, R, C>
 where
-    S: PutPayment + GetPayment + UpdatePayment + AdoptIntent + PutLink,
-    P: CreateIntent + ConfirmIntent + CancelIntent + FetchIntent,
+    S: PutPayment + GetPayment + UpdatePayment + AttachIntent + PutLink,
+    Stripe: CreateIntent + ConfirmIntent + CancelIntent + FetchIntent,
     R: RandomBits,
     C: Clock,
 {
@@ -60,16 +86,15 @@ where
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let started = Instant::now();
         let deadline = Deadline::after(self.budget);
-        let answered = if wants_cancel(&request) {
-            self.cancel(&request, deadline).await
-        } else {
-            self.create(&request, deadline).await
+        let answered = match Route::of(&request) {
+            Route::Create => self.create(&request, deadline).await,
+            Route::Cancel => self.cancel(&request, deadline).await,
         };
         let response = answered.unwrap_or_else(|problem| {
-            telemetry::count(Metric::Problem, problem.code.as_str());
+            count(Metric::Problems, problem.code.as_str());
             problem.into_response()
         });
-        telemetry::answered(response.status().as_u16(), started.elapsed());
+        telemetry::count_response(response.status().as_u16(), started.elapsed());
         response
     }
 
@@ -78,51 +103,36 @@ where
         request: &Request,
         deadline: Deadline,
     ) -> Result<Response<Body>, Problem> {
-        let order =
-            request::read(request.body().as_ref(), &self.policy).inspect_err(|problem| {
-                tracing::warn!(
-                    code = problem.code.as_str(),
-                    field = problem.field,
-                    "request refused"
-                );
-            })?;
+        let asked =
+            request::read(request.body().as_ref(), &self.policy).inspect_err(refuse_request)?;
+        telemetry::name_payment(asked.key.conversation_id(), Some(asked.key.order_id()));
         let creating = async {
-            let link = self.new_link()?;
-            let created = create(
-                &self.store,
-                &self.stripe,
-                &self.clock,
-                &order,
-                link,
-                self.for_stripe(deadline),
-            )
-            .await;
-            created.map_err(|error| refused("payment not created", &error))
+            let created = create(self.ctx(deadline), &asked, self.new_link()?).await;
+            created.map_err(|error| {
+                tracing::warn!(%error, "payment not created");
+                Problem::from(&error)
+            })
         };
-        let created = within(deadline, creating).await.inspect_err(|problem| {
-            not_answered(&order.conversation_id, &order.order_id, problem);
-        })?;
+        let created = with_deadline(deadline, creating).await;
         let Created {
             payment,
             first,
             client_secret,
             link,
-        } = created;
-        let base = self
-            .pay_link
-            .as_ref()
-            .map(|config| config.base.as_str())
-            .unwrap_or_default();
-        let payment_url = link.map(|token| format!("{base}/pay#{}", token.in_url()).into());
-        answered("payment answered", &payment, first);
-        let declined = payment.status == PaymentStatus::Declined;
-        let status = if first && !declined {
+        } = created.inspect_err(refuse_payment)?;
+        telemetry::log_payment("payment answered", &payment);
+        let pay_url = match (&self.pay_link, link) {
+            (Some(config), Some(token)) => Some(config.url(&token)),
+            _ => None,
+        };
+        let is_declined = payment.status() == PaymentStatus::Declined;
+        let status = if first && !is_declined {
             StatusCode::CREATED
         } else {
             StatusCode::OK
         };
         Ok(Reply::of(&payment)
-            .handing_out(client_secret, payment_url)
+            .with_secrets(client_secret, pay_url)
             .into_response(status))
     }
 
@@ -131,53 +141,37 @@ where
         request: &Request,
         deadline: Deadline,
     ) -> Result<Response<Body>, Problem> {
-        let read = Named::read(request, Some(CANCEL)).and_then(
-            |Named {
-                 conversation_id,
-                 order_id,
-             }| match order_id {
-                Some(order_id) => Ok((conversation_id, order_id)),
-                None => Err(Problem::with_field(
-                    ProblemCode::InvalidOrderId,
-                    "order_id",
-                    "order_id must be that of the payment to cancel; it is missing",
-                )),
-            },
-        );
-        let (conversation_id, order_id) = read.inspect_err(|problem| {
-            tracing::warn!(
-                code = problem.code.as_str(),
-                field = problem.field,
-                "request refused"
-            );
-        })?;
+        let (conversation_id, order_id) = to_cancel(request).inspect_err(refuse_request)?;
+        telemetry::name_payment(&conversation_id, Some(&order_id));
+        let key = PaymentKey::new(conversation_id.clone(), order_id.clone());
         let canceling = async {
-            let for_stripe = self.for_stripe(deadline);
-            let canceled = cancel(
-                &self.store,
-                &self.stripe,
-                &self.clock,
-                &conversation_id,
-                &order_id,
-                for_stripe,
-            )
-            .await;
-            canceled.map_err(|error| refused("payment not canceled", &error))
+            cancel(self.ctx(deadline), &key).await.map_err(|error| {
+                tracing::warn!(%error, "payment not canceled");
+                Problem::from(&error)
+            })
         };
-        let canceled = within(deadline, canceling).await.inspect_err(|problem| {
-            not_answered(&conversation_id, &order_id, problem);
-        })?;
-        let reply = match &canceled {
+        let canceled = with_deadline(deadline, canceling).await;
+        let reply = match canceled.inspect_err(refuse_payment)? {
             Some(payment) => {
-                answered("cancellation answered", payment, false);
-                Reply::of(payment)
+                telemetry::log_payment("cancellation answered", &payment);
+                Reply::of(&payment)
             }
             None => Reply::not_found(&conversation_id, Some(&order_id)),
         };
         Ok(reply.into_response(StatusCode::OK))
     }
 
-    /// A link that nobody has yet, where the deployment has links.
+    /// What is left of the time goes to Stripe, but for what must follow.
+    fn ctx(&self, deadline: Deadline) -> Ctx<'_, S, Stripe> {
+        Ctx {
+            store: &self.store,
+            stripe: &self.stripe,
+            clock: &self.clock,
+            deadline: deadline.less(MAX_RESERVE.min(self.budget / 10)),
+        }
+    }
+
+    /// A link that nobody has yet, if the deployment has links.
     fn new_link(&self) -> Result<Option<NewLink>, Problem> {
         let Some(PayLinkConfig { valid_for, .. }) = &self.pay_link else {
             return Ok(None);
@@ -186,7 +180,7 @@ where
             tracing::warn!(%error, "no pay link");
             Problem::new(
                 ProblemCode::StoreUnavailable,
-                "no pay link was made; ask again",
+                "no pay link was made; send the request again",
             )
         })?;
         Ok(Some(NewLink {
@@ -194,160 +188,43 @@ where
             valid_for: *valid_for,
         }))
     }
-
-    fn for_stripe(&self, deadline: Deadline) -> Deadline {
-        deadline.less(MAX_RESERVE.min(self.budget / 10))
-    }
 }
 
-/// The `operation` of a bare request to cancel.
-const CANCEL: &str = "cancel";
-
-/// `DELETE`, or a bare request that says so.
-fn wants_cancel(request: &Request) -> bool {
-    #[derive(Deserialize)]
-    struct Operation {
-        operation: String,
-    }
-    let says_so = || {
-        serde_json::from_slice::<Operation>(request.body())
-            .is_ok_and(|said| said.operation == CANCEL)
-    };
-    request.method() == Method::DELETE || (is_bare(request) && says_so())
+/// The payment that a request names to be canceled.
+fn to_cancel(request: &Request) -> Result<(ConversationId, OrderId), Problem> {
+    let PaymentRef {
+        conversation_id,
+        order_id,
+    } = PaymentRef::read(request, Some(CANCEL))?;
+    let order_id = order_id.ok_or_else(|| {
+        Problem::with_field(
+            ProblemCode::InvalidOrderId,
+            "order_id",
+            "order_id is required: it names the payment to cancel",
+        )
+    })?;
+    Ok((conversation_id, order_id))
 }
 
-async fn within<T>(
+async fn with_deadline<T>(
     deadline: Deadline,
     work: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    let spent = |_| {
+    let done = tokio::time::timeout_at(deadline.instant(), work).await;
+    done.unwrap_or_else(|_| {
         Err(Problem::new(
             ProblemCode::StripeTimeout,
-            "the time budget was spent; ask again",
+            "the time budget was spent; send the request again",
         ))
-    };
-    tokio::time::timeout_at(deadline.instant(), work)
-        .await
-        .unwrap_or_else(spent)
+    })
 }
 
-fn answered(what: &str, payment: &Payment, first: bool) {
-    tracing::info!(
-        conversation_id = %payment.correlation.conversation_id,
-        order_id = %payment.correlation.order_id,
-        attempt = payment.correlation.attempt,
-        payment_intent_id = payment.intent_id.as_ref().map(|id| id.as_str()),
-        payment_status = payment.status.as_str(),
-        first,
-        "{what}"
-    );
+fn refuse_request(problem: &Problem) {
+    let code = problem.code.as_str();
+    tracing::warn!(code, field = problem.field, "request refused");
 }
 
-fn refused(what: &str, error: &CreateError) -> Problem {
-    tracing::warn!(%error, "{what}");
-    problem(error)
-}
-
-fn not_answered(conversation_id: &ConversationId, order_id: &OrderId, problem: &Problem) {
-    let (code, field) = (problem.code.as_str(), problem.field);
-    tracing::warn!(%conversation_id, %order_id, code, field, "payment refused");
-}
-
-/// What a flow's engineer is told. The code is stable; the text repeats nothing that Stripe or the
-/// caller sent but codes and amounts.
-fn problem(error: &CreateError) -> Problem {
-    match error {
-        CreateError::OrderChanged { have } => Problem::with_field(
-            ProblemCode::OrderChanged,
-            "amount",
-            "the amount and the currency must be those that the order has in this conversation; send those, or another \
-             order_id",
-        )
-        .came(format!("this order_id already stands at {have}")),
-        CreateError::InProgress => Problem::new(ProblemCode::InProgress, "the same order is at Stripe; ask again"),
-        CreateError::AttemptExpired => Problem::with_field(
-            ProblemCode::AttemptExpired,
-            "order_id",
-            "this order was begun more than 20 hours ago and never finished; send another order_id",
-        ),
-        CreateError::AttemptUnclear => Problem::with_field(
-            ProblemCode::AttemptExpired,
-            "order_id",
-            "this order was begun more than 20 hours ago, and Stripe cannot say whether it has an intent; nothing was \
-             released: look for it in Stripe, or send another order_id",
-        ),
-        CreateError::AttemptFailed => Problem::new(
-            ProblemCode::StripeUnavailable,
-            "Stripe failed to make the intent; send the same request again, which begins a new attempt",
-        ),
-        CreateError::PaymentMethodRefused { code } => Problem::with_field(
-            ProblemCode::InvalidPaymentMethod,
-            "payment_method",
-            format!("Stripe cannot use this payment_method ({code}); send a fresh pm_ token of this Stripe account"),
-        ),
-        CreateError::Disagreement(what) => Problem::new(
-            ProblemCode::StripeRejected,
-            format!("Stripe's answer disagrees with the record on the {what}; nothing was applied"),
-        ),
-        CreateError::Store(error) => Problem::from(error),
-        CreateError::Stripe(error) => stripe_problem(error),
-    }
-}
-
-fn stripe_problem(error: &StripeError) -> Problem {
-    match error {
-        StripeError::Rejected { code, .. } if code == "amount_too_small" => Problem::with_field(
-            ProblemCode::AmountBelowMinimum,
-            "amount",
-            "the amount is below what Stripe takes after conversion to the account's settlement currency",
-        ),
-        StripeError::Rejected { code, .. } if code == "amount_too_large" => Problem::with_field(
-            ProblemCode::AmountAboveLimit,
-            "amount",
-            "the amount is above what Stripe takes",
-        ),
-        StripeError::Rejected { code, param } => {
-            let about = if param.is_empty() {
-                String::new()
-            } else {
-                format!(" about {param}")
-            };
-            Problem::new(
-                ProblemCode::StripeRejected,
-                format!("Stripe refused the request: {code}{about}"),
-            )
-        }
-        StripeError::ReceiptRefused { .. } => Problem::with_field(
-            ProblemCode::InvalidReceiptEmail,
-            "receipt_email",
-            "Stripe refused this receipt_email; send another one, or none",
-        ),
-        StripeError::UnexpectedState | StripeError::KeyMismatch => Problem::new(
-            ProblemCode::StripeRejected,
-            "Stripe refused the request in the intent's present state",
-        ),
-        StripeError::Auth { status } => Problem::new(
-            ProblemCode::StripeAuth,
-            format!(
-                "Stripe answered {status} to the key, also after it was read afresh; check the Stripe secret"
-            ),
-        ),
-        StripeError::InUse => Problem::new(
-            ProblemCode::InProgress,
-            "the same order is at Stripe; ask again",
-        ),
-        StripeError::RateLimited => Problem::new(
-            ProblemCode::RateLimited,
-            "Stripe limits the rate; ask again",
-        ),
-        StripeError::Unavailable | StripeError::KeptFailure => Problem::new(
-            ProblemCode::StripeUnavailable,
-            "Stripe did not answer properly, also on the retry; ask again",
-        ),
-        StripeError::Timeout => Problem::new(
-            ProblemCode::StripeTimeout,
-            "Stripe did not answer within the time budget; ask again",
-        ),
-        StripeError::Secret(error) => Problem::from(error),
-    }
+fn refuse_payment(problem: &Problem) {
+    let code = problem.code.as_str();
+    tracing::warn!(code, field = problem.field, "payment refused");
 }

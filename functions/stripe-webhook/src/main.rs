@@ -1,45 +1,23 @@
-//! Wires stripe-webhook: configuration, telemetry, clients, run.
-
-use std::sync::Arc;
+//! Wires stripe-webhook.
 
 use lambda_runtime::Error;
-use shared::adapters::{
-    aws, dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager,
-    stripe::Stripe, tls,
-};
-use shared::config::{AwsConfig, SyncConfig, environment};
-use shared::secrets::CachedSecret;
-use shared::time::SystemClock;
+use shared::adapters::system::SystemClock;
+use shared::lambda::config::{WebhookConfig, environment};
+use shared::lambda::wiring::Wiring;
+use shared::lambda::{entry, telemetry};
 use stripe_webhook::StripeWebhookFunction;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::telemetry::start("stripe-webhook");
-    let config = SyncConfig::read(environment)?;
-    let tls = tls::client_config(environment("EXTRA_CA_CERTS").as_deref())?;
-    let aws = aws::Clients::new(&AwsConfig::read(environment)?, &tls)?;
-    let http = Http::new(&tls)?;
-    let read_secret = |id| SecretsManager::new(aws.secrets_manager.clone(), id);
-    let secret = Arc::new(CachedSecret::new(read_secret(config.stripe.secret_id)));
+    telemetry::start("stripe-webhook");
+    let config = WebhookConfig::read(environment)?;
+    let wiring = Wiring::from_environment()?;
     let function = StripeWebhookFunction {
-        store: Table::new(aws.dynamodb, config.table.name, config.table.record_days),
-        stripe: Stripe::new(
-            http.clone(),
-            config.stripe.api_base,
-            Arc::clone(&secret),
-            false,
-        ),
-        genesys: config.genesys.map(|genesys| {
-            let secret = Arc::new(CachedSecret::new(read_secret(genesys.secret_id.clone())));
-            Genesys::new(http, genesys, secret)
-        }),
-        secret,
+        store: wiring.table(config.table),
+        stripe: wiring.stripe(config.stripe, false),
+        genesys: config.genesys.map(|config| wiring.genesys(config)),
         clock: SystemClock,
     };
-    let _ = tokio::join!(
-        function.store.warm(),
-        function.secret.get(),
-        function.stripe.warm()
-    );
-    shared::entry::run(|request| function.handle(request)).await
+    tokio::join!(function.store.warm(), function.stripe.warm());
+    entry::run(|request| function.handle(request)).await
 }

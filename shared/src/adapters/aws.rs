@@ -20,10 +20,32 @@ use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use reqwest::{Client, Request};
 use rustls::ClientConfig;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::http::{client, exchange};
-use crate::config::AwsConfig;
+
+/// Where AWS is and as whom it is called, from the variables of AWS's own SDKs, which Lambda sets.
+/// Source: AWS SDKs and Tools Reference Guide, "Environment variables list".
+#[derive(Clone, Debug)]
+pub struct AwsConfig {
+    /// `AWS_REGION`, or else `AWS_DEFAULT_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`
+    pub secret_access_key: SecretString,
+    /// `AWS_SESSION_TOKEN`
+    pub session_token: Option<SecretString>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or else `AWS_ENDPOINT_URL`; neither with
+    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, or else as above.
+    pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_USE_FIPS_ENDPOINT`
+    pub fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`
+    pub dual_stack: bool,
+}
 
 /// How long a connection to AWS may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);

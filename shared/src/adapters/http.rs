@@ -12,8 +12,9 @@ use reqwest::{Client, Request, RequestBuilder};
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use crate::secret_guard::is_plain_name;
-use crate::time::{Deadline, seconds_from_outside};
+use crate::domain::secret_guard::is_plain_name;
+use crate::domain::time::seconds_from_outside;
+use crate::ports::Deadline;
 
 /// How long a connection to Stripe or Genesys may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

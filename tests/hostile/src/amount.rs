@@ -1,6 +1,6 @@
 //! Amounts: read exactly or refused, by schoolbook arithmetic on digits.
 
-use shared::money::{AmountError, Currency, Money};
+use shared::domain::money::{AmountError, Currency, Money};
 
 /// One currency of each way Stripe counts, after its page of supported currencies: decimals that
 /// may be written, zeros to append to the written digits, zeros the result must end in.

@@ -1,8 +1,8 @@
 //! The card guard: a card number that stands by itself is found in whatever surrounds it, an error
 //! message shows none, and long text takes no longer than its length.
 
-use shared::card_guard::{in_free_text, in_identifier, quoted};
-use shared::fields;
+use shared::domain::card_guard::{in_free_text, in_identifier, quoted};
+use shared::lambda::fields;
 
 /// Card numbers of every length, as they are printed.
 const CARD_NUMBERS: [&str; 8] = [

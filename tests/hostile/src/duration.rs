@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lambda_http::http::{HeaderMap, HeaderValue};
 use shared::adapters::http::Answered;
-use shared::time::{Deadline, LONGEST, UnixMillis, seconds_from_outside};
+use shared::domain::time::{LONGEST, UnixMillis, seconds_from_outside};
+use shared::ports::Deadline;
 
 /// `Retry-After`, and two numbers of any size as durations and moments.
 ///

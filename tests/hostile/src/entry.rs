@@ -1,7 +1,6 @@
 //! A whole event: read as AWS documents it, and answered by the very handlers. What is refused is
 //! refused before anything outside is asked.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,21 +9,20 @@ use create_intent::CreateIntentFunction;
 use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde_json::Value;
-use shared::entry::is_bare;
-use shared::link::LinkToken;
-use shared::secrets::CachedSecret;
+use shared::domain::link::LinkToken;
+use shared::lambda::entry::is_direct;
 use status_query::StatusQueryFunction;
 use stripe_webhook::StripeWebhookFunction;
 use tokio::runtime::Runtime;
 
-use crate::outside::{NOW, Outside, POLICY, SIGN_HERE, Secrets, Standing, WEBHOOK_SECRETS};
+use crate::outside::{NOW, Outside, POLICY, SIGN_HERE, Standing, WEBHOOK_SECRETS};
 use crate::signature::sign;
 
 const SIGNATURE: &str = "stripe-signature";
 
 /// What the request holds is what the event says.
 fn truthful(request: &Request, event: &Value) {
-    if is_bare(request) {
+    if is_direct(request) {
         assert!(
             event["httpMethod"].is_null() && event["requestContext"].is_null(),
             "{event}"
@@ -119,13 +117,8 @@ struct Functions {
     outside: &'static Outside,
     create_intent:
         CreateIntentFunction<&'static Outside, &'static Outside, &'static Outside, Standing>,
-    stripe_webhook: StripeWebhookFunction<
-        &'static Outside,
-        &'static Outside,
-        &'static Outside,
-        Secrets,
-        Standing,
-    >,
+    stripe_webhook:
+        StripeWebhookFunction<&'static Outside, &'static Outside, &'static Outside, Standing>,
     status_query:
         StatusQueryFunction<&'static Outside, &'static Outside, &'static Outside, Standing>,
 }
@@ -152,7 +145,6 @@ impl Functions {
                 store: outside,
                 stripe: outside,
                 genesys: Some(outside),
-                secret: Arc::new(CachedSecret::new(Secrets)),
                 clock: Standing,
             },
             status_query: StatusQueryFunction {
@@ -210,7 +202,7 @@ impl Functions {
     fn answer(&self, request: &Request) {
         let fields: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let (path, query) = (request.path_parameters(), request.query_string_parameters());
-        let bare = is_bare(request);
+        let bare = is_direct(request);
         let (conversation, order) = match bare {
             true => (
                 fields["conversation_id"].as_str(),
@@ -218,8 +210,9 @@ impl Functions {
             ),
             false => (path.first("conversation_id"), query.first("order_id")),
         };
-        let known = shared::api::conversation_id(conversation.unwrap_or_default()).is_ok();
-        let named = order.is_some_and(|id| shared::api::order_id(id).is_ok());
+        let known =
+            shared::lambda::request::conversation_id(conversation.unwrap_or_default()).is_ok();
+        let named = order.is_some_and(|id| shared::lambda::request::order_id(id).is_ok());
 
         let answer = read(
             self.runtime
@@ -284,7 +277,7 @@ pub fn entry(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let Ok(request) = shared::entry::request(text) else {
+    let Ok(request) = shared::lambda::entry::request(text) else {
         return;
     };
     // The tree holds no number out of range and no nesting beyond some depth; the event's reader

@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use shared::ids::{ConversationId, Correlation, OrderId};
-use shared::money::{Currency, Money};
-use shared::payment::{
-    CaptureMethod, Intent, Payment, PaymentStatus, StripeStatus, Terms, Verdict,
-};
-use shared::stripe_object::{ApiError, ObjectError, parse_event, parse_intent, parse_intent_page};
-use shared::time::UnixMillis;
+use shared::adapters::stripe::wire::{ApiError, parse_event, parse_intent, parse_intent_page};
+use shared::domain::ids::{ConversationId, Correlation, OrderId, PaymentKey};
+use shared::domain::money::{Currency, Money};
+use shared::domain::observation::{Intent, StripeStatus, Verdict};
+use shared::domain::payment::{CaptureMethod, Payment, PaymentStatus, Terms};
+use shared::domain::time::UnixMillis;
+use shared::ports::ObjectError;
 
 use crate::outside::{CONVERSATION, NOW, marked};
 
@@ -123,8 +123,10 @@ static RECORDS: LazyLock<[Payment; 3]> = LazyLock::new(|| {
         ..Terms::default()
     };
     let creating = Payment::begin(
-        ConversationId::parse(CONVERSATION).unwrap(),
-        OrderId::parse("A-1").unwrap(),
+        &PaymentKey::new(
+            ConversationId::parse(CONVERSATION).unwrap(),
+            OrderId::parse("A-1").unwrap(),
+        ),
         Money {
             amount_minor: 5000,
             currency: Currency::parse("usd").unwrap(),
@@ -137,7 +139,7 @@ static RECORDS: LazyLock<[Payment; 3]> = LazyLock::new(|| {
             r#"{{"id":"evt_0","type":"payment_intent.{status}","created":{created},"data":{{"object":{{"id":"pi_1",
             "amount":5000,"amount_received":5000,"currency":"usd","status":"{status}"}}}}}}"#
         );
-        let seen = parse_event(json.as_bytes()).unwrap().seen.unwrap();
+        let seen = parse_event(json.as_bytes(), false).unwrap().seen.unwrap();
         let Verdict::Apply(next) = record.observe(&seen, UnixMillis(NOW * 1000)) else {
             panic!("{status}")
         };
@@ -157,18 +159,21 @@ pub fn event(data: &[u8]) {
     // Null where the readers skip what the tree cannot hold, such as a number too large. Of a key
     // given twice the tree keeps the last; the readers take no such key among those they know.
     let json: Value = serde_json::from_slice(data).unwrap_or_default();
-    match parse_event(data) {
+    match parse_event(data, false) {
         Ok(event) if !json.is_object() => hidden(data, &json, &format!("{event:?}")),
         Ok(event) => {
             assert_eq!(
                 (&json["id"], &json["type"]),
                 (&event.id.as_str().into(), &event.kind.as_str().into())
             );
-            assert_eq!(json["livemode"].as_bool().unwrap_or(false), event.livemode);
+            assert_eq!(
+                json["livemode"].as_bool().unwrap_or(false),
+                event.is_other_mode
+            );
             assert_ne!(json["object"], "v2.core.event");
             assert!(plain(&event.id) && plain(&event.kind), "{event:?}");
-            assert_eq!(event.is_other_account_s, !json["account"].is_null());
-            let is_read = event.kind.starts_with("payment_intent.") && !event.is_other_account_s;
+            assert_eq!(event.is_other_account, !json["account"].is_null());
+            let is_read = event.kind.starts_with("payment_intent.") && !event.is_other_account;
             assert_eq!(event.seen.is_some(), is_read);
             if let Some(seen) = &event.seen {
                 truthful(&seen.intent, &json["data"]["object"]);
@@ -227,18 +232,18 @@ pub fn event(data: &[u8]) {
 
 /// Whatever the event says, the record stays about the same order, amount and intent, and is paid
 /// only by money received.
-fn moves_rightly(record: &Payment, seen: &shared::payment::Observation) {
+fn moves_rightly(record: &Payment, seen: &shared::domain::observation::Observation) {
     let Verdict::Apply(next) = record.observe(seen, UnixMillis(NOW * 1000)) else {
         return;
     };
-    assert!(!record.status.is_final(), "left a final status");
+    assert!(!record.status().is_final(), "left a final status");
     assert_eq!(
         (&next.correlation, next.money),
         (&record.correlation, record.money)
     );
     assert_eq!(next.version, record.version + 1);
-    assert!(record.intent_id.is_none() || record.intent_id == next.intent_id);
-    if next.status == PaymentStatus::Confirmed {
+    assert!(record.intent_id().is_none() || record.intent_id() == next.intent_id());
+    if next.status() == PaymentStatus::Confirmed {
         let Intent {
             status,
             money,

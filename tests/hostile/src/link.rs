@@ -1,7 +1,7 @@
 //! The pay link's token: one text for each 128 bits, and no other text.
 
 use sha2::{Digest, Sha256};
-use shared::link::LinkToken;
+use shared::domain::link::LinkToken;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -33,7 +33,7 @@ pub fn link(data: &[u8]) {
         .zip(data)
         .for_each(|(bit, byte)| *bit = *byte);
     let token = LinkToken::from_bits(bits);
-    let text = token.in_url();
+    let text = token.to_fragment();
     assert_eq!(text, base62(bits));
     assert_eq!(LinkToken::parse(&text).as_ref(), Ok(&token));
     hides(&token);
@@ -47,7 +47,7 @@ pub fn link(data: &[u8]) {
     match LinkToken::parse(text) {
         Ok(token) => {
             assert!(wanted, "{text:?}");
-            assert_eq!(token.in_url(), text);
+            assert_eq!(token.to_fragment(), text);
             hides(&token);
         }
         Err(error) => {
@@ -62,7 +62,7 @@ pub fn link(data: &[u8]) {
 }
 
 fn hides(token: &LinkToken) {
-    let text = token.in_url();
+    let text = token.to_fragment();
     assert!(!format!("{token:?}").contains(&text));
     assert_eq!(token.sha256(), hex::encode(Sha256::digest(text.as_bytes())));
 }

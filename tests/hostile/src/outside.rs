@@ -1,24 +1,32 @@
 //! An outside that refuses everything and counts how often it was asked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
-use shared::config::{CreateIntentConfig, PaymentPolicy};
-use shared::conversation::{Conversation, ParticipantId};
-use shared::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentMethodId};
-use shared::link::{Link, LinkToken};
-use shared::payment::{Notice, Payment};
-use shared::ports::{
-    AdoptIntent, Answer, CancelIntent, ConfirmIntent, Conversations, CreateIntent, FetchIntent,
-    GenesysError, GetLink, GetPayment, Lookup, NewIntent, NoRandomBits, NoticeTurn, PublishableKey,
-    PutLink, PutPayment, QueryPayments, RandomBits, Saved, StoreError, StripeError, UpdatePayment,
+use shared::adapters::http::Http;
+use shared::adapters::secrets::CachedSecret;
+use shared::adapters::stripe::Stripe;
+use shared::adapters::tls;
+use shared::domain::ids::{
+    ConversationId, Correlation, IdempotencyKey, IntentId, PaymentKey, PaymentMethodId,
 };
-use shared::secrets::{ReadSecret, SecretError};
-use shared::time::{Clock, Deadline, UnixMillis};
+use shared::domain::link::{Link, LinkToken};
+use shared::domain::notice::Notice;
+use shared::domain::payment::Payment;
+use shared::domain::policy::PaymentPolicy;
+use shared::domain::time::UnixMillis;
+use shared::lambda::config::CreateIntentConfig;
+use shared::ports::{
+    AttachIntent, CancelIntent, Clock, ConfirmIntent, Conversation, Conversations, CreateIntent,
+    Deadline, Event, EventError, FetchIntent, GenesysError, GetLink, GetPayment, Lookup, NewIntent,
+    NoRandomBits, NoticeTurn, ParticipantId, PublishableKey, PutLink, PutPayment, QueryPayments,
+    RandomBits, ReadSecret, Saved, SecretError, StoreError, StripeError, StripeReply,
+    UpdatePayment, VerifyEvent,
+};
 
 /// The time of day, in Unix seconds.
 pub const NOW: u64 = 1_795_000_000;
@@ -116,15 +124,11 @@ impl PutPayment for &Outside {
 }
 
 impl GetPayment for &Outside {
-    async fn payment(
-        &self,
-        _: &ConversationId,
-        _: &OrderId,
-    ) -> Result<Option<Payment>, StoreError> {
+    async fn payment(&self, _: &PaymentKey) -> Result<Option<Payment>, StoreError> {
         self.store().await
     }
 
-    async fn pointer(&self, _: &IntentId) -> Result<Option<Correlation>, StoreError> {
+    async fn intent_owner(&self, _: &IntentId) -> Result<Option<Correlation>, StoreError> {
         self.store().await
     }
 }
@@ -168,8 +172,8 @@ impl UpdatePayment for &Outside {
     }
 }
 
-impl AdoptIntent for &Outside {
-    async fn adopt(&self, _: &Payment) -> Result<Saved, StoreError> {
+impl AttachIntent for &Outside {
+    async fn attach_intent(&self, _: &Payment, _: &IntentId) -> Result<Saved, StoreError> {
         self.store().await
     }
 }
@@ -196,11 +200,28 @@ impl CancelIntent for &Outside {
     async fn cancel_intent(
         &self,
         _: &IntentId,
-        _: &Correlation,
-        _: UnixMillis,
+        _: &IdempotencyKey,
         _: Deadline,
-    ) -> Result<Answer, StripeError> {
+    ) -> Result<StripeReply, StripeError> {
         self.stripe().await
+    }
+}
+
+/// What judges deliveries, and needs nothing outside for it but the secret.
+static VERIFIER: LazyLock<Stripe<Secrets>> = LazyLock::new(|| {
+    let http = Http::new(&tls::client_config(None).unwrap()).unwrap();
+    let secret = Arc::new(CachedSecret::new(Secrets));
+    Stripe::new(http, String::new(), secret, false)
+});
+
+impl VerifyEvent for &Outside {
+    async fn verify_event(
+        &self,
+        signature: Option<&str>,
+        body: &[u8],
+        now: UnixMillis,
+    ) -> Result<Event, EventError> {
+        VERIFIER.verify_event(signature, body, now).await
     }
 }
 
@@ -211,7 +232,11 @@ impl PublishableKey for &Outside {
 }
 
 impl CreateIntent for &Outside {
-    async fn create_intent(&self, _: NewIntent<'_>, _: Deadline) -> Result<Answer, StripeError> {
+    async fn create_intent(
+        &self,
+        _: NewIntent<'_>,
+        _: Deadline,
+    ) -> Result<StripeReply, StripeError> {
         self.stripe().await
     }
 }
@@ -220,16 +245,16 @@ impl ConfirmIntent for &Outside {
     async fn confirm_intent(
         &self,
         _: &IntentId,
-        _: &Correlation,
         _: &PaymentMethodId,
+        _: &IdempotencyKey,
         _: Deadline,
-    ) -> Result<Answer, StripeError> {
+    ) -> Result<StripeReply, StripeError> {
         self.stripe().await
     }
 }
 
 impl FetchIntent for &Outside {
-    async fn fetch_intent(&self, _: &IntentId, _: Deadline) -> Result<Answer, StripeError> {
+    async fn fetch_intent(&self, _: &IntentId, _: Deadline) -> Result<StripeReply, StripeError> {
         self.stripe().await
     }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use shared::api::{MAX_REQUEST_BYTES, Problem, ProblemCode};
-use shared::create::Order;
+use shared::lambda::problem::{Problem, ProblemCode};
+use shared::lambda::request::MAX_REQUEST_BYTES;
+use shared::usecases::create::PaymentRequest;
 
 use crate::amount::{Wanted, rule, wanted};
 use crate::outside::{POLICY, marked};
@@ -195,14 +196,14 @@ fn tree_holds_visa(tree: &Value) -> bool {
 }
 
 /// The order is what the body says, and may be charged.
-fn truthful(order: &Order, text: &str) {
+fn truthful(order: &PaymentRequest, text: &str) {
     let raw: HashMap<String, &RawValue> = serde_json::from_str(text).unwrap();
     let said: Value = serde_json::from_str(text).unwrap();
     assert_eq!(
         said["conversation_id"].as_str().unwrap().to_lowercase(),
-        order.conversation_id.as_str()
+        order.key.conversation_id().as_str()
     );
-    assert_eq!(said["order_id"], order.order_id.as_str());
+    assert_eq!(said["order_id"], order.key.order_id().as_str());
     let currency = order.money.currency;
     assert!(POLICY.allowed.contains(&currency));
     for (field, code) in [("currency", Some(currency)), ("region", None)] {
@@ -234,7 +235,7 @@ fn truthful(order: &Order, text: &str) {
             "{text}"
         ),
     }
-    let Order {
+    let PaymentRequest {
         money,
         terms,
         payment_method,
@@ -263,7 +264,7 @@ fn truthful(order: &Order, text: &str) {
             .is_none_or(|email| email.contains('@') && email.chars().count() <= 254)
     );
     for text in [
-        Some(order.order_id.as_str()),
+        Some(order.key.order_id().as_str()),
         terms.description.as_deref(),
         terms.receipt_email.as_deref(),
     ] {
@@ -284,12 +285,9 @@ fn truthful(order: &Order, text: &str) {
     );
 
     let again = json!({
-        "conversation_id": order.conversation_id.as_str(), "order_id": order.order_id.as_str(),
+        "conversation_id": order.key.conversation_id().as_str(), "order_id": order.key.order_id().as_str(),
         "amount": money.major(), "currency": currency.code(),
     });
     let again = create_intent::request::read(again.to_string().as_bytes(), &POLICY).unwrap();
-    assert_eq!(
-        (again.money, again.order_id),
-        (*money, order.order_id.clone())
-    );
+    assert_eq!((again.money, again.key), (*money, order.key.clone()));
 }

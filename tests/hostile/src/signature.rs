@@ -2,7 +2,8 @@
 //! near time.
 
 use sha2::{Digest, Sha256};
-use shared::signature::{SignatureError, SignatureHeader, TOLERANCE_SECS};
+use shared::adapters::stripe::signature::{SignatureHeader, TOLERANCE_SECS};
+use shared::ports::SignatureError;
 
 use crate::outside::{NOW, WEBHOOK_SECRETS, secrets};
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::config::{CreateIntentConfig, StatusQueryConfig, SyncConfig};
+use shared::lambda::config::{CreateIntentConfig, StatusQueryConfig, WebhookConfig};
 
 use super::{properties, rows, template, wanted};
 
@@ -110,7 +110,7 @@ fn ask(
     let errors = match function {
         "CreateIntentFunction" => CreateIntentConfig::read(lookup).err(),
         "StatusQueryFunction" => StatusQueryConfig::read(lookup).err(),
-        _ => SyncConfig::read(lookup).err(),
+        _ => WebhookConfig::read(lookup).err(),
     };
     (asked.into_inner(), errors.map(|errors| errors.to_string()))
 }
@@ -281,7 +281,7 @@ fn every_wait_is_shorter_than_the_one_around_it() {
     assert_eq!(webhook_ms, 10_000);
     assert!(millis(stripe_webhook::BUDGET) < webhook_ms);
     assert!(
-        webhook_ms < millis(shared::notify::TURN_LAPSES_AFTER),
+        webhook_ms < millis(shared::usecases::notify::TURN_LAPSES_AFTER),
         "no living holder loses its turn"
     );
 

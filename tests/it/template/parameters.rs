@@ -5,7 +5,7 @@ use std::fs;
 
 use regex_lite::Regex;
 use serde_yaml_ng::Value;
-use shared::config::{CreateIntentConfig, StatusQueryConfig, SyncConfig};
+use shared::lambda::config::{CreateIntentConfig, StatusQueryConfig, WebhookConfig};
 
 use super::{code, keys, readme_table, root, rows, template, wanted, written};
 
@@ -132,7 +132,7 @@ fn the_guide_s_table_of_regions_has_just_the_domains_that_the_code_takes() {
         .filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'))
         .filter(|cell| cell.contains('.'))
         .collect();
-    assert_eq!(domains, shared::config::GENESYS_DOMAINS.into());
+    assert_eq!(domains, shared::lambda::config::GENESYS_DOMAINS.into());
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn is_taken(variable: &str, value: &str) -> bool {
     };
     CreateIntentConfig::read(lookup).is_ok()
         && StatusQueryConfig::read(lookup).is_ok()
-        && SyncConfig::read(lookup).is_ok()
+        && WebhookConfig::read(lookup).is_ok()
 }
 
 #[test]

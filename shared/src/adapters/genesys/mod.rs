@@ -1,0 +1,6 @@
+//! Genesys Cloud.
+
+mod client;
+mod wire;
+
+pub use client::{Genesys, GenesysConfig};

@@ -1,0 +1,1099 @@
+//! Finds card numbers where none may be, so that they are refused before anything logs, echoes or
+//! stores them.
+//!
+//! A card number has a brand's prefix and length and a valid check digit (ISO/IEC 7812-1, Luhn). It
+//! is written in one run of digits, in the groups that are printed on cards, or digit by digit.
+//! Whatever is neither letter nor digit may part the groups. Free text is also searched for what
+//! nobody would do to an identifier: digits glued to a card number, and numbers of unknown brands.
+//! `docs/card-guard.md` has the measured rates of misses and false alarms.
+
+use std::borrow::Cow;
+
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
+use percent_encoding::percent_decode_str;
+
+/// First and last six digits of an issuer's range, and the lengths it issues.
+///
+/// Source: Wikipedia, "Payment card number", which has the tables that the networks publish. Left
+/// out, because numbers of daily life look the same: 13 digits (Visa, Maestro), 12, 14, 15
+/// (Maestro), 17 and 18 (UnionPay, Discover, JCB, Diners Club, Maestro, Mir).
+const BRANDS: [(u32, u32, &[usize]); 22] = [
+    // Visa
+    (400_000, 499_999, &[16, 19]),
+    // Mastercard
+    (222_100, 272_099, &[16]),
+    (510_000, 559_999, &[16]),
+    // American Express
+    (340_000, 349_999, &[15]),
+    (370_000, 379_999, &[15]),
+    // Diners Club
+    (300_000, 305_999, &[14, 16, 19]),
+    (309_500, 309_599, &[14, 16, 19]),
+    (360_000, 369_999, &[14, 16, 19]),
+    (380_000, 399_999, &[14, 16, 19]),
+    // Discover; its range 622126 to 622925 is within UnionPay's
+    (601_100, 601_199, &[16, 19]),
+    (644_000, 659_999, &[16, 19]),
+    // JCB
+    (352_800, 358_999, &[16, 19]),
+    // UnionPay
+    (620_000, 629_999, &[16, 19]),
+    (810_000, 817_199, &[16, 19]),
+    // Maestro
+    (501_800, 501_899, &[16, 19]),
+    (502_000, 502_099, &[16, 19]),
+    (503_800, 503_899, &[16, 19]),
+    (589_300, 589_399, &[16, 19]),
+    (630_400, 630_499, &[16, 19]),
+    (675_900, 675_999, &[16, 19]),
+    (676_100, 676_399, &[16, 19]),
+    // Mir
+    (220_000, 220_499, &[16, 19]),
+];
+
+/// How digits are grouped on cards, and where people type cards of 14 and 15 digits in fours.
+const GROUPINGS: [&[usize]; 6] = [
+    &[4, 4, 4, 4],
+    &[4, 4, 4, 4, 3],
+    &[4, 6, 5],
+    &[4, 6, 4],
+    &[4, 4, 4, 3],
+    &[4, 4, 4, 2],
+];
+
+/// The lengths looked for within longer runs of free text.
+const GLUED_LENGTHS: [usize; 3] = [15, 16, 19];
+
+/// The same where single digits are spaced out: a list may go on before and behind them.
+const SPACED_LENGTHS: [usize; 4] = [14, 15, 16, 19];
+
+/// The length at which a number of an unknown brand counts in free text.
+const USUAL_LENGTH: usize = 16;
+
+/// The most digits of a number that an error message shows.
+const MAX_SHOWN_DIGITS: usize = 11;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    FreeText,
+    Identifier,
+}
+
+/// Whether free text holds a card number: also one with digits glued to it, and one of 16 digits of
+/// an unknown brand.
+#[must_use]
+pub fn in_free_text(text: &str) -> bool {
+    holds_card_number(text, Place::FreeText)
+}
+
+/// Whether an identifier holds a card number, written as cards are. Orders and references may be
+/// long runs of digits, so nothing is looked for within a run.
+#[must_use]
+pub fn in_identifier(text: &str) -> bool {
+    holds_card_number(text, Place::Identifier)
+}
+
+/// Looks at the text as it stands and as it reads once and twice decoded: what was decoded may have
+/// stood for itself.
+fn holds_card_number(text: &str, place: Place) -> bool {
+    if scan(text, place) {
+        return true;
+    }
+    let mut text = Cow::Borrowed(text);
+    for decoded in [
+        json_escapes,
+        percent_escapes,
+        html_entities,
+        json_escapes,
+        percent_escapes,
+        html_entities,
+    ] {
+        if let Some(read) = decoded(&text) {
+            if scan(&read, place) {
+                return true;
+            }
+            text = Cow::Owned(read);
+        }
+    }
+    false
+}
+
+/// One pass over the text. What is known to be a number of another kind ends a sequence of digits
+/// like a letter.
+fn scan(text: &str, place: Place) -> bool {
+    let mut sequence = Sequence::default();
+    let mut after_alphanumeric = false;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if !after_alphanumeric && let Some(length) = number_of_another_kind(rest) {
+            if sequence.holds_card_number(place) {
+                return true;
+            }
+            sequence.clear();
+            after_alphanumeric = true;
+            rest = rest.get(length..).unwrap_or_default();
+            continue;
+        }
+        match kind(c) {
+            Kind::Digit(digit) => {
+                sequence.push(digit);
+                after_alphanumeric = true;
+            }
+            Kind::Separator => {
+                sequence.part(c);
+                after_alphanumeric = false;
+            }
+            Kind::Letter => {
+                if sequence.holds_card_number(place) {
+                    return true;
+                }
+                sequence.clear();
+                after_alphanumeric = true;
+            }
+            Kind::Ignored => {}
+        }
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+    }
+    sequence.holds_card_number(place)
+}
+
+/// What a character is to a number.
+enum Kind {
+    Digit(u8),
+    Letter,
+    Separator,
+    /// Marks on digits, and characters that nobody sees.
+    Ignored,
+}
+
+fn kind(c: char) -> Kind {
+    if c.is_ascii() {
+        return match c {
+            '0'..='9' => Kind::Digit(u8::try_from(c).unwrap_or_default() - b'0'),
+            c if c.is_ascii_alphabetic() => Kind::Letter,
+            _ => Kind::Separator,
+        };
+    }
+    let categories = CodePointMapData::<GeneralCategory>::new();
+    match categories.get(c) {
+        GeneralCategory::DecimalNumber => {
+            // Unicode has the decimal digits of every script in order, in runs that begin with a
+            // zero.
+            let before = |distance: &u32| {
+                categories.get32(u32::from(c).saturating_sub(*distance))
+                    == GeneralCategory::DecimalNumber
+            };
+            Kind::Digit(u8::try_from((1..100).take_while(before).count() % 10).unwrap_or_default())
+        }
+        GeneralCategory::OtherNumber => other_digit(c).map_or(Kind::Separator, Kind::Digit),
+        category
+            if GeneralCategoryGroup::Mark.contains(category)
+                || category == GeneralCategory::Format =>
+        {
+            Kind::Ignored
+        }
+        // Letters by name, but blank: fillers of Hangul.
+        _ if matches!(c, '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}') => Kind::Ignored,
+        _ if c.is_alphabetic() => Kind::Letter,
+        _ => Kind::Separator,
+    }
+}
+
+/// Digits above and below the line, in circles, in brackets and with a full stop.
+fn other_digit(c: char) -> Option<u8> {
+    let (first, digit) = match c {
+        '\u{B2}'..='\u{B3}' => ('\u{B2}', 2),
+        '\u{B9}' => ('\u{B9}', 1),
+        '\u{2070}' | '\u{24EA}' | '\u{24FF}' | '\u{1F100}' => (c, 0),
+        '\u{2074}'..='\u{2079}' => ('\u{2074}', 4),
+        '\u{2080}'..='\u{2089}' => ('\u{2080}', 0),
+        '\u{2460}'..='\u{2468}' => ('\u{2460}', 1),
+        '\u{2474}'..='\u{247C}' => ('\u{2474}', 1),
+        '\u{2488}'..='\u{2490}' => ('\u{2488}', 1),
+        '\u{24F5}'..='\u{24FD}' => ('\u{24F5}', 1),
+        '\u{2776}'..='\u{277E}' => ('\u{2776}', 1),
+        '\u{2780}'..='\u{2788}' => ('\u{2780}', 1),
+        '\u{278A}'..='\u{2792}' => ('\u{278A}', 1),
+        '\u{1F101}'..='\u{1F10A}' => ('\u{1F101}', 0),
+        _ => return None,
+    };
+    u8::try_from(u32::from(c) - u32::from(first))
+        .ok()
+        .map(|distance| digit + distance)
+}
+
+/// Groups of digits that nothing but separators part.
+#[derive(Default)]
+struct Sequence {
+    digits: Vec<u8>,
+    groups: Vec<Group>,
+    separators: usize,
+    separator: Option<char>,
+}
+
+struct Group {
+    start: usize,
+    length: usize,
+    /// The one character between this group and the one before.
+    separator: Option<char>,
+}
+
+impl Sequence {
+    fn push(&mut self, digit: u8) {
+        match self.groups.last_mut() {
+            Some(group) if self.separators == 0 => group.length += 1,
+            _ => {
+                let separator = self.separator.filter(|_| self.separators == 1);
+                self.groups.push(Group {
+                    start: self.digits.len(),
+                    length: 1,
+                    separator,
+                });
+            }
+        }
+        self.digits.push(digit);
+        self.separators = 0;
+    }
+
+    fn part(&mut self, separator: char) {
+        self.separators += 1;
+        self.separator = Some(separator);
+    }
+
+    fn clear(&mut self) {
+        self.digits.clear();
+        self.groups.clear();
+        self.separators = 0;
+    }
+
+    fn holds_card_number(&self, place: Place) -> bool {
+        let is_single = |group: &Group| group.length == 1;
+        self.groups
+            .chunk_by(|one, next| is_single(one) && is_single(next))
+            .any(|groups| self.run(groups, place))
+            || (0..self.groups.len()).any(|first| {
+                GROUPINGS.iter().any(|grouping| {
+                    let groups = self
+                        .groups
+                        .get(first..first + grouping.len())
+                        .unwrap_or_default();
+                    groups
+                        .iter()
+                        .map(|group| group.length)
+                        .eq(grouping.iter().copied())
+                        && self.grouped(groups, place)
+                })
+            })
+    }
+
+    fn digits_of(&self, groups: &[Group]) -> &[u8] {
+        let start = groups.first().map_or(0, |group| group.start);
+        let end = groups.last().map_or(0, |group| group.start + group.length);
+        self.digits.get(start..end).unwrap_or_default()
+    }
+
+    /// A run of digits, or of single digits spaced out.
+    fn run(&self, groups: &[Group], place: Place) -> bool {
+        let digits = self.digits_of(groups);
+        let within: &[usize] = if groups.len() > 1 {
+            &SPACED_LENGTHS
+        } else {
+            &GLUED_LENGTHS
+        };
+        is_card_number(digits)
+            || (place == Place::FreeText
+                && (digits.len() == USUAL_LENGTH && passes_luhn(digits)
+                    || within
+                        .iter()
+                        .any(|length| digits.windows(*length).any(is_card_number))))
+    }
+
+    /// Groups of the lengths that cards have. For a number of an unknown brand, one and the same
+    /// character has to part them, or every list of four numbers would be one; and years and dates
+    /// begin with 0, 1 and 2.
+    fn grouped(&self, groups: &[Group], place: Place) -> bool {
+        let digits = self.digits_of(groups);
+        let as_one_number = || {
+            let mut separators = groups.iter().skip(1).map(|group| group.separator);
+            let first = separators.next().flatten();
+            first.is_some() && separators.all(|separator| separator == first)
+        };
+        is_card_number(digits)
+            || (place == Place::FreeText
+                && digits.len() == USUAL_LENGTH
+                && digits.first().is_some_and(|digit| *digit > 2)
+                && passes_luhn(digits)
+                && as_one_number())
+    }
+}
+
+fn is_card_number(digits: &[u8]) -> bool {
+    has_brand(digits) && passes_luhn(digits)
+}
+
+fn has_brand(digits: &[u8]) -> bool {
+    let prefix = digits
+        .iter()
+        .take(6)
+        .fold(0, |number, digit| number * 10 + u32::from(*digit));
+    BRANDS.iter().any(|(first, last, lengths)| {
+        (*first..=*last).contains(&prefix) && lengths.contains(&digits.len())
+    })
+}
+
+fn passes_luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| match (at % 2, u32::from(*digit)) {
+            (0, digit) => digit,
+            (_, digit @ 0..=4) => digit * 2,
+            (_, digit) => digit * 2 - 9,
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+/// The length in bytes of a whole UUID, IBAN or parcel number at the head of the text. Their digits
+/// can look like a card number in groups.
+fn number_of_another_kind(text: &str) -> Option<usize> {
+    let first = text.bytes().next().filter(u8::is_ascii_alphanumeric)?;
+    let ends = |length: &usize| {
+        !text
+            .get(*length..)
+            .unwrap_or_default()
+            .starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let uuid = || {
+        text.get(..36)
+            .is_some_and(crate::domain::ids::is_uuid)
+            .then_some(36)
+    };
+    let other = || {
+        if first.is_ascii_alphabetic() {
+            iban(text)
+        } else {
+            parcel(text)
+        }
+    };
+    uuid().filter(ends).or_else(|| other().filter(ends))
+}
+
+/// The lengths of IBANs. Source: the IBAN registry of ISO 13616.
+const IBANS: [(usize, &str); 18] = [
+    (15, "NO"),
+    (16, "BE"),
+    (18, "DK FI FK FO GL NL SD"),
+    (19, "MK SI"),
+    (20, "AT BA EE KZ LT LU MN XK"),
+    (21, "CH HR LI LV"),
+    (22, "BG BH CR DE GB GE IE ME RS VA"),
+    (23, "AE GI IL IQ OM SO TL"),
+    (24, "AD CZ ES MD PK RO SA SE SK TN VG"),
+    (25, "LY PT ST"),
+    (26, "IS TR"),
+    (27, "BI DJ FR GR IT MC MR SM"),
+    (28, "AL AZ BY CY DO GT HN HU LB NI PL SV"),
+    (29, "BR EG PS QA UA"),
+    (30, "JO KW MU YE"),
+    (31, "MT SC"),
+    (32, "LC"),
+    (33, "RU"),
+];
+
+/// A valid IBAN: country, length and check digits (ISO 13616, modulo 97), also in groups of four. A
+/// creditor reference (ISO 11649) is alike, with RF for a country and any length from 5 to 25.
+fn iban(text: &str) -> Option<usize> {
+    let country = text.get(..2)?.to_ascii_uppercase();
+    let lengths = if country == "RF" {
+        5..=25
+    } else {
+        let (length, _) = IBANS
+            .iter()
+            .find(|(_, countries)| countries.split(' ').any(|one| one == country))?;
+        *length..=*length
+    };
+    lengths
+        .rev()
+        .filter_map(|length| in_fours(text, length))
+        .find_map(|(iban, length)| {
+            let rearranged = iban.iter().cycle().skip(4).take(iban.len());
+            let remainder =
+                rearranged.fold(0, |remainder, byte| match char::from(*byte).to_digit(36) {
+                    Some(digit @ 0..=9) => (remainder * 10 + digit) % 97,
+                    Some(letter) => (remainder * 100 + letter) % 97,
+                    None => remainder,
+                });
+            // Without check digits, letters would do for them, and any word that begins like a
+            // country could hide a number.
+            let has_check_digits = iban.iter().skip(2).take(2).all(u8::is_ascii_digit);
+            (has_check_digits && remainder == 1).then_some(length)
+        })
+}
+
+/// A valid number of a parcel or certified letter of the United States Postal Service, as they are
+/// printed in fours: 22 digits from 92 to 95, or 20 from 7000 to 7029, with GS1's check digit. In
+/// one run it may be anything.
+fn parcel(text: &str) -> Option<usize> {
+    let digits = match text.as_bytes() {
+        [b'9', b'2'..=b'5', ..] => 22,
+        [b'7', b'0', b'0'..=b'2', ..] => 20,
+        _ => return None,
+    };
+    let (number, length) = in_fours(text, digits)?;
+    let is_digits = number.iter().all(u8::is_ascii_digit);
+    let weighted = number
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| (if at % 2 == 0 { 1 } else { 3 }) * u32::from(digit & 0xF));
+    // A number that goes on is none.
+    let mut after = text.get(length..).unwrap_or_default().chars();
+    let goes_on = after.next().is_some() && after.next().is_some_and(|c| c.is_ascii_digit());
+    (is_digits && length > digits && !goes_on && weighted.sum::<u32>().is_multiple_of(10))
+        .then_some(length)
+}
+
+/// So many ASCII letters and digits at the head of the text, in one run or in fours that one
+/// character parts, and their length in bytes.
+fn in_fours(text: &str, characters: usize) -> Option<(Vec<u8>, usize)> {
+    let mut read = Vec::with_capacity(characters);
+    let mut parted = false;
+    for (at, c) in text.char_indices() {
+        if c.is_ascii_alphanumeric() {
+            read.push(u8::try_from(c).ok()?);
+            parted = false;
+            if read.len() == characters {
+                return Some((read, at + 1));
+            }
+        } else if !parted && read.len().is_multiple_of(4) && matches!(kind(c), Kind::Separator) {
+            parted = true;
+        } else {
+            return None;
+        }
+    }
+    None
+}
+
+/// JSON text as its strings read. Before that, an escape such as `\u2013` would pass for digits.
+#[must_use]
+pub fn unescaped(json: &str) -> Cow<'_, str> {
+    json_escapes(json).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+fn percent_escapes(text: &str) -> Option<String> {
+    match percent_decode_str(text).decode_utf8_lossy() {
+        Cow::Owned(read) => Some(read),
+        Cow::Borrowed(_) => None,
+    }
+}
+
+/// JSON's escapes, in JSON and in what is none.
+fn json_escapes(text: &str) -> Option<String> {
+    replaced(text, '\\', |after| {
+        let mut chars = after.chars();
+        let c = match chars.next()? {
+            'n' | 'r' | 't' | 'b' | 'f' => ' ',
+            c @ ('\\' | '/' | '"') => c,
+            'u' => {
+                let hexadecimal =
+                    |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let unit = |at: usize| {
+                    u16::from_str_radix(after.get(at..at + 4).filter(hexadecimal)?, 16).ok()
+                };
+                let first = unit(1)?;
+                let second = after
+                    .get(5..7)
+                    .filter(|escape| *escape == "\\u")
+                    .and_then(|_| unit(7));
+                let mut units = std::iter::once(first).chain(second);
+                return match char::decode_utf16(&mut units).next()? {
+                    Ok(c) => Some((c, if c.len_utf16() == 2 { 11 } else { 5 })),
+                    Err(_) => Some((char::REPLACEMENT_CHARACTER, 5)),
+                };
+            }
+            _ => return None,
+        };
+        Some((c, 1))
+    })
+}
+
+/// HTML's character references. No digit has a name, so any name but that of `&` stands for a
+/// separator.
+fn html_entities(text: &str) -> Option<String> {
+    replaced(text, '&', |after| {
+        let Some(number) = after.strip_prefix('#') else {
+            let name = after.get(
+                ..after
+                    .bytes()
+                    .take(32)
+                    .take_while(u8::is_ascii_alphanumeric)
+                    .count(),
+            )?;
+            let closed = !name.is_empty() && after.get(name.len()..)?.starts_with(';');
+            return closed.then_some((if name == "amp" { '&' } else { ' ' }, name.len() + 1));
+        };
+        let (radix, digits, before) = match number.strip_prefix(['x', 'X']) {
+            Some(digits) => (16, digits, 2),
+            None => (10, number, 1),
+        };
+        let length = digits
+            .bytes()
+            .take(8)
+            .take_while(|byte| char::from(*byte).is_digit(radix))
+            .count();
+        let c = char::from_u32(u32::from_str_radix(digits.get(..length)?, radix).ok()?)?;
+        let closed = usize::from(digits.get(length..)?.starts_with(';'));
+        Some((c, before + length + closed))
+    })
+}
+
+/// The text with every reference that begins with this mark replaced by the character it stands
+/// for; `None` where there is none. `read` gets what stands behind a mark and tells the character
+/// and how many bytes it read.
+fn replaced(
+    text: &str,
+    mark: char,
+    read: impl Fn(&str) -> Option<(char, usize)>,
+) -> Option<String> {
+    let mut replaced = String::new();
+    let mut rest = text;
+    let mut any = false;
+    while let Some((before, after)) = rest.split_once(mark) {
+        replaced.push_str(before);
+        rest = after;
+        match read(after) {
+            Some((c, length)) => {
+                replaced.push(c);
+                rest = after.get(length..).unwrap_or_default();
+                any = true;
+            }
+            None => replaced.push(mark),
+        }
+    }
+    replaced.push_str(rest);
+    any.then_some(replaced)
+}
+
+/// Text fit for an error message: at most 40 characters, no control characters, no digit of a card
+/// number, and at most the first 11 digits of any number.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let shown = shortened(text, MAX_SHOWN_DIGITS);
+    // What is cut off may have kept the rest from being a card number.
+    let shown = if in_free_text(text) || in_free_text(&shown) {
+        shortened(text, 0)
+    } else {
+        shown
+    };
+    let more = if text.chars().nth(40).is_some() {
+        "…"
+    } else {
+        ""
+    };
+    format!("\"{shown}{more}\"")
+}
+
+/// The first 40 characters, with so many digits of each number.
+fn shortened(text: &str, shown_digits: usize) -> String {
+    let mut shown = String::with_capacity(44);
+    let mut digits = 0;
+    for c in text.chars().take(40) {
+        let kind = kind(c);
+        digits = match kind {
+            Kind::Digit(_) => digits + 1,
+            Kind::Letter => 0,
+            Kind::Separator | Kind::Ignored => digits,
+        };
+        match c {
+            _ if matches!(kind, Kind::Digit(_)) && digits > shown_digits => shown.push('*'),
+            c if c.is_control() || c == '"' => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// First and last prefix of every range that is known, with its lengths: written apart from
+    /// [`BRANDS`].
+    const ISSUED: [(&str, &str, &[usize]); 22] = [
+        ("4", "4", &[16, 19]),
+        ("51", "55", &[16]),
+        ("2221", "2720", &[16]),
+        ("34", "34", &[15]),
+        ("37", "37", &[15]),
+        ("300", "305", &[14, 16, 19]),
+        ("3095", "3095", &[14, 16, 19]),
+        ("36", "36", &[14, 16, 19]),
+        ("38", "39", &[14, 16, 19]),
+        ("6011", "6011", &[16, 19]),
+        ("644", "649", &[16, 19]),
+        ("65", "65", &[16, 19]),
+        ("3528", "3589", &[16, 19]),
+        ("62", "62", &[16, 19]),
+        ("8100", "8171", &[16, 19]),
+        ("5018", "5018", &[16, 19]),
+        ("5020", "5020", &[16, 19]),
+        ("5038", "5038", &[16, 19]),
+        ("5893", "5893", &[16, 19]),
+        ("6304", "6304", &[16, 19]),
+        ("6759", "6759", &[16, 19]),
+        ("6761", "6763", &[16, 19]),
+    ];
+
+    /// Mir, and Discover's range within UnionPay's.
+    const ALSO_ISSUED: [(&str, &str, &[usize]); 2] =
+        [("2200", "2204", &[16, 19]), ("622126", "622925", &[16, 19])];
+
+    fn issued() -> impl Iterator<Item = (&'static str, &'static str, &'static [usize])> {
+        ISSUED.into_iter().chain(ALSO_ISSUED)
+    }
+
+    fn is_issued(prefix: &str, length: usize) -> bool {
+        issued().any(|(first, last, lengths)| {
+            let head = &prefix[..first.len()];
+            (first..=last).contains(&head) && lengths.contains(&length)
+        })
+    }
+
+    /// A number of this prefix and length that passes Luhn, with the check digit found by trial.
+    fn number(prefix: &str, length: usize) -> String {
+        let body = format!("{prefix:7<width$}", width = length - 1);
+        let doubled = |digit: u32| digit * 2 / 10 + digit * 2 % 10;
+        let check = (0..10_u32)
+            .find(|check| {
+                let digits = body.chars().rev().map(|c| c.to_digit(10).unwrap());
+                let sum: u32 = digits
+                    .enumerate()
+                    .map(|(at, d)| if at % 2 == 0 { doubled(d) } else { d })
+                    .sum();
+                (sum + check).is_multiple_of(10)
+            })
+            .unwrap();
+        format!("{body}{check}")
+    }
+
+    #[test]
+    fn every_range_is_known_from_its_first_to_its_last_prefix_and_no_further() {
+        for (first, last, lengths) in issued() {
+            let (low, high): (u32, u32) = (first.parse().unwrap(), last.parse().unwrap());
+            for length in lengths {
+                for inside in [
+                    format!("{first:0<6}"),
+                    format!("{last:9<6}"),
+                    format!("{first:9<6}"),
+                    format!("{last:0<6}"),
+                ] {
+                    assert!(
+                        in_identifier(&number(&inside, *length)),
+                        "{inside} with {length} digits"
+                    );
+                }
+                for outside in [format!("{:9<6}", low - 1), format!("{:0<6}", high + 1)] {
+                    let known = is_issued(&outside, *length);
+                    assert_eq!(
+                        in_identifier(&number(&outside, *length)),
+                        known,
+                        "{outside} with {length} digits"
+                    );
+                }
+            }
+        }
+        // All prefixes of four digits, as no range is finer, against the list above.
+        for prefix in (1000..10_000).flat_map(|four| [format!("{four}00"), format!("{four}99")]) {
+            for length in [14, 15, 16, 19] {
+                let digits: Vec<u8> = format!("{prefix:0<length$}")
+                    .bytes()
+                    .map(|byte| byte - b'0')
+                    .collect();
+                assert_eq!(
+                    has_brand(&digits),
+                    is_issued(&prefix, length),
+                    "{prefix} with {length} digits"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_length_is_a_card_number_in_an_identifier() {
+        for (first, _, lengths) in issued() {
+            for length in (8..=24).filter(|length| !lengths.contains(length)) {
+                let number = number(first, length);
+                assert!(!in_identifier(&number), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_check_digit_is_no_card_number() {
+        for (first, _, lengths) in issued() {
+            for length in lengths {
+                let right = number(first, *length);
+                let (body, check) = right.split_at(length - 1);
+                let check: u32 = check.parse().unwrap();
+                for wrong in (0..10).filter(|digit| *digit != check) {
+                    assert!(!in_identifier(&format!("{body}{wrong}")), "{body}{wrong}");
+                }
+                for at in 0..length - 1 {
+                    let (left, swapped) = (right.as_bytes()[at], right.as_bytes()[at + 1]);
+                    // Luhn does not see 09 and 90 swapped.
+                    if left != swapped
+                        && !matches!((left, swapped), (b'0', b'9') | (b'9', b'0'))
+                        && at >= 6
+                    {
+                        let mut swap = right.clone().into_bytes();
+                        swap.swap(at, at + 1);
+                        assert!(!in_identifier(std::str::from_utf8(&swap).unwrap()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_networks_test_numbers_are_found() {
+        for number in [
+            "4242424242424242",
+            "4000056655665556",
+            "5555555555554444",
+            "2223003122003222",
+            "5105105105105100",
+            "378282246310005",
+            "371449635398431",
+            "6011111111111117",
+            "6011000990139424",
+            "6011981111111113",
+            "3056930009020004",
+            "30569309025904",
+            "38520000023237",
+            "36227206271667",
+            "3566002020360505",
+            "6200000000000005",
+            "6205500000000000004",
+            "6759649826438453",
+            "2200770212727079",
+        ] {
+            assert!(in_identifier(number) && in_free_text(number), "{number}");
+        }
+    }
+
+    #[test]
+    fn every_way_to_group_a_card_number_is_found_in_free_text_and_in_identifiers() {
+        for text in [
+            "4242 4242 4242 4242",
+            "4242-4242-4242-4242",
+            "4242, 4242, 4242, 4242",
+            "[4242, 4242, 4242, 4242]",
+            "(4242) (4242) (4242) (4242)",
+            "4242~4242~4242~4242",
+            "<4242><4242><4242><4242>",
+            "4242'4242\"4242`4242",
+            "4242+4242+4242+4242",
+            "4242\u{2013}4242\u{A0}4242 4242",
+            "4242\u{1F600}4242\t4242\r\n4242",
+            "4242\u{0}4242\u{7F}4242\u{9F}4242",
+            "4242\u{200B}4242\u{2060}4242\u{AD}4242",
+            "4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2",
+            "4-2-4-2-4-2-4-2-4-2-4-2-4-2-4-2",
+            "3782 822463 10005",
+            "3782-8224-6310-005",
+            "3622 720627 1667",
+            "3622 7206 2716 67",
+            "6205 5000 0000 0000 004",
+            "A4242424242424242B",
+            "4242 4242 4242 4242 12/27 123",
+            "2026-4242-4242-4242-4242",
+            "+4242424242424242",
+            "+378282246310005",
+            "ref 12 4242424242424242",
+            "４２４２４２４２４２４２４２４２",
+            "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢",
+            "४२४२ ४२४२ ४२४२ ४२४२",
+            "④②④②④②④②④②④②④②④②",
+            "⁴²⁴²⁴²⁴²⁴²⁴²⁴²⁴²",
+            "\u{1D7DC}\u{1D7DA}42424242424242",
+            "4\u{301}242424242424242",
+            "4\u{FE0F}\u{20E3}2\u{FE0F}\u{20E3}4\u{FE0F}\u{20E3}2\u{FE0F}\u{20E3}424242424242",
+            "4\u{3164}242424242424242",
+            "%34%32424242424242%34%32",
+            "%2534242424242424242",
+            "4242%094242%C2%A04242%204242",
+            "&#52;&#x32;&#X34;&#50;424242424242",
+            "&#52&#50&#52&#50&#52&#50&#52&#50&#52&#50&#52&#50&#52&#50&#52&#50",
+            "&amp;#52;242424242424242",
+            "4242&nbsp;4242&ndash;4242&#160;4242",
+            r"\u0034\u0032424242424242\u0034\u0032",
+            r"\ud835\udfd2242424242424242",
+            r"4242\n4242\t4242\/4242",
+        ] {
+            assert!(in_free_text(text), "{text}");
+            assert!(in_identifier(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_passes_for_an_iban_hides_no_card_number() {
+        // It begins like Montenegro's, has that length, and passes modulo 97 with letters for check
+        // digits.
+        for text in [
+            "metada4242424242424242",
+            "{\"\"\"metada4242424242424242\u{0}\u{0}f{ll",
+        ] {
+            assert!(in_free_text(text) && in_identifier(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_glued_to_a_card_number_hide_it_in_identifiers_only() {
+        for text in [
+            "14242424242424242",
+            "00004242424242424242",
+            "202611224242424242424242",
+            "42424242424242421227",
+            "4242424242424242123",
+            "424242424242424212271234",
+            "3782822463100051227",
+            "1378282246310005",
+            "16205500000000000004",
+            "1 4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2 1 2 2 7",
+            "3 6 2 2 7 2 0 6 2 7 1 6 6 7 / 3",
+            "9213344242424242424242",
+        ] {
+            assert!(in_free_text(text), "{text}");
+            assert!(!in_identifier(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_digit_more_hides_no_number_of_fifteen_digits_and_more_in_free_text() {
+        for (first, last, lengths) in issued() {
+            for length in lengths.iter().filter(|length| **length > 14) {
+                for prefix in [first, last] {
+                    let number = number(prefix, *length);
+                    for text in [format!("1{number}"), format!("{number}1")] {
+                        assert!(in_free_text(&text), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_parcel_number_is_no_card_number_and_one_that_goes_on_is_none() {
+        let weight = |at: usize| if at.is_multiple_of(2) { 1 } else { 3 };
+        let sum = |text: &str| -> u32 {
+            let digits = text
+                .chars()
+                .rev()
+                .filter_map(|c| c.to_digit(10))
+                .enumerate();
+            digits.map(|(at, digit)| weight(at) * digit).sum()
+        };
+        for (before, after) in [("92", " 12"), ("95", " 00"), ("70", "")] {
+            let all = (0..30).map(|two| format!("{before}{two:02} 4242 4242 4242 4242{after}"));
+            let (parcels, others): (Vec<_>, Vec<_>) =
+                all.partition(|text| sum(text).is_multiple_of(10));
+            assert!(!parcels.is_empty() && !others.is_empty());
+            for parcel in parcels {
+                assert!(
+                    !in_free_text(&parcel) && !in_identifier(&parcel),
+                    "{parcel}"
+                );
+                assert!(in_free_text(&format!("{parcel}/27")), "{parcel}/27");
+                assert!(in_free_text(&format!("7{parcel}")), "7{parcel}");
+            }
+            for other in others {
+                assert!(in_free_text(&other) && in_identifier(&other), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_digits_of_an_unknown_brand_count_in_free_text_only() {
+        for text in [
+            "7777777777777772",
+            "7777 7777 7777 7772",
+            "7777-7777-7777-7772",
+            "9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1",
+        ] {
+            assert!(!in_identifier(text), "{text}");
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            let passes = passes_luhn(&digits.bytes().map(|byte| byte - b'0').collect::<Vec<_>>());
+            assert_eq!(in_free_text(text), passes, "{text}");
+        }
+        assert!(
+            in_free_text(&number("70", 16))
+                && !in_free_text(&number("70", 15))
+                && !in_free_text(&number("70", 17))
+        );
+        for (numbers, parted_by, counts) in [
+            ("800180038005", " ", true),
+            ("800180038005", "-", true),
+            ("800180038005", ", ", false),
+            ("202620272028", " ", false),
+        ] {
+            let run = number(numbers, 16);
+            let fours: Vec<&str> = run
+                .as_bytes()
+                .chunks(4)
+                .map(|four| std::str::from_utf8(four).unwrap())
+                .collect();
+            let list = fours.join(parted_by);
+            assert!(in_free_text(&run), "{run}");
+            assert_eq!(in_free_text(&list), counts, "{list}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_card_number_raises_no_false_alarm() {
+        for text in [
+            "Hotel 22.02.2026 - 01.03.2026",
+            "24062026-01072026",
+            "Artikel 4005808229376",
+            "4551842029-00430-2026",
+            "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a",
+            "00000000-4242-4242-4242-424242424242",
+            "order:12345678-4000-4000-8000-000000000002:1",
+            "+442071838750",
+            "4915112345678",
+            "+49 151 123 456 78",
+            "10045",
+            "PO-2026-000123",
+            "4500012345",
+            "111-2222222-3333333",
+            "1Z999AA10123456784",
+            "1795376262000",
+            "2026-11-22T19:37:42",
+            "2026-11-22 19:37:42,318",
+            "usd=1000000,jpy=1500000",
+            "4242424242424241",
+            "42 42 42 42 42 42 42 42",
+            "42424242 42424242",
+            "4222222222222",
+            "",
+            "50.00",
+            "pi_3Nxyz0123456789abcdefGHI",
+            "%",
+            "&#;",
+            "&#x110000;&#99999999999;",
+            r"\u12",
+        ] {
+            assert!(!in_free_text(text), "{text}");
+            assert!(!in_identifier(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_whole_iban_is_no_card_number_and_hides_none_beside_it() {
+        // Each holds what would be a card number, in one run or in four groups.
+        for (country, rest) in [
+            ("AT", "4242424242424242"),
+            ("LT", "5555555555554444"),
+            ("DE", "424242424242424242"),
+            ("SE", "42424242424242424242"),
+        ] {
+            let valid = (2..99)
+                .map(|check| format!("{country}{check:02}{rest}"))
+                .find(|text| iban_is_valid(text))
+                .unwrap();
+            let fours: Vec<&str> = valid
+                .as_bytes()
+                .chunks(4)
+                .map(|four| std::str::from_utf8(four).unwrap())
+                .collect();
+            for text in [
+                valid.clone(),
+                fours.join(" "),
+                fours.join("-"),
+                valid.to_lowercase(),
+            ] {
+                assert!(!in_free_text(&text), "{text}");
+                assert!(in_free_text(&format!("{text} 4242424242424242")), "{text}");
+                assert!(in_free_text(&format!("4242424242424242 {text}")), "{text}");
+            }
+            let check: u32 = valid[2..4].parse().unwrap();
+            let wrong = format!("{country}{:02}{rest}", (check + 1) % 100);
+            assert!(in_free_text(&wrong), "{wrong}");
+            assert!(in_free_text(&format!("X{valid}")), "not a whole IBAN");
+        }
+    }
+
+    /// Modulo 97 with whole numbers, piece by piece.
+    fn iban_is_valid(text: &str) -> bool {
+        let moved = format!("{}{}", &text[4..], &text[..4]);
+        let digits: String = moved
+            .chars()
+            .map(|c| c.to_digit(36).unwrap().to_string())
+            .collect();
+        digits.as_bytes().chunks(7).fold(0_u64, |rest, piece| {
+            let piece = std::str::from_utf8(piece).unwrap();
+            format!("{rest}{piece}").parse::<u64>().unwrap() % 97
+        }) == 1
+    }
+
+    #[test]
+    fn decimal_digits_of_every_script_are_read() {
+        for zero in [
+            '0',
+            '٠',
+            '۰',
+            '०',
+            '০',
+            '๐',
+            '༠',
+            '០',
+            '᠐',
+            '０',
+            '\u{1D7CE}',
+            '\u{1D7F6}',
+            '\u{1FBF0}',
+            '\u{104A0}',
+        ] {
+            for digit in 0..10_u8 {
+                let c = char::from_u32(u32::from(zero) + u32::from(digit)).unwrap();
+                assert!(matches!(kind(c), Kind::Digit(read) if read == digit), "{c}");
+            }
+        }
+        for (c, digit) in ('\u{0}'..=char::MAX).filter_map(|c| Some((c, c.to_digit(10)?))) {
+            assert!(matches!(kind(c), Kind::Digit(read) if u32::from(read) == digit));
+        }
+        let decimal = ('\u{0}'..=char::MAX)
+            .filter(|c| c.is_numeric() && matches!(kind(*c), Kind::Digit(_)))
+            .count();
+        assert!(decimal > 700, "{decimal}");
+    }
+
+    #[test]
+    fn quoting_masks_long_digit_runs_card_numbers_and_control_characters() {
+        assert_eq!(quoted("5,00"), "\"5,00\"");
+        assert_eq!(quoted("a\nb"), "\"a\\nb\"");
+        assert_eq!(quoted("424242424242424"), "\"42424242424****\"");
+        assert_eq!(
+            quoted("(4111) 4111~4111 <4111"),
+            "\"(4111) 4111~411* <****\""
+        );
+        assert_eq!(
+            quoted("1\u{301}23456789012345"),
+            "\"1\u{301}2345678901****\""
+        );
+        assert_eq!(quoted("4242424242424242"), "\"****************\"");
+        assert_eq!(quoted("%34242424242424242"), "\"%*****************\"");
+        assert!(quoted(&"x".repeat(100)).ends_with("…\""));
+    }
+
+    #[test]
+    fn quoting_shows_no_card_number_that_only_the_cut_makes_one() {
+        let whole = format!(r"36227206271\u003667{}1", "\u{301}".repeat(21));
+        let cut: String = whole.chars().take(40).collect();
+        assert!(!in_free_text(&whole) && in_free_text(&cut));
+        let shown = quoted(&whole);
+        assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
+    }
+}

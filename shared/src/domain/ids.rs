@@ -1,0 +1,296 @@
+//! The names by which a payment is found. Each is checked once, where it enters.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::domain::time::UnixMillis;
+
+/// Why an identifier was refused: what it must be, fit to follow "must be ".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct IdError(pub &'static str);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $must_be:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks and keeps the text.
+            ///
+            /// # Errors
+            /// [`IdError`] says what the text must be.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(IdError($must_be)) }
+            }
+
+            /// The text as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+/// Whether the text has the shape 8-4-4-4-12 of hexadecimal digits (RFC 9562).
+#[must_use]
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+fn is_prefixed(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix).is_some_and(|rest| {
+        (1..=250).contains(&rest.len())
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
+}
+
+text_id!(
+    /// The Genesys conversation: a UUID in lowercase, as Genesys writes it.
+    ConversationId,
+    "a UUID in lowercase such as 7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a",
+    |text| is_uuid(text) && !text.bytes().any(|b| b.is_ascii_uppercase())
+);
+
+text_id!(
+    /// What is being paid for, unique within a conversation: 1–100 of `A-Za-z0-9._:-`.
+    OrderId,
+    "1 to 100 characters of A-Z a-z 0-9 . _ : -",
+    |text| (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+);
+
+text_id!(
+    /// A Stripe PaymentIntent, `pi_…`.
+    IntentId,
+    "a PaymentIntent id that starts with pi_",
+    |text| is_prefixed(text, "pi_") && !text.contains("_secret_")
+);
+
+/// A Stripe PaymentMethod, `pm_…`, from a PCI-validated voice vault. It can charge a card, so Debug
+/// hides it and nothing stores it.
+#[derive(Clone)]
+pub struct PaymentMethodId(String);
+
+impl PaymentMethodId {
+    /// Checks and keeps the token.
+    ///
+    /// # Errors
+    /// [`IdError`] says what the text must be, and not what it was.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        if is_prefixed(text, "pm_") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(IdError(
+                "a PaymentMethod id that starts with pm_, from a PCI-validated voice vault",
+            ))
+        }
+    }
+
+    /// The token itself, for the one call that charges it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 128 bits of its SHA-256 in hexadecimal: tells tokens apart without being one.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.0.as_bytes());
+        hex::encode(digest.iter().take(16).copied().collect::<Vec<u8>>())
+    }
+}
+
+impl fmt::Debug for PaymentMethodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PaymentMethodId([redacted])")
+    }
+}
+
+/// Which attempt of which payment: what ties an intent to a conversation, in Stripe's metadata and
+/// in our pointer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Correlation {
+    /// The Genesys conversation.
+    pub conversation_id: ConversationId,
+    /// The order within it.
+    pub order_id: OrderId,
+    /// Counts the intents of one payment, from 1.
+    pub attempt: u32,
+}
+
+impl Correlation {
+    #[must_use]
+    pub fn key(&self) -> PaymentKey {
+        PaymentKey::new(self.conversation_id.clone(), self.order_id.clone())
+    }
+
+    /// The key under which this attempt's intent is created: the same on every try, on every
+    /// machine. `/` is in none of the parts, so no two attempts share a key. At most 148 of
+    /// Stripe's 255 characters.
+    #[must_use]
+    pub fn create_key(&self) -> IdempotencyKey {
+        self.idempotency_key("")
+    }
+
+    /// The key under which this attempt's intent is created without a receipt, if Stripe keeps its
+    /// refusal of the receipt's address under [`Self::create_key`], which can make no intent then.
+    #[must_use]
+    pub fn second_create_key(&self) -> IdempotencyKey {
+        self.idempotency_key("/without-receipt")
+    }
+
+    /// The key under which a token confirms this attempt's intent: another token, another key.
+    #[must_use]
+    pub fn confirm_key(&self, payment_method: &PaymentMethodId) -> IdempotencyKey {
+        self.idempotency_key(&format!("/confirm/{}", payment_method.fingerprint()))
+    }
+
+    /// The key under which one request cancels this attempt's intent. The moment is part of it, so
+    /// that a later request is a new one: whether an intent can be canceled changes.
+    #[must_use]
+    pub fn cancel_key(&self, now: UnixMillis) -> IdempotencyKey {
+        self.idempotency_key(&format!("/cancel/{}", now.0))
+    }
+
+    fn idempotency_key(&self, operation: &str) -> IdempotencyKey {
+        let Self {
+            conversation_id,
+            order_id,
+            attempt,
+        } = self;
+        IdempotencyKey(format!("{conversation_id}/{order_id}/{attempt}{operation}"))
+    }
+}
+
+/// Which payment: what the table finds it by. How, the DynamoDB adapter alone knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PaymentKey {
+    conversation_id: ConversationId,
+    order_id: OrderId,
+}
+
+impl PaymentKey {
+    #[must_use]
+    pub fn new(conversation_id: ConversationId, order_id: OrderId) -> Self {
+        Self {
+            conversation_id,
+            order_id,
+        }
+    }
+
+    #[must_use]
+    pub fn conversation_id(&self) -> &ConversationId {
+        &self.conversation_id
+    }
+
+    #[must_use]
+    pub fn order_id(&self) -> &OrderId {
+        &self.order_id
+    }
+
+    /// The payment's attempt of that number.
+    #[must_use]
+    pub fn attempt(&self, attempt: u32) -> Correlation {
+        Correlation {
+            conversation_id: self.conversation_id.clone(),
+            order_id: self.order_id.clone(),
+            attempt,
+        }
+    }
+}
+
+/// Stripe's `Idempotency-Key` of one write. [`Correlation`] alone makes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversation_ids_are_lowercase_uuids() {
+        assert!(ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").is_ok());
+        for wrong in [
+            "",
+            "7D3C1F5E-8A51-4C0E-9B7A-2F6D0C1E4B5A",
+            "7d3c1f5e8a514c0e9b7a2f6d0c1e4b5a",
+            "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5g",
+            "{7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5}",
+        ] {
+            assert!(ConversationId::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn order_ids_have_the_contract_s_alphabet() {
+        assert!(OrderId::parse("A-1.b_c:2").is_ok());
+        assert!(OrderId::parse(&"x".repeat(100)).is_ok());
+        for wrong in ["", "a b", "a/b", "ä", "a#b", &"x".repeat(101)] {
+            assert!(OrderId::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_secret_is_no_intent_id() {
+        assert!(IntentId::parse("pi_123").is_ok());
+        assert!(IntentId::parse("pi_123_secret_456").is_err());
+        assert!(IntentId::parse("pi_").is_err());
+    }
+
+    #[test]
+    fn a_token_hides_in_debug_and_its_fingerprint_tells_tokens_apart() {
+        let one = PaymentMethodId::parse("pm_1").unwrap();
+        let two = PaymentMethodId::parse("pm_2").unwrap();
+        assert!(!format!("{one:?}").contains("pm_1"));
+        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert_eq!(one.fingerprint().len(), 32);
+    }
+
+    #[test]
+    fn the_longest_keys_fit_stripe_s_limit() {
+        let correlation = Correlation {
+            conversation_id: ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap(),
+            order_id: OrderId::parse(&"x".repeat(100)).unwrap(),
+            attempt: u32::MAX,
+        };
+        let key = correlation.confirm_key(&PaymentMethodId::parse("pm_1").unwrap());
+        assert!(key.as_str().len() <= 255, "{}", key.as_str().len());
+    }
+}

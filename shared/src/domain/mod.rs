@@ -1,0 +1,14 @@
+//! What a payment is and how it moves. Free of AWS, HTTP and clocks.
+
+pub mod card_guard;
+pub mod currencies;
+pub mod ids;
+pub mod link;
+pub mod money;
+pub mod notice;
+pub mod observation;
+pub mod payment;
+pub mod policy;
+pub mod secret_guard;
+pub mod speech;
+pub mod time;

@@ -1,0 +1,72 @@
+//! What Genesys is told of a payment, and how it is put.
+
+use std::collections::BTreeMap;
+
+use super::ids::IntentId;
+use super::payment::{Payment, PaymentStatus};
+
+/// What Genesys was told, and accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Notice {
+    /// The intent that it was about.
+    pub intent_id: IntentId,
+    /// The status that it told.
+    pub status: PaymentStatus,
+    /// Whether it told that the payer has visited the pay link; only told while the status is
+    /// [`PaymentStatus::Pending`].
+    pub visited: bool,
+}
+
+impl Notice {
+    /// `payment_progress` of the agent's screen: `link_opened`, or the status in lower case.
+    #[must_use]
+    pub fn progress(&self) -> String {
+        if self.visited {
+            "link_opened".to_owned()
+        } else {
+            self.status.as_str().to_lowercase()
+        }
+    }
+
+    /// The attributes that the flow and the agent's screen see. Status and reference only: agents,
+    /// analytics and exports read attributes.
+    #[must_use]
+    pub fn attributes(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("payment_status", self.status.to_string()),
+            ("payment_progress", self.progress()),
+            ("stripe_intent_id", self.intent_id.to_string()),
+            ("payment_amount", payment.money.major()),
+            ("payment_currency", payment.money.currency.to_string()),
+        ])
+    }
+
+    /// The inputs of the workflow for late payments, named as its `Flow.` variables.
+    #[must_use]
+    pub fn flow_inputs(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
+        let correlation = &payment.correlation;
+        let conversation_id = correlation.conversation_id.to_string();
+        BTreeMap::from([
+            ("Flow.conversation_id", conversation_id),
+            ("Flow.order_id", correlation.order_id.to_string()),
+            ("Flow.payment_status", self.status.to_string()),
+            ("Flow.stripe_intent_id", self.intent_id.to_string()),
+            ("Flow.payment_amount", payment.money.major()),
+            ("Flow.payment_currency", payment.money.currency.to_string()),
+        ])
+    }
+}
+
+impl Payment {
+    /// What Genesys must hear and has not accepted yet.
+    #[must_use]
+    pub fn due_notice(&self) -> Option<Notice> {
+        let status = self.status();
+        let notice = Notice {
+            intent_id: self.intent_id()?.clone(),
+            status,
+            visited: status == PaymentStatus::Pending && self.visited_at.is_some(),
+        };
+        (self.notified.as_ref() != Some(&notice)).then_some(notice)
+    }
+}

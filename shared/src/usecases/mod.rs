@@ -1,0 +1,9 @@
+//! What the functions do, one file per use case. They speak to [`crate::ports`] alone.
+
+pub mod cancel;
+pub mod create;
+pub mod ctx;
+pub mod notify;
+pub mod pay_link;
+pub mod query;
+pub mod settle;
