@@ -74,8 +74,11 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages: Vec<PathBuf> =
-        docs.filter(|path| path.extension().is_some_and(|e| e == "md")).chain([root().join("README.md")]).collect();
+    let beside = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"];
+    let pages: Vec<PathBuf> = docs
+        .filter(|path| path.extension().is_some_and(|e| e == "md"))
+        .chain(beside.map(|page| root().join(page)))
+        .collect();
     let mut links = 0;
     for page in &pages {
         let text = fs::read_to_string(page).unwrap();
