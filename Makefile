@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build lint test local local-programs fuzz chaos scale mutants demo soak bench bench-light browser-test \
+.PHONY: help tools build lint advisories test local local-programs fuzz chaos scale mutants demo soak bench bench-light browser-test \
 	sam-local stack validate deploy genesys clean
 
 PYTHON ?= python3
@@ -25,8 +25,6 @@ export SAM_CLI_TELEMETRY := 0
 FUNCTIONS := create-intent stripe-webhook status-query
 STEP := @$(PYTHON) tests/local/step.py
 TOOLS := .venv/installed
-# Installs the tools in a fraction of the time that pip takes.
-UV := 0.13.9
 CARGO_FUZZ := .local/cargo-fuzz/bin/cargo-fuzz
 # What `make fuzz` runs, and for how many seconds each.
 TARGET ?= $(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
@@ -47,21 +45,29 @@ $(TOOLS): tests/local/requirements.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 		|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq python3-venv; }
 	@$(PYTHON) -m venv .venv
+	@# uv installs the tools in a fraction of the time that pip takes. pip installs uv, from the same list.
+	@sed -n '/^uv==/,/[^\]$$/p' $< > .venv/uv.txt
 	$(STEP) .local/logs/tools.log "installing the tools into .venv" \
-		$(SHELL) -c '.venv/bin/pip install --disable-pip-version-check --no-compile uv==$(UV) && \
-			.venv/bin/uv pip install --python .venv/bin/python --requirement $<'
+		$(SHELL) -c '.venv/bin/pip install --disable-pip-version-check --no-compile --require-hashes --requirement .venv/uv.txt && \
+			.venv/bin/uv pip install --python .venv/bin/python --require-hashes --build-constraints $< --requirement $<'
 	@touch $@
 
 build: $(TOOLS) ## build the three functions for Lambda (ARCH=arm64 for Graviton)
 	$(STEP) .local/logs/build.log "building the functions for $(ARCH)" \
-		cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix --package ,$(FUNCTIONS))
+		cargo lambda build --locked --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix --package ,$(FUNCTIONS))
 
-lint: ## format and lints
+lint: $(TOOLS) ## format, spelling, the crates (licenses, sources, duplicates, unused ones) and lints
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	typos
+	cargo deny --locked check licenses bans sources
+	@$(PYTHON) tests/unused_dependencies.py
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+advisories: $(TOOLS) ## known vulnerabilities and yanked versions among the crates; reads a database at GitHub
+	cargo deny --locked check advisories
 
 test: $(TOOLS) ## unit and integration tests; no account, and no network once the tools are there
-	cargo test --workspace
+	cargo test --locked --workspace
 
 # What the local stack needs. Tools and programs come from different places, so they come at the same time.
 local:
@@ -70,18 +76,19 @@ local:
 
 local-programs:
 	$(STEP) .local/logs/programs.log "building the functions and the stand-ins" \
-		cargo build --workspace $(addprefix --bin ,$(LOCAL_PROGRAMS))
+		cargo build --locked --workspace $(addprefix --bin ,$(LOCAL_PROGRAMS))
 
 chaos: ## random schedules full of faults and kills (SEEDS=20000; SEED=17 replays one)
-	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --quiet --workspace --test chaos the_invariants_hold -- --nocapture
+	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --locked --quiet --workspace --test chaos the_invariants_hold -- --nocapture
 
 scale: ## what a call costs at 1,000 and at a million payments, and among 1,000 orders (PAYMENTS=100000 ROUNDS=50)
-	@PAYMENTS=$(PAYMENTS) ROUNDS=$(ROUNDS) cargo test --quiet --profile scale --workspace --test scale
+	@PAYMENTS=$(PAYMENTS) ROUNDS=$(ROUNDS) cargo test --locked --quiet --profile scale --workspace --test scale
 
 mutants: ## break one rule of the source at a time; a test must find each out
 	@$(PYTHON) tests/mutants.py
 
 fuzz: $(CARGO_FUZZ) ## any bytes into every way in, 60 s each (TARGET=request SECONDS=600); needs a C++ compiler
+	@# Cargo adds to the copy what only fuzzing uses, so it cannot be --locked.
 	@cp Cargo.lock fuzz/
 	@for target in $(TARGET); do \
 		mkdir -p .local/fuzz/$$target; \
@@ -99,11 +106,11 @@ soak: local ## hundreds of calls at once on the demo's stack while it breaks (CA
 	@.venv/bin/python tests/local/soak.py $(CALLS) $(SEED)
 
 bench: build ## times, memory and size beside a hello world, Node.js and Python, into docs/performance.md (ROUNDS=20 at most)
-	$(STEP) .local/logs/bench.log "building the benchmark" cargo lambda build --release --package bench
+	$(STEP) .local/logs/bench.log "building the benchmark" cargo lambda build --locked --release --package bench
 	@.venv/bin/python tests/bench/bench.py full $(ROUNDS)
 
 bench-light: build ## instructions, memory, size and round trips held to a baseline (BASELINE=write moves it)
-	$(STEP) .local/logs/bench.log "building the benchmark" cargo build --workspace --bin bench-run
+	$(STEP) .local/logs/bench.log "building the benchmark" cargo build --locked --workspace --bin bench-run
 	@.venv/bin/python tests/bench/bench.py light $(BASELINE)
 
 browser-test: local ## the payer's page in Chromium on the demo's stack (SCREENSHOTS=1 takes the docs' pictures instead)

@@ -513,10 +513,10 @@ def try_out(mutant: Mutant) -> str | None:
         return f"{mutant.file} has the text to replace {source.count(mutant.old)} times"
     with broken(mutant, source):
         target, name = mutant.test
-        built = run("cargo", "build", "--quiet", "--workspace", "--test", target)
+        built = run("cargo", "build", "--locked", "--quiet", "--workspace", "--test", target)
         if built.returncode != 0:
             return f"it does not compile:\n{built.stderr[-2000:]}"
-        tried = run("cargo", "test", "--quiet", "--workspace", "--test", target, name)
+        tried = run("cargo", "test", "--locked", "--quiet", "--workspace", "--test", target, name)
     said = tried.stdout + tried.stderr
     if tried.returncode == 0 or "test result: FAILED" not in said:
         return f"it was not found out:\n{said[-2000:]}"

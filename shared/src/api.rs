@@ -1,4 +1,5 @@
-//! What callers get: the reply every flow branches on, and problem details (RFC 9457) when the flow cannot go on.
+//! What callers get: the reply every flow branches on, and problem details (RFC 9457) when the flow
+//! cannot go on.
 
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -17,8 +18,8 @@ use crate::secrets::SecretError;
 /// Largest request body that is read, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// The reply of create-intent and status-query. Every field is always there, so that a flow's contract never misses
-/// one: an empty string, 0 or false where it has no value.
+/// The reply of create-intent and status-query. Every field is always there, so that a flow's
+/// contract never misses one: an empty string, 0 or false where it has no value.
 #[derive(Debug, Serialize)]
 pub struct Reply {
     payment_status: &'static str,
@@ -42,7 +43,8 @@ pub struct Reply {
     retryable: bool,
 }
 
-/// The one place a client secret or a pay link is written: the reply to the flow that asked for it, or to the payer.
+/// The one place a client secret or a pay link is written: the reply to the flow that asked for it,
+/// or to the payer.
 fn expose<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
 }
@@ -55,8 +57,15 @@ impl Reply {
         Self {
             payment_status: payment.status.as_str(),
             is_final: payment.status.is_final(),
-            payment_intent_id: payment.intent_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-            stripe_status: payment.stripe_status.map(|status| status.as_str()).unwrap_or_default(),
+            payment_intent_id: payment
+                .intent_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            stripe_status: payment
+                .stripe_status
+                .map(|status| status.as_str())
+                .unwrap_or_default(),
             conversation_id: payment.correlation.conversation_id.to_string(),
             order_id: payment.correlation.order_id.to_string(),
             attempt: payment.correlation.attempt,
@@ -72,11 +81,19 @@ impl Reply {
         }
     }
 
-    /// The same with what lets the payer pay: the client secret where it was asked for, and a pay link where the
-    /// deployment has them.
+    /// The same with what lets the payer pay: the client secret where it was asked for, and a pay
+    /// link where the deployment has them.
     #[must_use]
-    pub fn handing_out(self, client_secret: Option<SecretString>, payment_url: Option<SecretString>) -> Self {
-        Self { client_secret: client_secret.unwrap_or_default(), payment_url: payment_url.unwrap_or_default(), ..self }
+    pub fn handing_out(
+        self,
+        client_secret: Option<SecretString>,
+        payment_url: Option<SecretString>,
+    ) -> Self {
+        Self {
+            client_secret: client_secret.unwrap_or_default(),
+            payment_url: payment_url.unwrap_or_default(),
+            ..self
+        }
     }
 
     /// An unknown payment: an answer, not a failure.
@@ -148,7 +165,12 @@ pub struct PayerSession {
 impl PayerSession {
     /// For this payment.
     #[must_use]
-    pub fn new(payment: &Payment, publishable_key: String, client_secret: SecretString, merchant: String) -> Self {
+    pub fn new(
+        payment: &Payment,
+        publishable_key: String,
+        client_secret: SecretString,
+        merchant: String,
+    ) -> Self {
         Self {
             publishable_key,
             client_secret,
@@ -192,13 +214,21 @@ impl PayerTold {
             session: Option<&'a PayerSession>,
         }
         let (status, state) = self.row();
-        let session = if let Self::Open(session) = &self { Some(session) } else { None };
+        let session = if let Self::Open(session) = &self {
+            Some(session)
+        } else {
+            None
+        };
         let mut response = json_response(status, "application/json", &Wire { state, session });
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }
         if let Self::WrongMethod(allowed) = self {
-            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+            response
+                .headers_mut()
+                .insert(header::ALLOW, header::HeaderValue::from_static(allowed));
         }
         response
     }
@@ -229,8 +259,8 @@ fn is_retryable(status: PaymentStatus, reason_code: &str) -> bool {
     }
 }
 
-/// What may be said to the caller. Stripe asks merchants not to tell a payer that a card was reported lost or stolen,
-/// or that fraud is suspected: those sound like any other decline.
+/// What may be said to the caller. Stripe asks merchants not to tell a payer that a card was
+/// reported lost or stolen, or that fraud is suspected: those sound like any other decline.
 fn caller_message(status: PaymentStatus, reason_code: &str) -> &'static str {
     match status {
         PaymentStatus::Creating => "Your payment is being prepared.",
@@ -246,12 +276,19 @@ fn caller_message(status: PaymentStatus, reason_code: &str) -> &'static str {
             "expired_card" | "invalid_expiry_month" | "invalid_expiry_year" => {
                 "The card has expired or its expiry date is wrong. Please check it or try another card."
             }
-            "incorrect_cvc" | "invalid_cvc" => "The card's security code is wrong. Please check it and try again.",
-            "incorrect_number" | "invalid_number" => "The card number is wrong. Please check it and try again.",
+            "incorrect_cvc" | "invalid_cvc" => {
+                "The card's security code is wrong. Please check it and try again."
+            }
+            "incorrect_number" | "invalid_number" => {
+                "The card number is wrong. Please check it and try again."
+            }
             "authentication_required" => {
                 "The bank asks for an extra confirmation that cannot be given by phone. Please try another card."
             }
-            "processing_error" | "issuer_not_available" | "try_again_later" | "reenter_transaction" => {
+            "processing_error"
+            | "issuer_not_available"
+            | "try_again_later"
+            | "reenter_transaction" => {
                 "The bank could not be reached. Please try again in a moment."
             }
             _ => "The card was declined. Please try another card.",
@@ -339,50 +376,138 @@ impl ProblemCode {
     fn row(self) -> (&'static str, StatusCode, bool, &'static str) {
         use StatusCode as S;
         match self {
-            Self::MalformedRequest => {
-                ("malformed_request", S::BAD_REQUEST, false, "The request is not of the contract's shape")
-            }
-            Self::RequestTooLarge => ("request_too_large", S::PAYLOAD_TOO_LARGE, false, "The request is too large"),
-            Self::OrderChanged => {
-                ("order_changed", S::CONFLICT, false, "The order stands with another amount or currency")
-            }
-            Self::InProgress => ("in_progress", S::CONFLICT, true, "The same request is still at Stripe"),
-            Self::AttemptExpired => {
-                ("attempt_expired", S::CONFLICT, false, "The payment was begun too long ago to be finished")
-            }
-            Self::InvalidAmount => ("invalid_amount", S::UNPROCESSABLE_ENTITY, false, "The amount is not exact"),
-            Self::InvalidCurrency => ("invalid_currency", S::UNPROCESSABLE_ENTITY, false, "The currency is unknown"),
-            Self::CurrencyNotAllowed => {
-                ("currency_not_allowed", S::UNPROCESSABLE_ENTITY, false, "The currency is not allowed here")
-            }
-            Self::CurrencyMismatch => {
-                ("currency_mismatch", S::UNPROCESSABLE_ENTITY, false, "Currency and region disagree")
-            }
-            Self::AmountAboveLimit => {
-                ("amount_above_limit", S::UNPROCESSABLE_ENTITY, false, "The amount is above the limit")
-            }
-            Self::AmountBelowMinimum => {
-                ("amount_below_minimum", S::UNPROCESSABLE_ENTITY, false, "The amount is below the minimum")
-            }
-            Self::InvalidConversationId => {
-                ("invalid_conversation_id", S::UNPROCESSABLE_ENTITY, false, "The conversation id is not one")
-            }
-            Self::InvalidOrderId => ("invalid_order_id", S::UNPROCESSABLE_ENTITY, false, "The order id is not one"),
-            Self::InvalidPaymentMethod => {
-                ("invalid_payment_method", S::UNPROCESSABLE_ENTITY, false, "The payment method cannot be used")
-            }
-            Self::InvalidReceiptEmail => {
-                ("invalid_receipt_email", S::UNPROCESSABLE_ENTITY, false, "The receipt's address is not one")
-            }
-            Self::CardDataRefused => {
-                ("card_data_refused", S::UNPROCESSABLE_ENTITY, false, "Card numbers are not accepted")
-            }
-            Self::StripeRejected => ("stripe_rejected", S::BAD_GATEWAY, false, "Stripe refused the request"),
-            Self::StripeAuth => ("stripe_auth", S::BAD_GATEWAY, false, "Stripe refused the key"),
-            Self::StripeUnavailable => ("stripe_unavailable", S::SERVICE_UNAVAILABLE, true, "Stripe is unavailable"),
-            Self::RateLimited => ("rate_limited", S::SERVICE_UNAVAILABLE, true, "Stripe limits the rate"),
-            Self::StoreUnavailable => ("store_unavailable", S::SERVICE_UNAVAILABLE, true, "The store is unavailable"),
-            Self::StripeTimeout => ("stripe_timeout", S::GATEWAY_TIMEOUT, true, "Stripe did not answer in time"),
+            Self::MalformedRequest => (
+                "malformed_request",
+                S::BAD_REQUEST,
+                false,
+                "The request is not of the contract's shape",
+            ),
+            Self::RequestTooLarge => (
+                "request_too_large",
+                S::PAYLOAD_TOO_LARGE,
+                false,
+                "The request is too large",
+            ),
+            Self::OrderChanged => (
+                "order_changed",
+                S::CONFLICT,
+                false,
+                "The order stands with another amount or currency",
+            ),
+            Self::InProgress => (
+                "in_progress",
+                S::CONFLICT,
+                true,
+                "The same request is still at Stripe",
+            ),
+            Self::AttemptExpired => (
+                "attempt_expired",
+                S::CONFLICT,
+                false,
+                "The payment was begun too long ago to be finished",
+            ),
+            Self::InvalidAmount => (
+                "invalid_amount",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The amount is not exact",
+            ),
+            Self::InvalidCurrency => (
+                "invalid_currency",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The currency is unknown",
+            ),
+            Self::CurrencyNotAllowed => (
+                "currency_not_allowed",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The currency is not allowed here",
+            ),
+            Self::CurrencyMismatch => (
+                "currency_mismatch",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "Currency and region disagree",
+            ),
+            Self::AmountAboveLimit => (
+                "amount_above_limit",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The amount is above the limit",
+            ),
+            Self::AmountBelowMinimum => (
+                "amount_below_minimum",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The amount is below the minimum",
+            ),
+            Self::InvalidConversationId => (
+                "invalid_conversation_id",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The conversation id is not one",
+            ),
+            Self::InvalidOrderId => (
+                "invalid_order_id",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The order id is not one",
+            ),
+            Self::InvalidPaymentMethod => (
+                "invalid_payment_method",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The payment method cannot be used",
+            ),
+            Self::InvalidReceiptEmail => (
+                "invalid_receipt_email",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "The receipt's address is not one",
+            ),
+            Self::CardDataRefused => (
+                "card_data_refused",
+                S::UNPROCESSABLE_ENTITY,
+                false,
+                "Card numbers are not accepted",
+            ),
+            Self::StripeRejected => (
+                "stripe_rejected",
+                S::BAD_GATEWAY,
+                false,
+                "Stripe refused the request",
+            ),
+            Self::StripeAuth => (
+                "stripe_auth",
+                S::BAD_GATEWAY,
+                false,
+                "Stripe refused the key",
+            ),
+            Self::StripeUnavailable => (
+                "stripe_unavailable",
+                S::SERVICE_UNAVAILABLE,
+                true,
+                "Stripe is unavailable",
+            ),
+            Self::RateLimited => (
+                "rate_limited",
+                S::SERVICE_UNAVAILABLE,
+                true,
+                "Stripe limits the rate",
+            ),
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                S::SERVICE_UNAVAILABLE,
+                true,
+                "The store is unavailable",
+            ),
+            Self::StripeTimeout => (
+                "stripe_timeout",
+                S::GATEWAY_TIMEOUT,
+                true,
+                "Stripe did not answer in time",
+            ),
         }
     }
 
@@ -405,17 +530,20 @@ impl ProblemCode {
     }
 }
 
-/// A refusal. What came is kept apart from what is expected: only the reply over HTTP, which goes to nobody but the
-/// sender, repeats anything of a request. A function error is kept by Lambda and Genesys, and a log line for months.
+/// A refusal. What came is kept apart from what is expected: only the reply over HTTP, which goes
+/// to nobody but the sender, repeats anything of a request. A function error is kept by Lambda and
+/// Genesys, and a log line for months.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The code.
     pub code: ProblemCode,
     /// The request field it is about, or empty.
     pub field: &'static str,
-    /// What came, as in `amount is "5,00"`; may quote the request or tell an amount. Empty where there is nothing to say.
+    /// What came, as in `amount is "5,00"`; may quote the request or tell an amount. Empty where
+    /// there is nothing to say.
     pub came: String,
-    /// What is expected, and what to do. Has nothing of the request in it, and no amount of a record.
+    /// What is expected, and what to do. Has nothing of the request in it, and no amount of a
+    /// record.
     pub expected: String,
 }
 
@@ -423,7 +551,12 @@ impl Problem {
     /// A problem with one field of the request.
     #[must_use]
     pub fn with_field(code: ProblemCode, field: &'static str, expected: impl Into<String>) -> Self {
-        Self { code, field, came: String::new(), expected: expected.into() }
+        Self {
+            code,
+            field,
+            came: String::new(),
+            expected: expected.into(),
+        }
     }
 
     /// A problem with no field of the request.
@@ -435,24 +568,35 @@ impl Problem {
     /// The same with what came, for the reply over HTTP.
     #[must_use]
     pub fn came(self, came: impl Into<String>) -> Self {
-        Self { came: came.into(), ..self }
+        Self {
+            came: came.into(),
+            ..self
+        }
     }
 
     /// The `detail` of the reply over HTTP: what came, and what is expected.
     #[must_use]
     pub fn detail(&self) -> String {
         let Self { came, expected, .. } = self;
-        if came.is_empty() { expected.clone() } else { format!("{came}; {expected}") }
+        if came.is_empty() {
+            expected.clone()
+        } else {
+            format!("{came}; {expected}")
+        }
     }
 
     /// The refusal of a request longer than is read.
     #[must_use]
     pub fn request_too_large(bytes: usize) -> Self {
-        Self::new(ProblemCode::RequestTooLarge, format!("the request must have at most {MAX_REQUEST_BYTES} bytes"))
-            .came(format!("the request has {bytes} bytes"))
+        Self::new(
+            ProblemCode::RequestTooLarge,
+            format!("the request must have at most {MAX_REQUEST_BYTES} bytes"),
+        )
+        .came(format!("the request has {bytes} bytes"))
     }
 
-    /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an unknown field.
+    /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an
+    /// unknown field.
     #[must_use]
     pub fn card_data_refused() -> Self {
         Self::new(
@@ -462,7 +606,8 @@ impl Problem {
         )
     }
 
-    /// The refusal of a key, token or client secret in a field of another kind. It repeats nothing of what was sent.
+    /// The refusal of a key, token or client secret in a field of another kind. It repeats nothing
+    /// of what was sent.
     #[must_use]
     pub fn misplaced_secret() -> Self {
         Self::new(
@@ -472,8 +617,8 @@ impl Problem {
         )
     }
 
-    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry may help. It carries
-    /// the function error that takes its place where the request came bare.
+    /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry
+    /// may help. It carries the function error that takes its place where the request came bare.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         #[derive(Serialize)]
@@ -499,16 +644,23 @@ impl Problem {
         };
         let mut response = json_response(status, "application/problem+json", &wire);
         if retryable {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }
-        response.extensions_mut().insert(FunctionError::new(code, self.expected));
+        response
+            .extensions_mut()
+            .insert(FunctionError::new(code, self.expected));
         response
     }
 }
 
 impl From<&StoreError> for Problem {
     fn from(_: &StoreError) -> Self {
-        Self::new(ProblemCode::StoreUnavailable, "the record store did not answer properly; ask again")
+        Self::new(
+            ProblemCode::StoreUnavailable,
+            "the record store did not answer properly; ask again",
+        )
     }
 }
 
@@ -523,12 +675,22 @@ impl From<&SecretError> for Problem {
     }
 }
 
-fn json_response(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response<Body> {
+fn json_response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: &impl Serialize,
+) -> Response<Body> {
     let mut response = Response::new(Body::Text(serde_json::to_string(body).unwrap_or_default()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static(content_type),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("no-store"),
+    );
     response
 }
 
@@ -542,14 +704,16 @@ pub struct Named {
 }
 
 impl Named {
-    /// Reads path and query, or the fields of a bare request, which has to name the operation where it is not the
-    /// function's own.
+    /// Reads path and query, or the fields of a bare request, which has to name the operation where
+    /// it is not the function's own.
     ///
     /// # Errors
     /// A [`Problem`].
     pub fn read(request: &Request, operation: Option<&str>) -> Result<Self, Problem> {
         let (path, query) = (request.path_parameters(), request.query_string_parameters());
-        let bare = is_bare(request).then(|| Bare::read(request.body(), operation)).transpose()?;
+        let bare = is_bare(request)
+            .then(|| Bare::read(request.body(), operation))
+            .transpose()?;
         let (conversation, order) = match &bare {
             Some(bare) => (bare.conversation_id.as_deref(), bare.order_id.as_deref()),
             None => (path.first("conversation_id"), query.first("order_id")),
@@ -557,7 +721,10 @@ impl Named {
         Ok(Self {
             conversation_id: conversation_id(conversation.unwrap_or_default())?,
             // An empty order_id is an unset input of the Data Action.
-            order_id: order.filter(|id| !id.is_empty()).map(order_id).transpose()?,
+            order_id: order
+                .filter(|id| !id.is_empty())
+                .map(order_id)
+                .transpose()?,
         })
     }
 }
@@ -600,8 +767,12 @@ pub fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
     }
     ConversationId::parse(&text.to_ascii_lowercase()).map_err(|must_be| {
         let expected = format!("conversation_id must be {must_be}");
-        Problem::with_field(ProblemCode::InvalidConversationId, "conversation_id", expected)
-            .came(format!("conversation_id is {}", quoted(text)))
+        Problem::with_field(
+            ProblemCode::InvalidConversationId,
+            "conversation_id",
+            expected,
+        )
+        .came(format!("conversation_id is {}", quoted(text)))
     })
 }
 
@@ -617,8 +788,12 @@ pub fn order_id(text: &str) -> Result<OrderId, Problem> {
         return Err(Problem::misplaced_secret());
     }
     OrderId::parse(text).map_err(|must_be| {
-        Problem::with_field(ProblemCode::InvalidOrderId, "order_id", format!("order_id must be {must_be}"))
-            .came(format!("order_id is {}", quoted(text)))
+        Problem::with_field(
+            ProblemCode::InvalidOrderId,
+            "order_id",
+            format!("order_id must be {must_be}"),
+        )
+        .came(format!("order_id is {}", quoted(text)))
     })
 }
 
@@ -627,7 +802,9 @@ mod tests {
     use super::*;
 
     fn body(response: Response<Body>) -> serde_json::Value {
-        let Body::Text(text) = response.into_body() else { panic!("a text body") };
+        let Body::Text(text) = response.into_body() else {
+            panic!("a text body")
+        };
         serde_json::from_str(&text).unwrap()
     }
 
@@ -636,8 +813,16 @@ mod tests {
         for code in ProblemCode::ALL {
             let response = Problem::new(code, "why").into_response();
             assert_eq!(response.status(), code.status());
-            assert_eq!(response.headers()["content-type"], "application/problem+json");
-            assert_eq!(response.headers().contains_key("retry-after"), code.retryable(), "{}", code.as_str());
+            assert_eq!(
+                response.headers()["content-type"],
+                "application/problem+json"
+            );
+            assert_eq!(
+                response.headers().contains_key("retry-after"),
+                code.retryable(),
+                "{}",
+                code.as_str()
+            );
             let body = body(response);
             assert_eq!(body["code"], code.as_str());
             assert_eq!(body["status"], code.status().as_u16());
@@ -652,7 +837,12 @@ mod tests {
         let response = Reply::not_found(&conversation, None).into_response(StatusCode::OK);
         assert_eq!(response.headers()["cache-control"], "no-store");
         let body = body(response);
-        let fields: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let fields: Vec<_> = body
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         let mut wanted = [
             "payment_status",
             "final",
@@ -680,22 +870,28 @@ mod tests {
     fn a_lost_or_stolen_card_sounds_like_any_other_decline_but_is_not_tried_again() {
         let plain = caller_message(PaymentStatus::Declined, "generic_decline");
         for code in HOPELESS {
-            assert_eq!(caller_message(PaymentStatus::Declined, code), plain, "{code}");
+            assert_eq!(
+                caller_message(PaymentStatus::Declined, code),
+                plain,
+                "{code}"
+            );
             assert!(!is_retryable(PaymentStatus::Declined, code), "{code}");
         }
         assert!(is_retryable(PaymentStatus::Declined, "insufficient_funds"));
     }
 
-    const LIMIT: &str = "The card has insufficient funds or has reached its limit. Please try another card.";
-    const EXPIRED: &str = "The card has expired or its expiry date is wrong. Please check it or try another card.";
+    const LIMIT: &str =
+        "The card has insufficient funds or has reached its limit. Please try another card.";
+    const EXPIRED: &str =
+        "The card has expired or its expiry date is wrong. Please check it or try another card.";
     const CODE: &str = "The card's security code is wrong. Please check it and try again.";
     const NUMBER: &str = "The card number is wrong. Please check it and try again.";
-    const BANK: &str =
-        "The bank asks for an extra confirmation that cannot be given by phone. Please try another card.";
+    const BANK: &str = "The bank asks for an extra confirmation that cannot be given by phone. Please try another card.";
     const LATER: &str = "The bank could not be reached. Please try again in a moment.";
     const OTHER: &str = "The card was declined. Please try another card.";
 
-    /// Every code of Stripe's page "Decline codes", in its order: whether another try makes sense, and what is said.
+    /// Every code of Stripe's page "Decline codes", in its order: whether another try makes sense,
+    /// and what is said.
     const DECLINES: [(&str, bool, &str); 51] = [
         ("approve_with_id", true, OTHER),
         ("authentication_not_handled", true, OTHER),
@@ -754,29 +950,85 @@ mod tests {
     fn every_decline_is_said_and_tried_again_as_stripe_s_list_wants_it() {
         for (code, again, said) in DECLINES {
             assert_eq!(is_retryable(PaymentStatus::Declined, code), again, "{code}");
-            assert_eq!(caller_message(PaymentStatus::Declined, code), said, "{code}");
+            assert_eq!(
+                caller_message(PaymentStatus::Declined, code),
+                said,
+                "{code}"
+            );
         }
-        let hopeless: Vec<&str> = DECLINES.iter().filter(|(_, again, _)| !again).map(|(code, ..)| *code).collect();
-        assert_eq!(HOPELESS.as_slice(), hopeless, "none that Stripe does not list");
+        let hopeless: Vec<&str> = DECLINES
+            .iter()
+            .filter(|(_, again, _)| !again)
+            .map(|(code, ..)| *code)
+            .collect();
+        assert_eq!(
+            HOPELESS.as_slice(),
+            hopeless,
+            "none that Stripe does not list"
+        );
     }
 
     #[test]
     fn every_status_is_said_and_only_what_may_still_change_by_another_try_is_retryable() {
         use PaymentStatus as S;
         for (status, name, is_final, retryable, said) in [
-            (S::Creating, "CREATING", false, true, "Your payment is being prepared."),
-            (S::Pending, "PENDING", false, false, "Your payment is ready and waiting for you."),
-            (S::Processing, "PROCESSING", false, false, "Your payment is being processed."),
-            (S::Authorized, "AUTHORIZED", false, false, "Your card was authorized. Thank you."),
-            (S::Confirmed, "CONFIRMED", true, false, "Your payment was received. Thank you."),
-            (S::Canceled, "CANCELED", true, false, "This payment was canceled."),
+            (
+                S::Creating,
+                "CREATING",
+                false,
+                true,
+                "Your payment is being prepared.",
+            ),
+            (
+                S::Pending,
+                "PENDING",
+                false,
+                false,
+                "Your payment is ready and waiting for you.",
+            ),
+            (
+                S::Processing,
+                "PROCESSING",
+                false,
+                false,
+                "Your payment is being processed.",
+            ),
+            (
+                S::Authorized,
+                "AUTHORIZED",
+                false,
+                false,
+                "Your card was authorized. Thank you.",
+            ),
+            (
+                S::Confirmed,
+                "CONFIRMED",
+                true,
+                false,
+                "Your payment was received. Thank you.",
+            ),
+            (
+                S::Canceled,
+                "CANCELED",
+                true,
+                false,
+                "This payment was canceled.",
+            ),
             (S::Declined, "DECLINED", false, true, OTHER),
         ] {
             assert_eq!((status.as_str(), status.is_final()), (name, is_final));
             for reason_code in ["", "amount_too_small", "lost_card"] {
                 let hopeless = status == S::Declined && reason_code == "lost_card";
-                assert_eq!(is_retryable(status, reason_code), retryable && !hopeless, "{name} {reason_code}");
-                assert_eq!(caller_message(status, reason_code), said, "{name} {reason_code}");
+                assert_eq!(
+                    is_retryable(status, reason_code),
+                    retryable && !hopeless,
+                    "{name} {reason_code}"
+                );
+                assert_eq!(
+                    caller_message(status, reason_code),
+                    said,
+                    "{name} {reason_code}"
+                );
             }
         }
     }
@@ -791,13 +1043,28 @@ mod tests {
             (PayerTold::Unknown, 404, "unknown", None, None),
             (PayerTold::Unavailable, 503, "unavailable", Some("2"), None),
             (PayerTold::Malformed, 400, "malformed", None, None),
-            (PayerTold::WrongMethod("GET"), 405, "wrong_method", None, Some("GET")),
+            (
+                PayerTold::WrongMethod("GET"),
+                405,
+                "wrong_method",
+                None,
+                Some("GET"),
+            ),
         ] {
             assert_eq!(told.state(), state);
             let response = told.into_response();
             assert_eq!(response.status().as_u16(), status, "{state}");
-            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
-            assert_eq!((header("retry-after"), header("allow")), (wait, allow), "{state}");
+            let header = |name: &str| {
+                response
+                    .headers()
+                    .get(name)
+                    .map(|value| value.to_str().unwrap())
+            };
+            assert_eq!(
+                (header("retry-after"), header("allow")),
+                (wait, allow),
+                "{state}"
+            );
             assert_eq!(header("cache-control"), Some("no-store"), "{state}");
             assert_eq!(body(response), serde_json::json!({ "state": state }));
         }

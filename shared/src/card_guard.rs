@@ -1,9 +1,11 @@
-//! Finds card numbers where none may be, so that they are refused before anything logs, echoes or stores them.
+//! Finds card numbers where none may be, so that they are refused before anything logs, echoes or
+//! stores them.
 //!
-//! A card number has a brand's prefix and length and a valid check digit (ISO/IEC 7812-1, Luhn). It is written in one
-//! run of digits, in the groups that are printed on cards, or digit by digit. Whatever is neither letter nor digit may
-//! part the groups. Free text is also searched for what nobody would do to an identifier: digits glued to a card
-//! number, and numbers of unknown brands. `docs/card-guard.md` has the measured rates of misses and false alarms.
+//! A card number has a brand's prefix and length and a valid check digit (ISO/IEC 7812-1, Luhn). It
+//! is written in one run of digits, in the groups that are printed on cards, or digit by digit.
+//! Whatever is neither letter nor digit may part the groups. Free text is also searched for what
+//! nobody would do to an identifier: digits glued to a card number, and numbers of unknown brands.
+//! `docs/card-guard.md` has the measured rates of misses and false alarms.
 
 use std::borrow::Cow;
 
@@ -13,9 +15,9 @@ use percent_encoding::percent_decode_str;
 
 /// First and last six digits of an issuer's range, and the lengths it issues.
 ///
-/// Source: Wikipedia, "Payment card number", which has the tables that the networks publish. Left out, because numbers
-/// of daily life look the same: 13 digits (Visa, Maestro), 12, 14, 15 (Maestro), 17 and 18 (UnionPay, Discover, JCB,
-/// Diners Club, Maestro, Mir).
+/// Source: Wikipedia, "Payment card number", which has the tables that the networks publish. Left
+/// out, because numbers of daily life look the same: 13 digits (Visa, Maestro), 12, 14, 15
+/// (Maestro), 17 and 18 (UnionPay, Discover, JCB, Diners Club, Maestro, Mir).
 const BRANDS: [(u32, u32, &[usize]); 22] = [
     // Visa
     (400_000, 499_999, &[16, 19]),
@@ -51,8 +53,14 @@ const BRANDS: [(u32, u32, &[usize]); 22] = [
 ];
 
 /// How digits are grouped on cards, and where people type cards of 14 and 15 digits in fours.
-const GROUPINGS: [&[usize]; 6] =
-    [&[4, 4, 4, 4], &[4, 4, 4, 4, 3], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 3], &[4, 4, 4, 2]];
+const GROUPINGS: [&[usize]; 6] = [
+    &[4, 4, 4, 4],
+    &[4, 4, 4, 4, 3],
+    &[4, 6, 5],
+    &[4, 6, 4],
+    &[4, 4, 4, 3],
+    &[4, 4, 4, 2],
+];
 
 /// The lengths looked for within longer runs of free text.
 const GLUED_LENGTHS: [usize; 3] = [15, 16, 19];
@@ -72,26 +80,35 @@ enum Place {
     Identifier,
 }
 
-/// Whether free text holds a card number: also one with digits glued to it, and one of 16 digits of an unknown brand.
+/// Whether free text holds a card number: also one with digits glued to it, and one of 16 digits of
+/// an unknown brand.
 #[must_use]
 pub fn in_free_text(text: &str) -> bool {
     holds_card_number(text, Place::FreeText)
 }
 
-/// Whether an identifier holds a card number, written as cards are. Orders and references may be long runs of digits,
-/// so nothing is looked for within a run.
+/// Whether an identifier holds a card number, written as cards are. Orders and references may be
+/// long runs of digits, so nothing is looked for within a run.
 #[must_use]
 pub fn in_identifier(text: &str) -> bool {
     holds_card_number(text, Place::Identifier)
 }
 
-/// Looks at the text as it stands and as it reads once and twice decoded: what was decoded may have stood for itself.
+/// Looks at the text as it stands and as it reads once and twice decoded: what was decoded may have
+/// stood for itself.
 fn holds_card_number(text: &str, place: Place) -> bool {
     if scan(text, place) {
         return true;
     }
     let mut text = Cow::Borrowed(text);
-    for decoded in [json_escapes, percent_escapes, html_entities, json_escapes, percent_escapes, html_entities] {
+    for decoded in [
+        json_escapes,
+        percent_escapes,
+        html_entities,
+        json_escapes,
+        percent_escapes,
+        html_entities,
+    ] {
         if let Some(read) = decoded(&text) {
             if scan(&read, place) {
                 return true;
@@ -102,7 +119,8 @@ fn holds_card_number(text: &str, place: Place) -> bool {
     false
 }
 
-/// One pass over the text. What is known to be a number of another kind ends a sequence of digits like a letter.
+/// One pass over the text. What is known to be a number of another kind ends a sequence of digits
+/// like a letter.
 fn scan(text: &str, place: Place) -> bool {
     let mut sequence = Sequence::default();
     let mut after_alphanumeric = false;
@@ -160,14 +178,19 @@ fn kind(c: char) -> Kind {
     let categories = CodePointMapData::<GeneralCategory>::new();
     match categories.get(c) {
         GeneralCategory::DecimalNumber => {
-            // Unicode has the decimal digits of every script in order, in runs that begin with a zero.
+            // Unicode has the decimal digits of every script in order, in runs that begin with a
+            // zero.
             let before = |distance: &u32| {
-                categories.get32(u32::from(c).saturating_sub(*distance)) == GeneralCategory::DecimalNumber
+                categories.get32(u32::from(c).saturating_sub(*distance))
+                    == GeneralCategory::DecimalNumber
             };
             Kind::Digit(u8::try_from((1..100).take_while(before).count() % 10).unwrap_or_default())
         }
         GeneralCategory::OtherNumber => other_digit(c).map_or(Kind::Separator, Kind::Digit),
-        category if GeneralCategoryGroup::Mark.contains(category) || category == GeneralCategory::Format => {
+        category
+            if GeneralCategoryGroup::Mark.contains(category)
+                || category == GeneralCategory::Format =>
+        {
             Kind::Ignored
         }
         // Letters by name, but blank: fillers of Hangul.
@@ -195,7 +218,9 @@ fn other_digit(c: char) -> Option<u8> {
         '\u{1F101}'..='\u{1F10A}' => ('\u{1F101}', 0),
         _ => return None,
     };
-    u8::try_from(u32::from(c) - u32::from(first)).ok().map(|distance| digit + distance)
+    u8::try_from(u32::from(c) - u32::from(first))
+        .ok()
+        .map(|distance| digit + distance)
 }
 
 /// Groups of digits that nothing but separators part.
@@ -220,7 +245,11 @@ impl Sequence {
             Some(group) if self.separators == 0 => group.length += 1,
             _ => {
                 let separator = self.separator.filter(|_| self.separators == 1);
-                self.groups.push(Group { start: self.digits.len(), length: 1, separator });
+                self.groups.push(Group {
+                    start: self.digits.len(),
+                    length: 1,
+                    separator,
+                });
             }
         }
         self.digits.push(digit);
@@ -240,11 +269,20 @@ impl Sequence {
 
     fn holds_card_number(&self, place: Place) -> bool {
         let is_single = |group: &Group| group.length == 1;
-        self.groups.chunk_by(|one, next| is_single(one) && is_single(next)).any(|groups| self.run(groups, place))
+        self.groups
+            .chunk_by(|one, next| is_single(one) && is_single(next))
+            .any(|groups| self.run(groups, place))
             || (0..self.groups.len()).any(|first| {
                 GROUPINGS.iter().any(|grouping| {
-                    let groups = self.groups.get(first..first + grouping.len()).unwrap_or_default();
-                    groups.iter().map(|group| group.length).eq(grouping.iter().copied()) && self.grouped(groups, place)
+                    let groups = self
+                        .groups
+                        .get(first..first + grouping.len())
+                        .unwrap_or_default();
+                    groups
+                        .iter()
+                        .map(|group| group.length)
+                        .eq(grouping.iter().copied())
+                        && self.grouped(groups, place)
                 })
             })
     }
@@ -258,15 +296,22 @@ impl Sequence {
     /// A run of digits, or of single digits spaced out.
     fn run(&self, groups: &[Group], place: Place) -> bool {
         let digits = self.digits_of(groups);
-        let within: &[usize] = if groups.len() > 1 { &SPACED_LENGTHS } else { &GLUED_LENGTHS };
+        let within: &[usize] = if groups.len() > 1 {
+            &SPACED_LENGTHS
+        } else {
+            &GLUED_LENGTHS
+        };
         is_card_number(digits)
             || (place == Place::FreeText
                 && (digits.len() == USUAL_LENGTH && passes_luhn(digits)
-                    || within.iter().any(|length| digits.windows(*length).any(is_card_number))))
+                    || within
+                        .iter()
+                        .any(|length| digits.windows(*length).any(is_card_number))))
     }
 
-    /// Groups of the lengths that cards have. For a number of an unknown brand, one and the same character has to part
-    /// them, or every list of four numbers would be one; and years and dates begin with 0, 1 and 2.
+    /// Groups of the lengths that cards have. For a number of an unknown brand, one and the same
+    /// character has to part them, or every list of four numbers would be one; and years and dates
+    /// begin with 0, 1 and 2.
     fn grouped(&self, groups: &[Group], place: Place) -> bool {
         let digits = self.digits_of(groups);
         let as_one_number = || {
@@ -288,8 +333,13 @@ fn is_card_number(digits: &[u8]) -> bool {
 }
 
 fn has_brand(digits: &[u8]) -> bool {
-    let prefix = digits.iter().take(6).fold(0, |number, digit| number * 10 + u32::from(*digit));
-    BRANDS.iter().any(|(first, last, lengths)| (*first..=*last).contains(&prefix) && lengths.contains(&digits.len()))
+    let prefix = digits
+        .iter()
+        .take(6)
+        .fold(0, |number, digit| number * 10 + u32::from(*digit));
+    BRANDS.iter().any(|(first, last, lengths)| {
+        (*first..=*last).contains(&prefix) && lengths.contains(&digits.len())
+    })
 }
 
 fn passes_luhn(digits: &[u8]) -> bool {
@@ -306,14 +356,28 @@ fn passes_luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
-/// The length in bytes of a whole UUID, IBAN or parcel number at the head of the text. Their digits can look like a
-/// card number in groups.
+/// The length in bytes of a whole UUID, IBAN or parcel number at the head of the text. Their digits
+/// can look like a card number in groups.
 fn number_of_another_kind(text: &str) -> Option<usize> {
     let first = text.bytes().next().filter(u8::is_ascii_alphanumeric)?;
-    let ends =
-        |length: &usize| !text.get(*length..).unwrap_or_default().starts_with(|c: char| c.is_ascii_alphanumeric());
-    let uuid = || text.get(..36).is_some_and(crate::ids::is_uuid).then_some(36);
-    let other = || if first.is_ascii_alphabetic() { iban(text) } else { parcel(text) };
+    let ends = |length: &usize| {
+        !text
+            .get(*length..)
+            .unwrap_or_default()
+            .starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let uuid = || {
+        text.get(..36)
+            .is_some_and(crate::ids::is_uuid)
+            .then_some(36)
+    };
+    let other = || {
+        if first.is_ascii_alphabetic() {
+            iban(text)
+        } else {
+            parcel(text)
+        }
+    };
     uuid().filter(ends).or_else(|| other().filter(ends))
 }
 
@@ -339,31 +403,39 @@ const IBANS: [(usize, &str); 18] = [
     (33, "RU"),
 ];
 
-/// A valid IBAN: country, length and check digits (ISO 13616, modulo 97), also in groups of four. A creditor reference
-/// (ISO 11649) is alike, with RF for a country and any length from 5 to 25.
+/// A valid IBAN: country, length and check digits (ISO 13616, modulo 97), also in groups of four. A
+/// creditor reference (ISO 11649) is alike, with RF for a country and any length from 5 to 25.
 fn iban(text: &str) -> Option<usize> {
     let country = text.get(..2)?.to_ascii_uppercase();
     let lengths = if country == "RF" {
         5..=25
     } else {
-        let (length, _) = IBANS.iter().find(|(_, countries)| countries.split(' ').any(|one| one == country))?;
+        let (length, _) = IBANS
+            .iter()
+            .find(|(_, countries)| countries.split(' ').any(|one| one == country))?;
         *length..=*length
     };
-    lengths.rev().filter_map(|length| in_fours(text, length)).find_map(|(iban, length)| {
-        let rearranged = iban.iter().cycle().skip(4).take(iban.len());
-        let remainder = rearranged.fold(0, |remainder, byte| match char::from(*byte).to_digit(36) {
-            Some(digit @ 0..=9) => (remainder * 10 + digit) % 97,
-            Some(letter) => (remainder * 100 + letter) % 97,
-            None => remainder,
-        });
-        // Without check digits, letters would do for them, and any word that begins like a country could hide a number.
-        let has_check_digits = iban.iter().skip(2).take(2).all(u8::is_ascii_digit);
-        (has_check_digits && remainder == 1).then_some(length)
-    })
+    lengths
+        .rev()
+        .filter_map(|length| in_fours(text, length))
+        .find_map(|(iban, length)| {
+            let rearranged = iban.iter().cycle().skip(4).take(iban.len());
+            let remainder =
+                rearranged.fold(0, |remainder, byte| match char::from(*byte).to_digit(36) {
+                    Some(digit @ 0..=9) => (remainder * 10 + digit) % 97,
+                    Some(letter) => (remainder * 100 + letter) % 97,
+                    None => remainder,
+                });
+            // Without check digits, letters would do for them, and any word that begins like a
+            // country could hide a number.
+            let has_check_digits = iban.iter().skip(2).take(2).all(u8::is_ascii_digit);
+            (has_check_digits && remainder == 1).then_some(length)
+        })
 }
 
-/// A valid number of a parcel or certified letter of the United States Postal Service, as they are printed in fours: 22
-/// digits from 92 to 95, or 20 from 7000 to 7029, with GS1's check digit. In one run it may be anything.
+/// A valid number of a parcel or certified letter of the United States Postal Service, as they are
+/// printed in fours: 22 digits from 92 to 95, or 20 from 7000 to 7029, with GS1's check digit. In
+/// one run it may be anything.
 fn parcel(text: &str) -> Option<usize> {
     let digits = match text.as_bytes() {
         [b'9', b'2'..=b'5', ..] => 22,
@@ -372,16 +444,20 @@ fn parcel(text: &str) -> Option<usize> {
     };
     let (number, length) = in_fours(text, digits)?;
     let is_digits = number.iter().all(u8::is_ascii_digit);
-    let weighted =
-        number.iter().rev().enumerate().map(|(at, digit)| (if at % 2 == 0 { 1 } else { 3 }) * u32::from(digit & 0xF));
+    let weighted = number
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| (if at % 2 == 0 { 1 } else { 3 }) * u32::from(digit & 0xF));
     // A number that goes on is none.
     let mut after = text.get(length..).unwrap_or_default().chars();
     let goes_on = after.next().is_some() && after.next().is_some_and(|c| c.is_ascii_digit());
-    (is_digits && length > digits && !goes_on && weighted.sum::<u32>().is_multiple_of(10)).then_some(length)
+    (is_digits && length > digits && !goes_on && weighted.sum::<u32>().is_multiple_of(10))
+        .then_some(length)
 }
 
-/// So many ASCII letters and digits at the head of the text, in one run or in fours that one character parts, and
-/// their length in bytes.
+/// So many ASCII letters and digits at the head of the text, in one run or in fours that one
+/// character parts, and their length in bytes.
 fn in_fours(text: &str, characters: usize) -> Option<(Vec<u8>, usize)> {
     let mut read = Vec::with_capacity(characters);
     let mut parted = false;
@@ -422,10 +498,16 @@ fn json_escapes(text: &str) -> Option<String> {
             'n' | 'r' | 't' | 'b' | 'f' => ' ',
             c @ ('\\' | '/' | '"') => c,
             'u' => {
-                let hexadecimal = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-                let unit = |at: usize| u16::from_str_radix(after.get(at..at + 4).filter(hexadecimal)?, 16).ok();
+                let hexadecimal =
+                    |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let unit = |at: usize| {
+                    u16::from_str_radix(after.get(at..at + 4).filter(hexadecimal)?, 16).ok()
+                };
                 let first = unit(1)?;
-                let second = after.get(5..7).filter(|escape| *escape == "\\u").and_then(|_| unit(7));
+                let second = after
+                    .get(5..7)
+                    .filter(|escape| *escape == "\\u")
+                    .and_then(|_| unit(7));
                 let mut units = std::iter::once(first).chain(second);
                 return match char::decode_utf16(&mut units).next()? {
                     Ok(c) => Some((c, if c.len_utf16() == 2 { 11 } else { 5 })),
@@ -438,11 +520,18 @@ fn json_escapes(text: &str) -> Option<String> {
     })
 }
 
-/// HTML's character references. No digit has a name, so any name but that of `&` stands for a separator.
+/// HTML's character references. No digit has a name, so any name but that of `&` stands for a
+/// separator.
 fn html_entities(text: &str) -> Option<String> {
     replaced(text, '&', |after| {
         let Some(number) = after.strip_prefix('#') else {
-            let name = after.get(..after.bytes().take(32).take_while(u8::is_ascii_alphanumeric).count())?;
+            let name = after.get(
+                ..after
+                    .bytes()
+                    .take(32)
+                    .take_while(u8::is_ascii_alphanumeric)
+                    .count(),
+            )?;
             let closed = !name.is_empty() && after.get(name.len()..)?.starts_with(';');
             return closed.then_some((if name == "amp" { '&' } else { ' ' }, name.len() + 1));
         };
@@ -450,16 +539,25 @@ fn html_entities(text: &str) -> Option<String> {
             Some(digits) => (16, digits, 2),
             None => (10, number, 1),
         };
-        let length = digits.bytes().take(8).take_while(|byte| char::from(*byte).is_digit(radix)).count();
+        let length = digits
+            .bytes()
+            .take(8)
+            .take_while(|byte| char::from(*byte).is_digit(radix))
+            .count();
         let c = char::from_u32(u32::from_str_radix(digits.get(..length)?, radix).ok()?)?;
         let closed = usize::from(digits.get(length..)?.starts_with(';'));
         Some((c, before + length + closed))
     })
 }
 
-/// The text with every reference that begins with this mark replaced by the character it stands for; `None` where there
-/// is none. `read` gets what stands behind a mark and tells the character and how many bytes it read.
-fn replaced(text: &str, mark: char, read: impl Fn(&str) -> Option<(char, usize)>) -> Option<String> {
+/// The text with every reference that begins with this mark replaced by the character it stands
+/// for; `None` where there is none. `read` gets what stands behind a mark and tells the character
+/// and how many bytes it read.
+fn replaced(
+    text: &str,
+    mark: char,
+    read: impl Fn(&str) -> Option<(char, usize)>,
+) -> Option<String> {
     let mut replaced = String::new();
     let mut rest = text;
     let mut any = false;
@@ -479,14 +577,22 @@ fn replaced(text: &str, mark: char, read: impl Fn(&str) -> Option<(char, usize)>
     any.then_some(replaced)
 }
 
-/// Text fit for an error message: at most 40 characters, no control characters, no digit of a card number, and at most
-/// the first 11 digits of any number.
+/// Text fit for an error message: at most 40 characters, no control characters, no digit of a card
+/// number, and at most the first 11 digits of any number.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let shown = shortened(text, MAX_SHOWN_DIGITS);
     // What is cut off may have kept the rest from being a card number.
-    let shown = if in_free_text(text) || in_free_text(&shown) { shortened(text, 0) } else { shown };
-    let more = if text.chars().nth(40).is_some() { "…" } else { "" };
+    let shown = if in_free_text(text) || in_free_text(&shown) {
+        shortened(text, 0)
+    } else {
+        shown
+    };
+    let more = if text.chars().nth(40).is_some() {
+        "…"
+    } else {
+        ""
+    };
     format!("\"{shown}{more}\"")
 }
 
@@ -514,7 +620,8 @@ fn shortened(text: &str, shown_digits: usize) -> String {
 mod tests {
     use super::*;
 
-    /// First and last prefix of every range that is known, with its lengths: written apart from [`BRANDS`].
+    /// First and last prefix of every range that is known, with its lengths: written apart from
+    /// [`BRANDS`].
     const ISSUED: [(&str, &str, &[usize]); 22] = [
         ("4", "4", &[16, 19]),
         ("51", "55", &[16]),
@@ -541,7 +648,8 @@ mod tests {
     ];
 
     /// Mir, and Discover's range within UnionPay's.
-    const ALSO_ISSUED: [(&str, &str, &[usize]); 2] = [("2200", "2204", &[16, 19]), ("622126", "622925", &[16, 19])];
+    const ALSO_ISSUED: [(&str, &str, &[usize]); 2] =
+        [("2200", "2204", &[16, 19]), ("622126", "622925", &[16, 19])];
 
     fn issued() -> impl Iterator<Item = (&'static str, &'static str, &'static [usize])> {
         ISSUED.into_iter().chain(ALSO_ISSUED)
@@ -561,7 +669,10 @@ mod tests {
         let check = (0..10_u32)
             .find(|check| {
                 let digits = body.chars().rev().map(|c| c.to_digit(10).unwrap());
-                let sum: u32 = digits.enumerate().map(|(at, d)| if at % 2 == 0 { doubled(d) } else { d }).sum();
+                let sum: u32 = digits
+                    .enumerate()
+                    .map(|(at, d)| if at % 2 == 0 { doubled(d) } else { d })
+                    .sum();
                 (sum + check).is_multiple_of(10)
             })
             .unwrap();
@@ -573,22 +684,39 @@ mod tests {
         for (first, last, lengths) in issued() {
             let (low, high): (u32, u32) = (first.parse().unwrap(), last.parse().unwrap());
             for length in lengths {
-                for inside in
-                    [format!("{first:0<6}"), format!("{last:9<6}"), format!("{first:9<6}"), format!("{last:0<6}")]
-                {
-                    assert!(in_identifier(&number(&inside, *length)), "{inside} with {length} digits");
+                for inside in [
+                    format!("{first:0<6}"),
+                    format!("{last:9<6}"),
+                    format!("{first:9<6}"),
+                    format!("{last:0<6}"),
+                ] {
+                    assert!(
+                        in_identifier(&number(&inside, *length)),
+                        "{inside} with {length} digits"
+                    );
                 }
                 for outside in [format!("{:9<6}", low - 1), format!("{:0<6}", high + 1)] {
                     let known = is_issued(&outside, *length);
-                    assert_eq!(in_identifier(&number(&outside, *length)), known, "{outside} with {length} digits");
+                    assert_eq!(
+                        in_identifier(&number(&outside, *length)),
+                        known,
+                        "{outside} with {length} digits"
+                    );
                 }
             }
         }
         // All prefixes of four digits, as no range is finer, against the list above.
         for prefix in (1000..10_000).flat_map(|four| [format!("{four}00"), format!("{four}99")]) {
             for length in [14, 15, 16, 19] {
-                let digits: Vec<u8> = format!("{prefix:0<length$}").bytes().map(|byte| byte - b'0').collect();
-                assert_eq!(has_brand(&digits), is_issued(&prefix, length), "{prefix} with {length} digits");
+                let digits: Vec<u8> = format!("{prefix:0<length$}")
+                    .bytes()
+                    .map(|byte| byte - b'0')
+                    .collect();
+                assert_eq!(
+                    has_brand(&digits),
+                    is_issued(&prefix, length),
+                    "{prefix} with {length} digits"
+                );
             }
         }
     }
@@ -616,7 +744,10 @@ mod tests {
                 for at in 0..length - 1 {
                     let (left, swapped) = (right.as_bytes()[at], right.as_bytes()[at + 1]);
                     // Luhn does not see 09 and 90 swapped.
-                    if left != swapped && !matches!((left, swapped), (b'0', b'9') | (b'9', b'0')) && at >= 6 {
+                    if left != swapped
+                        && !matches!((left, swapped), (b'0', b'9') | (b'9', b'0'))
+                        && at >= 6
+                    {
                         let mut swap = right.clone().into_bytes();
                         swap.swap(at, at + 1);
                         assert!(!in_identifier(std::str::from_utf8(&swap).unwrap()));
@@ -709,8 +840,12 @@ mod tests {
 
     #[test]
     fn a_word_that_passes_for_an_iban_hides_no_card_number() {
-        // It begins like Montenegro's, has that length, and passes modulo 97 with letters for check digits.
-        for text in ["metada4242424242424242", "{\"\"\"metada4242424242424242\u{0}\u{0}f{ll"] {
+        // It begins like Montenegro's, has that length, and passes modulo 97 with letters for check
+        // digits.
+        for text in [
+            "metada4242424242424242",
+            "{\"\"\"metada4242424242424242\u{0}\u{0}f{ll",
+        ] {
             assert!(in_free_text(text) && in_identifier(text), "{text}");
         }
     }
@@ -754,15 +889,23 @@ mod tests {
     fn a_whole_parcel_number_is_no_card_number_and_one_that_goes_on_is_none() {
         let weight = |at: usize| if at.is_multiple_of(2) { 1 } else { 3 };
         let sum = |text: &str| -> u32 {
-            let digits = text.chars().rev().filter_map(|c| c.to_digit(10)).enumerate();
+            let digits = text
+                .chars()
+                .rev()
+                .filter_map(|c| c.to_digit(10))
+                .enumerate();
             digits.map(|(at, digit)| weight(at) * digit).sum()
         };
         for (before, after) in [("92", " 12"), ("95", " 00"), ("70", "")] {
             let all = (0..30).map(|two| format!("{before}{two:02} 4242 4242 4242 4242{after}"));
-            let (parcels, others): (Vec<_>, Vec<_>) = all.partition(|text| sum(text).is_multiple_of(10));
+            let (parcels, others): (Vec<_>, Vec<_>) =
+                all.partition(|text| sum(text).is_multiple_of(10));
             assert!(!parcels.is_empty() && !others.is_empty());
             for parcel in parcels {
-                assert!(!in_free_text(&parcel) && !in_identifier(&parcel), "{parcel}");
+                assert!(
+                    !in_free_text(&parcel) && !in_identifier(&parcel),
+                    "{parcel}"
+                );
                 assert!(in_free_text(&format!("{parcel}/27")), "{parcel}/27");
                 assert!(in_free_text(&format!("7{parcel}")), "7{parcel}");
             }
@@ -774,16 +917,21 @@ mod tests {
 
     #[test]
     fn sixteen_digits_of_an_unknown_brand_count_in_free_text_only() {
-        for text in
-            ["7777777777777772", "7777 7777 7777 7772", "7777-7777-7777-7772", "9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1"]
-        {
+        for text in [
+            "7777777777777772",
+            "7777 7777 7777 7772",
+            "7777-7777-7777-7772",
+            "9 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1",
+        ] {
             assert!(!in_identifier(text), "{text}");
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             let passes = passes_luhn(&digits.bytes().map(|byte| byte - b'0').collect::<Vec<_>>());
             assert_eq!(in_free_text(text), passes, "{text}");
         }
         assert!(
-            in_free_text(&number("70", 16)) && !in_free_text(&number("70", 15)) && !in_free_text(&number("70", 17))
+            in_free_text(&number("70", 16))
+                && !in_free_text(&number("70", 15))
+                && !in_free_text(&number("70", 17))
         );
         for (numbers, parted_by, counts) in [
             ("800180038005", " ", true),
@@ -792,7 +940,11 @@ mod tests {
             ("202620272028", " ", false),
         ] {
             let run = number(numbers, 16);
-            let fours: Vec<&str> = run.as_bytes().chunks(4).map(|four| std::str::from_utf8(four).unwrap()).collect();
+            let fours: Vec<&str> = run
+                .as_bytes()
+                .chunks(4)
+                .map(|four| std::str::from_utf8(four).unwrap())
+                .collect();
             let list = fours.join(parted_by);
             assert!(in_free_text(&run), "{run}");
             assert_eq!(in_free_text(&list), counts, "{list}");
@@ -847,10 +999,21 @@ mod tests {
             ("DE", "424242424242424242"),
             ("SE", "42424242424242424242"),
         ] {
-            let valid =
-                (2..99).map(|check| format!("{country}{check:02}{rest}")).find(|text| iban_is_valid(text)).unwrap();
-            let fours: Vec<&str> = valid.as_bytes().chunks(4).map(|four| std::str::from_utf8(four).unwrap()).collect();
-            for text in [valid.clone(), fours.join(" "), fours.join("-"), valid.to_lowercase()] {
+            let valid = (2..99)
+                .map(|check| format!("{country}{check:02}{rest}"))
+                .find(|text| iban_is_valid(text))
+                .unwrap();
+            let fours: Vec<&str> = valid
+                .as_bytes()
+                .chunks(4)
+                .map(|four| std::str::from_utf8(four).unwrap())
+                .collect();
+            for text in [
+                valid.clone(),
+                fours.join(" "),
+                fours.join("-"),
+                valid.to_lowercase(),
+            ] {
                 assert!(!in_free_text(&text), "{text}");
                 assert!(in_free_text(&format!("{text} 4242424242424242")), "{text}");
                 assert!(in_free_text(&format!("4242424242424242 {text}")), "{text}");
@@ -865,7 +1028,10 @@ mod tests {
     /// Modulo 97 with whole numbers, piece by piece.
     fn iban_is_valid(text: &str) -> bool {
         let moved = format!("{}{}", &text[4..], &text[..4]);
-        let digits: String = moved.chars().map(|c| c.to_digit(36).unwrap().to_string()).collect();
+        let digits: String = moved
+            .chars()
+            .map(|c| c.to_digit(36).unwrap().to_string())
+            .collect();
         digits.as_bytes().chunks(7).fold(0_u64, |rest, piece| {
             let piece = std::str::from_utf8(piece).unwrap();
             format!("{rest}{piece}").parse::<u64>().unwrap() % 97
@@ -874,9 +1040,22 @@ mod tests {
 
     #[test]
     fn decimal_digits_of_every_script_are_read() {
-        for zero in
-            ['0', '٠', '۰', '०', '০', '๐', '༠', '០', '᠐', '０', '\u{1D7CE}', '\u{1D7F6}', '\u{1FBF0}', '\u{104A0}']
-        {
+        for zero in [
+            '0',
+            '٠',
+            '۰',
+            '०',
+            '০',
+            '๐',
+            '༠',
+            '០',
+            '᠐',
+            '０',
+            '\u{1D7CE}',
+            '\u{1D7F6}',
+            '\u{1FBF0}',
+            '\u{104A0}',
+        ] {
             for digit in 0..10_u8 {
                 let c = char::from_u32(u32::from(zero) + u32::from(digit)).unwrap();
                 assert!(matches!(kind(c), Kind::Digit(read) if read == digit), "{c}");
@@ -885,7 +1064,9 @@ mod tests {
         for (c, digit) in ('\u{0}'..=char::MAX).filter_map(|c| Some((c, c.to_digit(10)?))) {
             assert!(matches!(kind(c), Kind::Digit(read) if u32::from(read) == digit));
         }
-        let decimal = ('\u{0}'..=char::MAX).filter(|c| c.is_numeric() && matches!(kind(*c), Kind::Digit(_))).count();
+        let decimal = ('\u{0}'..=char::MAX)
+            .filter(|c| c.is_numeric() && matches!(kind(*c), Kind::Digit(_)))
+            .count();
         assert!(decimal > 700, "{decimal}");
     }
 
@@ -894,8 +1075,14 @@ mod tests {
         assert_eq!(quoted("5,00"), "\"5,00\"");
         assert_eq!(quoted("a\nb"), "\"a\\nb\"");
         assert_eq!(quoted("424242424242424"), "\"42424242424****\"");
-        assert_eq!(quoted("(4111) 4111~4111 <4111"), "\"(4111) 4111~411* <****\"");
-        assert_eq!(quoted("1\u{301}23456789012345"), "\"1\u{301}2345678901****\"");
+        assert_eq!(
+            quoted("(4111) 4111~4111 <4111"),
+            "\"(4111) 4111~411* <****\""
+        );
+        assert_eq!(
+            quoted("1\u{301}23456789012345"),
+            "\"1\u{301}2345678901****\""
+        );
         assert_eq!(quoted("4242424242424242"), "\"****************\"");
         assert_eq!(quoted("%34242424242424242"), "\"%*****************\"");
         assert!(quoted(&"x".repeat(100)).ends_with("…\""));

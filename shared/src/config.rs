@@ -1,4 +1,5 @@
-//! Configuration from environment variables. Everything missing or malformed is named at once, at start.
+//! Configuration from environment variables. Everything missing or malformed is named at once, at
+//! start.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +16,9 @@ use crate::secret_guard::holds_secret;
 /// Stripe's API.
 const STRIPE_API_BASE: &str = "https://api.stripe.com";
 
-/// The domains of Genesys Cloud's regions, each with the hosts `api.` and `login.`. Keys and tokens go nowhere else.
-/// Source: the region hosts in Genesys' own platform client SDK (`PureCloudRegionHosts.js`).
+/// The domains of Genesys Cloud's regions, each with the hosts `api.` and `login.`. Keys and tokens
+/// go nowhere else. Source: the region hosts in Genesys' own platform client SDK
+/// (`PureCloudRegionHosts.js`).
 pub const GENESYS_DOMAINS: [&str; 18] = [
     "aps1.pure.cloud",
     "apne2.pure.cloud",
@@ -62,7 +64,8 @@ pub struct AwsConfig {
     pub secret_access_key: SecretString,
     /// `AWS_SESSION_TOKEN`
     pub session_token: Option<SecretString>,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, or else `AWS_ENDPOINT_URL`; neither with `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or else `AWS_ENDPOINT_URL`; neither with
+    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`.
     pub dynamodb_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, or else as above.
     pub secrets_manager_endpoint: Option<String>,
@@ -81,7 +84,9 @@ impl AwsConfig {
         let mut vars = Vars::new(&lookup);
         let region = match vars.optional("AWS_REGION") {
             Some(region) => region,
-            None => vars.optional("AWS_DEFAULT_REGION").unwrap_or_else(|| vars.required("AWS_REGION")),
+            None => vars
+                .optional("AWS_DEFAULT_REGION")
+                .unwrap_or_else(|| vars.required("AWS_REGION")),
         };
         let ignores_endpoints = vars.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
         let config = Self {
@@ -89,8 +94,12 @@ impl AwsConfig {
             access_key_id: vars.required("AWS_ACCESS_KEY_ID"),
             secret_access_key: vars.required("AWS_SECRET_ACCESS_KEY").into(),
             session_token: vars.optional("AWS_SESSION_TOKEN").map(SecretString::from),
-            dynamodb_endpoint: vars.endpoint("AWS_ENDPOINT_URL_DYNAMODB").filter(|_| !ignores_endpoints),
-            secrets_manager_endpoint: vars.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER").filter(|_| !ignores_endpoints),
+            dynamodb_endpoint: vars
+                .endpoint("AWS_ENDPOINT_URL_DYNAMODB")
+                .filter(|_| !ignores_endpoints),
+            secrets_manager_endpoint: vars
+                .endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER")
+                .filter(|_| !ignores_endpoints),
             fips: vars.flag("AWS_USE_FIPS_ENDPOINT"),
             dual_stack: vars.flag("AWS_USE_DUALSTACK_ENDPOINT"),
         };
@@ -146,8 +155,15 @@ impl PaymentPolicy {
     /// The most that may be charged at once in a currency.
     #[must_use]
     pub fn ceiling(&self, currency: Currency) -> Money {
-        let amount_minor = self.ceilings.get(&currency).copied().unwrap_or(STRIPE_MAX_MINOR);
-        Money { amount_minor, currency }
+        let amount_minor = self
+            .ceilings
+            .get(&currency)
+            .copied()
+            .unwrap_or(STRIPE_MAX_MINOR);
+        Money {
+            amount_minor,
+            currency,
+        }
     }
 }
 
@@ -169,7 +185,8 @@ pub struct CreateIntentConfig {
     pub stripe: StripeConfig,
     /// What may be charged.
     pub policy: PaymentPolicy,
-    /// `MOTO`: mark token payments as telephone orders. Only where Stripe enabled it for the account.
+    /// `MOTO`: mark token payments as telephone orders. Only where Stripe enabled it for the
+    /// account.
     pub moto: bool,
     /// `BUDGET_MS`: the whole answer.
     pub budget: Duration,
@@ -209,9 +226,17 @@ impl CreateIntentConfig {
             stripe: vars.stripe(),
             policy: vars.policy(),
             moto: vars.parsed("MOTO", "false", "true or false", |text| text.parse().ok()),
-            budget: vars.parsed("BUDGET_MS", "4500", "milliseconds from 100 to 28000", |text| {
-                text.parse().ok().filter(|ms| (100..=28_000).contains(ms)).map(Duration::from_millis)
-            }),
+            budget: vars.parsed(
+                "BUDGET_MS",
+                "4500",
+                "milliseconds from 100 to 28000",
+                |text| {
+                    text.parse()
+                        .ok()
+                        .filter(|ms| (100..=28_000).contains(ms))
+                        .map(Duration::from_millis)
+                },
+            ),
             pay_link: vars.pay_link(),
         };
         vars.finish(config)
@@ -227,10 +252,15 @@ impl StatusQueryConfig {
         let mut vars = Vars::new(&lookup);
         let config = Self {
             sync: vars.sync(),
-            merchant_name: vars.parsed("MERCHANT_NAME", "", "at most 60 characters on one line", |text| {
-                let fits = text.chars().count() <= 60 && !text.chars().any(char::is_control);
-                fits.then(|| text.to_owned())
-            }),
+            merchant_name: vars.parsed(
+                "MERCHANT_NAME",
+                "",
+                "at most 60 characters on one line",
+                |text| {
+                    let fits = text.chars().count() <= 60 && !text.chars().any(char::is_control);
+                    fits.then(|| text.to_owned())
+                },
+            ),
         };
         vars.finish(config)
     }
@@ -262,15 +292,24 @@ struct Vars<'a> {
 
 impl<'a> Vars<'a> {
     fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, errors: Vec::new() }
+        Self {
+            lookup,
+            errors: Vec::new(),
+        }
     }
 
     fn finish<T>(self, config: T) -> Result<T, ConfigErrors> {
-        if self.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(self.errors)) }
+        if self.errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
     }
 
     fn optional(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        (self.lookup)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
     }
 
     fn required(&mut self, name: &str) -> String {
@@ -280,25 +319,41 @@ impl<'a> Vars<'a> {
         })
     }
 
-    /// On an error a default goes on in its place while further errors are collected; it is never used.
-    fn parsed<T: Default>(&mut self, name: &str, default: &str, must_be: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+    /// On an error a default goes on in its place while further errors are collected; it is never
+    /// used.
+    fn parsed<T: Default>(
+        &mut self,
+        name: &str,
+        default: &str,
+        must_be: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
         let text = self.optional(name).unwrap_or_else(|| default.to_owned());
         parse(&text).unwrap_or_else(|| {
-            self.errors.push(format!("{name} is {} and must be {must_be}", shown(&text)));
+            self.errors
+                .push(format!("{name} is {} and must be {must_be}", shown(&text)));
             T::default()
         })
     }
 
     fn flag(&mut self, name: &str) -> bool {
-        self.parsed(name, "false", "true or false", |text| text.to_ascii_lowercase().parse().ok())
+        self.parsed(name, "false", "true or false", |text| {
+            text.to_ascii_lowercase().parse().ok()
+        })
     }
 
     /// The address of one service of AWS, or that of all of them.
     fn endpoint(&mut self, name: &str) -> Option<String> {
-        let (name, given) =
-            [name, "AWS_ENDPOINT_URL"].into_iter().find_map(|name| Some((name, self.optional(name)?)))?;
-        if !url::Url::parse(&given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-            self.errors.push(format!("{name} is {} and must be an http or https URL", shown(&given)));
+        let (name, given) = [name, "AWS_ENDPOINT_URL"]
+            .into_iter()
+            .find_map(|name| Some((name, self.optional(name)?)))?;
+        if !url::Url::parse(&given)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        {
+            self.errors.push(format!(
+                "{name} is {} and must be an http or https URL",
+                shown(&given)
+            ));
         }
         Some(given)
     }
@@ -316,7 +371,9 @@ impl<'a> Vars<'a> {
         StripeConfig {
             secret_id: self.required("STRIPE_SECRET_ID"),
             api_base: self
-                .base("STRIPE_API_BASE", STRIPE_API_BASE, |base| base == STRIPE_API_BASE)
+                .base("STRIPE_API_BASE", STRIPE_API_BASE, |base| {
+                    base == STRIPE_API_BASE
+                })
                 .unwrap_or_else(|| STRIPE_API_BASE.to_owned()),
         }
     }
@@ -324,12 +381,20 @@ impl<'a> Vars<'a> {
     fn genesys(&mut self) -> Option<GenesysConfig> {
         let secret_id = self.optional("GENESYS_SECRET_ID")?;
         let domain = self.optional("GENESYS_DOMAIN");
-        if let Some(domain) = domain.as_ref().filter(|domain| !GENESYS_DOMAINS.contains(&domain.as_str())) {
+        if let Some(domain) = domain
+            .as_ref()
+            .filter(|domain| !GENESYS_DOMAINS.contains(&domain.as_str()))
+        {
             let known = GENESYS_DOMAINS.join(", ");
-            self.errors.push(format!("GENESYS_DOMAIN is {} and must be one of {known}", shown(domain)));
+            self.errors.push(format!(
+                "GENESYS_DOMAIN is {} and must be one of {known}",
+                shown(domain)
+            ));
         }
         let mut base = |variable: &str, host: &str| {
-            let own = format!("https://{host}. and a domain of Genesys Cloud, as in https://{host}.mypurecloud.com");
+            let own = format!(
+                "https://{host}. and a domain of Genesys Cloud, as in https://{host}.mypurecloud.com"
+            );
             let is_own = |base: &str| {
                 let domain = base.strip_prefix(&format!("https://{host}."));
                 domain.is_some_and(|domain| GENESYS_DOMAINS.contains(&domain))
@@ -355,13 +420,20 @@ impl<'a> Vars<'a> {
     }
 
     fn sync(&mut self) -> SyncConfig {
-        SyncConfig { table: self.table(), stripe: self.stripe(), genesys: self.genesys() }
+        SyncConfig {
+            table: self.table(),
+            stripe: self.stripe(),
+            genesys: self.genesys(),
+        }
     }
 
     fn pay_link(&mut self) -> Option<PayLinkConfig> {
-        let minutes: u64 = self.parsed("PAY_LINK_MINUTES", "30", "minutes from 1 to 1440", |text| {
-            text.parse().ok().filter(|minutes| (1..=1440).contains(minutes))
-        });
+        let minutes: u64 =
+            self.parsed("PAY_LINK_MINUTES", "30", "minutes from 1 to 1440", |text| {
+                text.parse()
+                    .ok()
+                    .filter(|minutes| (1..=1440).contains(minutes))
+            });
         let base = self.optional("PAY_LINK_BASE")?;
         if !is_allowed_link_base(&base) {
             self.errors.push(format!(
@@ -371,10 +443,14 @@ impl<'a> Vars<'a> {
             ));
         }
         let valid_for = Duration::from_secs(60 * minutes);
-        Some(PayLinkConfig { base: base.trim_end_matches('/').to_owned(), valid_for })
+        Some(PayLinkConfig {
+            base: base.trim_end_matches('/').to_owned(),
+            valid_for,
+        })
     }
 
-    /// An address that keys or tokens go to: the other side's own, letter by letter, or one that leads nowhere outside.
+    /// An address that keys or tokens go to: the other side's own, letter by letter, or one that
+    /// leads nowhere outside.
     fn base(&mut self, name: &str, own: &str, is_own: impl Fn(&str) -> bool) -> Option<String> {
         let given = self.optional(name)?;
         let base = given.trim_end_matches('/');
@@ -393,31 +469,58 @@ impl<'a> Vars<'a> {
                 "ALLOWED_CURRENCIES",
                 "usd,eur,gbp",
                 "currency codes that Stripe charges in, as in usd,eur,gbp",
-                |text| items(text).map(Currency::parse).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty()),
+                |text| {
+                    items(text)
+                        .map(Currency::parse)
+                        .collect::<Option<Vec<_>>>()
+                        .filter(|all| !all.is_empty())
+                },
             ),
-            regions: self.parsed("REGION_CURRENCIES", "", "pairs as in US=usd,EU=eur,GB=gbp", |text| {
-                pairs(text, Currency::parse)?
-                    .into_iter()
-                    .map(|(region, currency)| Some((region.to_uppercase(), currency)))
-                    .collect()
-            }),
-            ceilings: self.parsed("MAX_AMOUNTS", "", "pairs in minor units as in usd=1000000,jpy=1500000", |text| {
-                pairs(text, |amount| amount.parse().ok().filter(|a| (1..=999_999_999_999).contains(a)))?
+            regions: self.parsed(
+                "REGION_CURRENCIES",
+                "",
+                "pairs as in US=usd,EU=eur,GB=gbp",
+                |text| {
+                    pairs(text, Currency::parse)?
+                        .into_iter()
+                        .map(|(region, currency)| Some((region.to_uppercase(), currency)))
+                        .collect()
+                },
+            ),
+            ceilings: self.parsed(
+                "MAX_AMOUNTS",
+                "",
+                "pairs in minor units as in usd=1000000,jpy=1500000",
+                |text| {
+                    pairs(text, |amount| {
+                        amount
+                            .parse()
+                            .ok()
+                            .filter(|a| (1..=999_999_999_999).contains(a))
+                    })?
                     .into_iter()
                     .map(|(code, amount)| Some((Currency::parse(code)?, amount)))
                     .collect()
-            }),
-            capture_method: self.parsed("CAPTURE_METHOD", "automatic", "automatic or manual", |text| match text {
-                "automatic" => Some(CaptureMethod::Automatic),
-                "manual" => Some(CaptureMethod::Manual),
-                _ => None,
-            }),
+                },
+            ),
+            capture_method: self.parsed(
+                "CAPTURE_METHOD",
+                "automatic",
+                "automatic or manual",
+                |text| match text {
+                    "automatic" => Some(CaptureMethod::Automatic),
+                    "manual" => Some(CaptureMethod::Manual),
+                    _ => None,
+                },
+            ),
         }
     }
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 fn pairs<T>(text: &str, value: impl Fn(&str) -> Option<T>) -> Option<Vec<(&str, T)>> {
@@ -429,7 +532,8 @@ fn pairs<T>(text: &str, value: impl Fn(&str) -> Option<T>) -> Option<Vec<(&str, 
         .collect()
 }
 
-/// A wrong value as an error shows it, which is in the log: not where it may be a secret in the wrong place.
+/// A wrong value as an error shows it, which is in the log: not where it may be a secret in the
+/// wrong place.
 fn shown(value: &str) -> String {
     if value.contains('@') || holds_secret(value) || in_free_text(value) {
         "not shown, for it may be secret,".to_owned()
@@ -440,12 +544,15 @@ fn shown(value: &str) -> String {
 
 /// `http[s]://host[:port]` of a host that no public resolver knows.
 fn is_private_base(base: &str) -> bool {
-    plain_url(base).is_some_and(|url| url.path() == "/" && url.host_str().is_some_and(is_private_host))
+    plain_url(base)
+        .is_some_and(|url| url.path() == "/" && url.host_str().is_some_and(is_private_host))
 }
 
-/// `https://`, or `http://` to a host that no public resolver knows; with a path, as an API's stage has one.
+/// `https://`, or `http://` to a host that no public resolver knows; with a path, as an API's stage
+/// has one.
 fn is_allowed_link_base(base: &str) -> bool {
-    plain_url(base).is_some_and(|url| url.scheme() == "https" || url.host_str().is_some_and(is_private_host))
+    plain_url(base)
+        .is_some_and(|url| url.scheme() == "https" || url.host_str().is_some_and(is_private_host))
 }
 
 /// A web address with nothing but host, port and path.
@@ -457,10 +564,16 @@ fn plain_url(text: &str) -> Option<url::Url> {
 }
 
 fn is_private_host(host: &str) -> bool {
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
         Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-        Err(_) => !host.contains('.') || host.ends_with(".internal") || host.ends_with(".localhost"),
+        Err(_) => {
+            !host.contains('.') || host.ends_with(".internal") || host.ends_with(".localhost")
+        }
     }
 }
 
@@ -471,11 +584,19 @@ mod tests {
     use super::*;
 
     fn read_create(vars: &[(&str, &str)]) -> Result<CreateIntentConfig, ConfigErrors> {
-        CreateIntentConfig::read(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        CreateIntentConfig::read(|name| {
+            vars.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        })
     }
 
     fn read_sync(vars: &[(&str, &str)]) -> Result<SyncConfig, ConfigErrors> {
-        SyncConfig::read(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        SyncConfig::read(|name| {
+            vars.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        })
     }
 
     const NEEDED: [(&str, &str); 2] = [("TABLE_NAME", "payments"), ("STRIPE_SECRET_ID", "stripe")];
@@ -485,47 +606,103 @@ mod tests {
         let config = read_create(&NEEDED).unwrap();
         assert_eq!(config.budget, Duration::from_millis(4500));
         assert_eq!(config.stripe.api_base, "https://api.stripe.com");
-        assert_eq!(config.policy.allowed.iter().map(|c| c.code()).collect::<Vec<_>>(), ["usd", "eur", "gbp"]);
+        assert_eq!(
+            config
+                .policy
+                .allowed
+                .iter()
+                .map(|c| c.code())
+                .collect::<Vec<_>>(),
+            ["usd", "eur", "gbp"]
+        );
         assert_eq!(config.policy.capture_method, CaptureMethod::Automatic);
         assert_eq!((config.moto, config.table.record_days), (false, 90));
-        assert_eq!(config.policy.ceiling(Currency::parse("usd").unwrap()).amount_minor, 99_999_999);
+        assert_eq!(
+            config
+                .policy
+                .ceiling(Currency::parse("usd").unwrap())
+                .amount_minor,
+            99_999_999
+        );
     }
 
     fn read_aws(vars: &[(&str, &str)]) -> Result<AwsConfig, ConfigErrors> {
-        let own = [("AWS_REGION", "eu-central-1"), ("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "canary")];
-        AwsConfig::read(|name| vars.iter().chain(&own).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        let own = [
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "canary"),
+        ];
+        AwsConfig::read(|name| {
+            vars.iter()
+                .chain(&own)
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        })
     }
 
     #[test]
     fn aws_is_where_the_variables_of_its_sdks_say() {
         let config = read_aws(&[]).unwrap();
-        assert_eq!((config.region.as_str(), config.access_key_id.as_str()), ("eu-central-1", "AKID"));
+        assert_eq!(
+            (config.region.as_str(), config.access_key_id.as_str()),
+            ("eu-central-1", "AKID")
+        );
         assert_eq!(config.secret_access_key.expose_secret(), "canary");
         assert!(config.session_token.is_none() && !config.fips && !config.dual_stack);
-        assert_eq!((config.dynamodb_endpoint, config.secrets_manager_endpoint), (None, None));
+        assert_eq!(
+            (config.dynamodb_endpoint, config.secrets_manager_endpoint),
+            (None, None)
+        );
 
         let config = read_aws(&[("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "us-east-2")]).unwrap();
         assert_eq!(config.region, "us-east-2", "empty is unset");
         let config = read_aws(&[("AWS_DEFAULT_REGION", "us-east-2")]).unwrap();
         assert_eq!(config.region, "eu-central-1", "AWS_REGION goes first");
 
-        let config = read_aws(&[("AWS_SESSION_TOKEN", "t"), ("AWS_USE_FIPS_ENDPOINT", "True")]).unwrap();
+        let config = read_aws(&[
+            ("AWS_SESSION_TOKEN", "t"),
+            ("AWS_USE_FIPS_ENDPOINT", "True"),
+        ])
+        .unwrap();
         assert_eq!(config.session_token.unwrap().expose_secret(), "t");
         assert!(config.fips && !config.dual_stack);
-        assert!(read_aws(&[("AWS_USE_DUALSTACK_ENDPOINT", "true")]).unwrap().dual_stack);
+        assert!(
+            read_aws(&[("AWS_USE_DUALSTACK_ENDPOINT", "true")])
+                .unwrap()
+                .dual_stack
+        );
 
         let all = ("AWS_ENDPOINT_URL", "http://localhost:4566");
-        let one = ("AWS_ENDPOINT_URL_DYNAMODB", "https://vpce-1.dynamodb.example");
+        let one = (
+            "AWS_ENDPOINT_URL_DYNAMODB",
+            "https://vpce-1.dynamodb.example",
+        );
         let other = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://vpce-2.example");
         for (vars, dynamodb, secrets_manager) in [
             (vec![all], Some(all.1), Some(all.1)),
             (vec![one], Some(one.1), None),
             (vec![other, all], Some(all.1), Some(other.1)),
-            (vec![one, other, all, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")], None, None),
-            (vec![one, all, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false")], Some(one.1), Some(all.1)),
+            (
+                vec![
+                    one,
+                    other,
+                    all,
+                    ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+                ],
+                None,
+                None,
+            ),
+            (
+                vec![one, all, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false")],
+                Some(one.1),
+                Some(all.1),
+            ),
         ] {
             let config = read_aws(&vars).unwrap();
-            let endpoints = (config.dynamodb_endpoint.as_deref(), config.secrets_manager_endpoint.as_deref());
+            let endpoints = (
+                config.dynamodb_endpoint.as_deref(),
+                config.secrets_manager_endpoint.as_deref(),
+            );
             assert_eq!(endpoints, (dynamodb, secrets_manager), "{vars:?}");
         }
     }
@@ -561,7 +738,13 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.policy.regions["US"].code(), "usd");
-        assert_eq!(config.policy.ceiling(Currency::parse("jpy").unwrap()).amount_minor, 1_500_000);
+        assert_eq!(
+            config
+                .policy
+                .ceiling(Currency::parse("jpy").unwrap())
+                .amount_minor,
+            1_500_000
+        );
         assert!(config.moto);
     }
 
@@ -602,16 +785,37 @@ mod tests {
             let vars: Vec<_> = NEEDED.iter().chain(more).copied().collect();
             read_sync(&vars)
         };
-        let genesys =
-            with(&[("GENESYS_SECRET_ID", "g"), ("GENESYS_DOMAIN", "usw2.pure.cloud")]).unwrap().genesys.unwrap();
+        let genesys = with(&[
+            ("GENESYS_SECRET_ID", "g"),
+            ("GENESYS_DOMAIN", "usw2.pure.cloud"),
+        ])
+        .unwrap()
+        .genesys
+        .unwrap();
         assert_eq!(genesys.api_base, "https://api.usw2.pure.cloud");
         assert_eq!(genesys.login_base, "https://login.usw2.pure.cloud");
-        assert!(with(&[("GENESYS_SECRET_ID", "g")]).unwrap_err().to_string().contains("GENESYS_DOMAIN"));
-        assert!(with(&[("GENESYS_SECRET_ID", "g"), ("GENESYS_DOMAIN", "https://x.com/")]).is_err());
+        assert!(
+            with(&[("GENESYS_SECRET_ID", "g")])
+                .unwrap_err()
+                .to_string()
+                .contains("GENESYS_DOMAIN")
+        );
+        assert!(
+            with(&[
+                ("GENESYS_SECRET_ID", "g"),
+                ("GENESYS_DOMAIN", "https://x.com/")
+            ])
+            .is_err()
+        );
     }
 
     fn with_genesys(more: &[(&str, &str)]) -> Result<GenesysConfig, ConfigErrors> {
-        let vars: Vec<_> = NEEDED.iter().chain(&[("GENESYS_SECRET_ID", "g")]).chain(more).copied().collect();
+        let vars: Vec<_> = NEEDED
+            .iter()
+            .chain(&[("GENESYS_SECRET_ID", "g")])
+            .chain(more)
+            .copied()
+            .collect();
         read_sync(&vars).map(|config| config.genesys.unwrap())
     }
 
@@ -671,7 +875,13 @@ mod tests {
             }
         }
         for base in imitations("https://api.stripe.com") {
-            assert!(read(&base).unwrap_err().to_string().contains("STRIPE_API_BASE"), "{base}");
+            assert!(
+                read(&base)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("STRIPE_API_BASE"),
+                "{base}"
+            );
         }
     }
 
@@ -682,19 +892,33 @@ mod tests {
             assert_eq!(genesys.api_base, format!("https://api.{domain}"));
             assert_eq!(genesys.login_base, format!("https://login.{domain}"));
             let bases = [genesys.api_base.as_str(), genesys.login_base.as_str()];
-            let given = with_genesys(&[("GENESYS_API_BASE", bases[0]), ("GENESYS_LOGIN_BASE", bases[1])]).unwrap();
+            let given = with_genesys(&[
+                ("GENESYS_API_BASE", bases[0]),
+                ("GENESYS_LOGIN_BASE", bases[1]),
+            ])
+            .unwrap();
             assert_eq!([given.api_base, given.login_base], bases);
         }
         for base in PRIVATE {
             let slashed = format!("{base}/");
-            let given = with_genesys(&[("GENESYS_API_BASE", &slashed), ("GENESYS_LOGIN_BASE", base)]).unwrap();
+            let given =
+                with_genesys(&[("GENESYS_API_BASE", &slashed), ("GENESYS_LOGIN_BASE", base)])
+                    .unwrap();
             assert_eq!([given.api_base, given.login_base], [base, base]);
         }
-        for (variable, host, other) in [("GENESYS_API_BASE", "api", "login"), ("GENESYS_LOGIN_BASE", "login", "api")] {
+        for (variable, host, other) in [
+            ("GENESYS_API_BASE", "api", "login"),
+            ("GENESYS_LOGIN_BASE", "login", "api"),
+        ] {
             let swapped = format!("https://{other}.mypurecloud.com");
             let bare = "https://mypurecloud.com".to_owned();
-            for base in imitations(&format!("https://{host}.mypurecloud.com")).into_iter().chain([swapped, bare]) {
-                let errors = with_genesys(&[("GENESYS_DOMAIN", "mypurecloud.com"), (variable, &base)]).unwrap_err();
+            for base in imitations(&format!("https://{host}.mypurecloud.com"))
+                .into_iter()
+                .chain([swapped, bare])
+            {
+                let errors =
+                    with_genesys(&[("GENESYS_DOMAIN", "mypurecloud.com"), (variable, &base)])
+                        .unwrap_err();
                 assert!(errors.to_string().contains(variable), "{base}");
             }
         }
@@ -706,8 +930,13 @@ mod tests {
             "mypurecloud.com/",
             "x@mypurecloud.de",
         ] {
-            let errors = with_genesys(&[("GENESYS_DOMAIN", domain)]).unwrap_err().to_string();
-            assert!(errors.contains("GENESYS_DOMAIN") && errors.contains("usw2.pure.cloud"), "{domain}: {errors}");
+            let errors = with_genesys(&[("GENESYS_DOMAIN", domain)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                errors.contains("GENESYS_DOMAIN") && errors.contains("usw2.pure.cloud"),
+                "{domain}: {errors}"
+            );
         }
     }
 
@@ -718,8 +947,14 @@ mod tests {
             ("https://pay.example.com", "https://pay.example.com"),
             ("https://pay.example.com/", "https://pay.example.com"),
             ("https://pay.example.com//", "https://pay.example.com"),
-            (" https://pay.example.com/v1/ ", "https://pay.example.com/v1"),
-            ("https://pay.example.com:8443/a/b", "https://pay.example.com:8443/a/b"),
+            (
+                " https://pay.example.com/v1/ ",
+                "https://pay.example.com/v1",
+            ),
+            (
+                "https://pay.example.com:8443/a/b",
+                "https://pay.example.com:8443/a/b",
+            ),
             ("http://127.0.0.1:8420/v1/", "http://127.0.0.1:8420/v1"),
         ] {
             assert_eq!(read(given).unwrap().pay_link.unwrap().base, base, "{given}");
@@ -733,7 +968,13 @@ mod tests {
             "ftp://pay.example.com",
             "pay.example.com",
         ] {
-            assert!(read(base).unwrap_err().to_string().contains("PAY_LINK_BASE"), "{base}");
+            assert!(
+                read(base)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("PAY_LINK_BASE"),
+                "{base}"
+            );
         }
     }
 
@@ -755,8 +996,14 @@ mod tests {
         let config = read_create(&spaced).unwrap();
         let [usd, jpy] = ["usd", "jpy"].map(|code| Currency::parse(code).unwrap());
         let wanted = CreateIntentConfig {
-            table: TableConfig { name: "payments".to_owned(), record_days: 30 },
-            stripe: StripeConfig { secret_id: "stripe".to_owned(), api_base: "https://api.stripe.com".to_owned() },
+            table: TableConfig {
+                name: "payments".to_owned(),
+                record_days: 30,
+            },
+            stripe: StripeConfig {
+                secret_id: "stripe".to_owned(),
+                api_base: "https://api.stripe.com".to_owned(),
+            },
             policy: PaymentPolicy {
                 allowed: vec![usd, jpy],
                 regions: [("US".to_owned(), usd), ("JP".to_owned(), jpy)].into(),
@@ -778,16 +1025,27 @@ mod tests {
             ("STRIPE_API_BASE", " http://localhost:1/ "),
             ("GENESYS_SECRET_ID", " genesys "),
             ("GENESYS_DOMAIN", " mypurecloud.ie "),
-            ("GENESYS_LATE_PAYMENT_FLOW_ID", " 7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a "),
+            (
+                "GENESYS_LATE_PAYMENT_FLOW_ID",
+                " 7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a ",
+            ),
             ("MERCHANT_NAME", " Example Ltd "),
         ];
         let config = StatusQueryConfig::read(|name| {
-            vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            vars.iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
         });
         let wanted = StatusQueryConfig {
             sync: SyncConfig {
-                table: TableConfig { name: "payments".to_owned(), record_days: 90 },
-                stripe: StripeConfig { secret_id: "stripe".to_owned(), api_base: "http://localhost:1".to_owned() },
+                table: TableConfig {
+                    name: "payments".to_owned(),
+                    record_days: 90,
+                },
+                stripe: StripeConfig {
+                    secret_id: "stripe".to_owned(),
+                    api_base: "http://localhost:1".to_owned(),
+                },
                 genesys: Some(GenesysConfig {
                     secret_id: "genesys".to_owned(),
                     api_base: "https://api.mypurecloud.ie".to_owned(),
@@ -800,12 +1058,18 @@ mod tests {
         assert_eq!(config.unwrap(), wanted);
 
         // An empty variable, or one of spaces, counts as not set.
-        let empty: Vec<_> =
-            ["ALLOWED_CURRENCIES", "MOTO", "BUDGET_MS", "STRIPE_API_BASE", "PAY_LINK_BASE", "RECORD_DAYS"]
-                .into_iter()
-                .zip(["", " ", "\t", "", "  ", "\n"])
-                .chain(NEEDED)
-                .collect();
+        let empty: Vec<_> = [
+            "ALLOWED_CURRENCIES",
+            "MOTO",
+            "BUDGET_MS",
+            "STRIPE_API_BASE",
+            "PAY_LINK_BASE",
+            "RECORD_DAYS",
+        ]
+        .into_iter()
+        .zip(["", " ", "\t", "", "  ", "\n"])
+        .chain(NEEDED)
+        .collect();
         assert_eq!(read_create(&empty), read_create(&NEEDED));
     }
 
@@ -818,13 +1082,21 @@ mod tests {
             ("MOTO", "rk_test_canary"),
             ("GENESYS_DOMAIN", "canary@mypurecloud.com"),
         ] {
-            let vars = [NEEDED[0], NEEDED[1], ("GENESYS_SECRET_ID", "g"), (variable, value)];
+            let vars = [
+                NEEDED[0],
+                NEEDED[1],
+                ("GENESYS_SECRET_ID", "g"),
+                (variable, value),
+            ];
             let errors = match variable {
                 "GENESYS_DOMAIN" => read_sync(&vars).unwrap_err(),
                 _ => read_create(&vars).unwrap_err(),
             };
             let shown = format!("{errors} {errors:?}");
-            assert!(shown.contains(variable) && !shown.contains("canary"), "{shown}");
+            assert!(
+                shown.contains(variable) && !shown.contains("canary"),
+                "{shown}"
+            );
         }
     }
 }

@@ -45,27 +45,38 @@ struct Call {
 }
 
 impl Conversation {
-    /// The customer who is still on the line, or `None` when the call is over: `customer` on inbound calls, `external`
-    /// on outbound ones. With both present the `external` one is a third party who was called in.
+    /// The customer who is still on the line, or `None` when the call is over: `customer` on
+    /// inbound calls, `external` on outbound ones. With both present the `external` one is a third
+    /// party who was called in.
     #[must_use]
     pub fn customer_on_the_line(&self) -> Option<&ParticipantId> {
         if self.end_time.is_some() {
             return None;
         }
-        let of_purpose =
-            |purpose: &str| self.participants.iter().filter(move |p| p.purpose == purpose).collect::<Vec<_>>();
+        let of_purpose = |purpose: &str| {
+            self.participants
+                .iter()
+                .filter(move |p| p.purpose == purpose)
+                .collect::<Vec<_>>()
+        };
         let customers = match of_purpose("customer") {
             none if none.is_empty() => of_purpose("external"),
             customers => customers,
         };
-        customers.into_iter().find(|p| p.is_on_the_line()).map(|p| &p.id)
+        customers
+            .into_iter()
+            .find(|p| p.is_on_the_line())
+            .map(|p| &p.id)
     }
 }
 
 impl Participant {
     fn is_on_the_line(&self) -> bool {
         self.end_time.is_none()
-            && self.calls.iter().any(|call| !matches!(call.state.as_str(), "disconnected" | "terminated"))
+            && self
+                .calls
+                .iter()
+                .any(|call| !matches!(call.state.as_str(), "disconnected" | "terminated"))
     }
 }
 

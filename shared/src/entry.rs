@@ -1,14 +1,15 @@
-//! The way in: an API Gateway REST event, a Function URL event or a bare request becomes a request without a panic,
-//! whatever a client put into it.
+//! The way in: an API Gateway REST event, a Function URL event or a bare request becomes a request
+//! without a panic, whatever a client put into it.
 //!
-//! A bare request is what a Genesys AWS Lambda Data Action sends: the request's own JSON object, without method, path or
-//! headers around it. Its reply is bare as well, and a problem ends the invocation with a function error: nothing else
-//! makes that Data Action take its Failure path. A function error is a code and a text without a word of the request, for
-//! Lambda and Genesys keep it; a panic becomes one here, before the runtime puts the panic's own text into it.
+//! A bare request is what a Genesys AWS Lambda Data Action sends: the request's own JSON object,
+//! without method, path or headers around it. Its reply is bare as well, and a problem ends the
+//! invocation with a function error: nothing else makes that Data Action take its Failure path. A
+//! function error is a code and a text without a word of the request, for Lambda and Genesys keep
+//! it; a panic becomes one here, before the runtime puts the panic's own text into it.
 //!
-//! `lambda_http`'s own conversion builds a URL from host, path and query and decodes the body, and panics where it
-//! cannot. Nothing here needs that URL: a request gets `/` for one, and method, path, parameters, headers and body as far
-//! as they read.
+//! `lambda_http`'s own conversion builds a URL from host, path and query and decodes the body, and
+//! panics where it cannot. Nothing here needs that URL: a request gets `/` for one, and method,
+//! path, parameters, headers and body as far as they read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -32,13 +33,17 @@ use crate::telemetry;
 /// Serves Lambda's events, each through the handler, until the process ends.
 ///
 /// # Errors
-/// Those of the runtime. An event of another shape is answered with a function error and never reaches the handler.
+/// Those of the runtime. An event of another shape is answered with a function error and never
+/// reaches the handler.
 pub async fn run<H, F>(handle: H) -> Result<(), Error>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response<Body>>,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| answer(event.payload, &handle))).await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
+        answer(event.payload, &handle)
+    }))
+    .await
 }
 
 async fn answer<F: Future<Output = Response<Body>>>(
@@ -52,13 +57,18 @@ async fn answer<F: Future<Output = Response<Body>>>(
     })?;
     let bare = is_bare(&request);
     let response = caught(async { handle(request).await }).await?;
-    if bare { bare_reply(&response) } else { Ok(Reply::Http(Box::new(outgoing(response)))) }
+    if bare {
+        bare_reply(&response)
+    } else {
+        Ok(Reply::Http(Box::new(outgoing(response))))
+    }
 }
 
 /// The request of an event's JSON.
 ///
 /// # Errors
-/// [`OtherEvent`]: no JSON object, or with a `requestContext` or `httpMethod` and yet none of the two HTTP events.
+/// [`OtherEvent`]: no JSON object, or with a `requestContext` or `httpMethod` and yet none of the
+/// two HTTP events.
 pub fn request(json: &str) -> Result<Request, OtherEvent> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -67,12 +77,17 @@ pub fn request(json: &str) -> Result<Request, OtherEvent> {
         request_context: Option<IgnoredAny>,
     }
     let marks: Marks = serde_json::from_str(json).map_err(|_| OtherEvent)?;
-    if json.trim_start().starts_with('{') && marks.http_method.is_none() && marks.request_context.is_none() {
+    if json.trim_start().starts_with('{')
+        && marks.http_method.is_none()
+        && marks.request_context.is_none()
+    {
         let mut request = Request::new(Body::Text(json.to_owned()));
         request.extensions_mut().insert(Bare);
         return Ok(request);
     }
-    serde_json::from_str::<Event>(json).map_err(|_| OtherEvent)?.try_into()
+    serde_json::from_str::<Event>(json)
+        .map_err(|_| OtherEvent)?
+        .try_into()
 }
 
 /// Whether a request came without method, path and headers: its body is all there is.
@@ -91,8 +106,9 @@ pub struct OtherEvent;
 
 const OTHER_EVENT: &str = "other_event";
 
-/// How an invocation fails. Lambda logs it and Genesys keeps it, so a handler puts nothing of a request into it: it hangs
-/// it onto its response, for [`run`] to give in the response's place where the request came bare.
+/// How an invocation fails. Lambda logs it and Genesys keeps it, so a handler puts nothing of a
+/// request into it: it hangs it onto its response, for [`run`] to give in the response's place
+/// where the request came bare.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FunctionError {
     code: &'static str,
@@ -103,7 +119,10 @@ impl FunctionError {
     /// A failure with a stable code, and a text that says what is expected.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 
@@ -116,19 +135,30 @@ impl fmt::Debug for FunctionError {
 
 impl From<FunctionError> for Diagnostic {
     fn from(error: FunctionError) -> Self {
-        Self { error_type: error.code.to_owned(), error_message: error.message }
+        Self {
+            error_type: error.code.to_owned(),
+            error_message: error.message,
+        }
     }
 }
 
-/// Lets a panic of the work be a function error that has nothing of the panic's text, which may hold anything. Where it
-/// happened is logged by the hook that [`crate::telemetry::start`] sets.
+/// Lets a panic of the work be a function error that has nothing of the panic's text, which may
+/// hold anything. Where it happened is logged by the hook that [`crate::telemetry::start`] sets.
 async fn caught<T>(work: impl Future<Output = T>) -> Result<T, FunctionError> {
     let mut work = pin!(work);
-    let polled = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(poll) => poll.map(Some),
-        Err(_) => std::task::Poll::Ready(None),
-    });
-    polled.await.ok_or_else(|| FunctionError::new("panic", "the function failed; ask again, and look at its log"))
+    let polled =
+        poll_fn(
+            |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+                Ok(poll) => poll.map(Some),
+                Err(_) => std::task::Poll::Ready(None),
+            },
+        );
+    polled.await.ok_or_else(|| {
+        FunctionError::new(
+            "panic",
+            "the function failed; ask again, and look at its log",
+        )
+    })
 }
 
 #[derive(Serialize)]
@@ -140,14 +170,26 @@ enum Reply {
 
 /// A success is its body. Anything else is the function error that the response carries.
 fn bare_reply(response: &Response<Body>) -> Result<Reply, FunctionError> {
-    let no_reply = || FunctionError::new("no_reply", "the function has no reply to a request without an envelope");
+    let no_reply = || {
+        FunctionError::new(
+            "no_reply",
+            "the function has no reply to a request without an envelope",
+        )
+    };
     if response.status().is_success() {
-        return serde_json::from_slice(response.body()).map(Reply::Bare).map_err(|_| no_reply());
+        return serde_json::from_slice(response.body())
+            .map(Reply::Bare)
+            .map_err(|_| no_reply());
     }
-    Err(response.extensions().get().cloned().unwrap_or_else(no_reply))
+    Err(response
+        .extensions()
+        .get()
+        .cloned()
+        .unwrap_or_else(no_reply))
 }
 
-/// What is read of an event. `httpMethod` makes it a REST event, `requestContext.http` one of a Function URL.
+/// What is read of an event. `httpMethod` makes it a REST event, `requestContext.http` one of a
+/// Function URL.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -189,7 +231,10 @@ impl TryFrom<Event> for Request {
             Some(text) => Body::Text(text),
             None => Body::Empty,
         };
-        let query = match (event.multi_value_query_string_parameters, event.raw_query_string) {
+        let query = match (
+            event.multi_value_query_string_parameters,
+            event.raw_query_string,
+        ) {
             (Some(parameters), _) if !parameters.is_empty() => QueryMap::from(parameters),
             (_, Some(raw)) if !raw.is_empty() => raw.parse().unwrap_or_default(),
             _ => QueryMap::from(event.query_string_parameters.unwrap_or_default()),
@@ -204,14 +249,28 @@ impl TryFrom<Event> for Request {
     }
 }
 
-/// What HTTP takes for a header, without the rest. A REST event has its headers twice: all values, and the last of each.
-fn headers(all: Option<BTreeMap<String, Vec<String>>>, last: Option<BTreeMap<String, String>>) -> HeaderMap {
+/// What HTTP takes for a header, without the rest. A REST event has its headers twice: all values,
+/// and the last of each.
+fn headers(
+    all: Option<BTreeMap<String, Vec<String>>>,
+    last: Option<BTreeMap<String, String>>,
+) -> HeaderMap {
     let all = all.filter(|all| !all.is_empty());
-    let all = all.unwrap_or_else(|| last.into_iter().flatten().map(|(name, value)| (name, vec![value])).collect());
+    let all = all.unwrap_or_else(|| {
+        last.into_iter()
+            .flatten()
+            .map(|(name, value)| (name, vec![value]))
+            .collect()
+    });
     let mut headers = HeaderMap::new();
     for (name, values) in all {
-        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-        for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+            continue;
+        };
+        for value in values
+            .iter()
+            .filter_map(|value| HeaderValue::from_str(value).ok())
+        {
             // Only the map's limit of some 30,000 names can refuse it.
             let _ = headers.try_append(&name, value);
         }
@@ -237,13 +296,20 @@ mod tests {
 
     fn rest(more: Value) -> Value {
         let mut event = json!({ "httpMethod": "POST", "path": "/payments", "requestContext": { "stage": "v1" } });
-        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         event
     }
 
     fn url(more: Value) -> Value {
-        let mut event = json!({ "rawPath": "/", "requestContext": { "http": { "method": "POST" } } });
-        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut event =
+            json!({ "rawPath": "/", "requestContext": { "http": { "method": "POST" } } });
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         event
     }
 
@@ -253,11 +319,15 @@ mod tests {
 
     #[test]
     fn a_body_is_text_bytes_or_nothing() {
-        let body =
-            |body: Value, base64: Value| read(&url(json!({ "body": body, "isBase64Encoded": base64 }))).into_body();
+        let body = |body: Value, base64: Value| {
+            read(&url(json!({ "body": body, "isBase64Encoded": base64 }))).into_body()
+        };
         assert_eq!(body(json!("{}"), json!(false)), Body::Text("{}".into()));
         assert_eq!(body(json!("{}"), json!(null)), Body::Text("{}".into()));
-        assert_eq!(body(json!("/wA="), json!(true)), Body::Binary(vec![0xFF, 0x00]));
+        assert_eq!(
+            body(json!("/wA="), json!(true)),
+            Body::Binary(vec![0xFF, 0x00])
+        );
         assert_eq!(body(json!(null), json!(true)), Body::Empty);
         for wrong in ["{}", "A", "AAA", "AA==\n", "_w==", "/x=="] {
             assert_eq!(body(json!(wrong), json!(true)), Body::Empty, "{wrong:?}");
@@ -279,7 +349,11 @@ mod tests {
             assert_eq!(read(&rest(hostile)).uri(), "/");
         }
         for hostile in ["\u{0}", "a b", "é", "%", "%ff=%00", "&&==", "\"<>`{}"] {
-            assert_eq!(read(&url(json!({ "rawQueryString": hostile }))).uri(), "/", "{hostile:?}");
+            assert_eq!(
+                read(&url(json!({ "rawQueryString": hostile }))).uri(),
+                "/",
+                "{hostile:?}"
+            );
         }
     }
 
@@ -289,28 +363,47 @@ mod tests {
             rest(
                 json!({ "multiValueQueryStringParameters": { "q": ["a b", "c"] }, "queryStringParameters": { "q": "c" } }),
             ),
-            rest(json!({ "multiValueQueryStringParameters": {}, "queryStringParameters": { "q": "a b" } })),
-            rest(json!({ "multiValueQueryStringParameters": null, "queryStringParameters": { "q": "a b" } })),
-            url(json!({ "rawQueryString": "x=1&q=a%20b", "queryStringParameters": { "q": "a b", "x": "1" } })),
+            rest(
+                json!({ "multiValueQueryStringParameters": {}, "queryStringParameters": { "q": "a b" } }),
+            ),
+            rest(
+                json!({ "multiValueQueryStringParameters": null, "queryStringParameters": { "q": "a b" } }),
+            ),
+            url(
+                json!({ "rawQueryString": "x=1&q=a%20b", "queryStringParameters": { "q": "a b", "x": "1" } }),
+            ),
             url(json!({ "queryStringParameters": { "q": "a b" } })),
         ] {
-            assert_eq!(read(&event).query_string_parameters().first("q"), Some("a b"), "{event}");
+            assert_eq!(
+                read(&event).query_string_parameters().first("q"),
+                Some("a b"),
+                "{event}"
+            );
         }
         let event = rest(json!({ "pathParameters": { "p": "x" } }));
         assert_eq!(read(&event).path_parameters().first("p"), Some("x"));
         assert_eq!(read(&event).raw_http_path(), "/payments");
-        assert_eq!(read(&url(json!({ "rawPath": "/pay/x" }))).raw_http_path(), "/pay/x");
+        assert_eq!(
+            read(&url(json!({ "rawPath": "/pay/x" }))).raw_http_path(),
+            "/pay/x"
+        );
     }
 
     #[test]
     fn headers_that_http_knows_stay_and_others_go() {
-        let headers =
-            json!({ "Stripe-Signature": "t=1", "a b": "x", "": "x", "nul": "\u{0}", "line": "a\r\nb: c", "é": "x" });
+        let headers = json!({ "Stripe-Signature": "t=1", "a b": "x", "": "x", "nul": "\u{0}", "line": "a\r\nb: c", "é": "x" });
         let read_one = read(&url(json!({ "headers": headers })));
         assert_eq!(read_one.headers().len(), 1);
         assert_eq!(read_one.headers()["stripe-signature"], "t=1");
         let all = json!({ "multiValueHeaders": { "A": ["1", "2"] }, "headers": { "A": "2" } });
-        assert_eq!(read(&rest(all)).headers().get_all("a").iter().collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(
+            read(&rest(all))
+                .headers()
+                .get_all("a")
+                .iter()
+                .collect::<Vec<_>>(),
+            ["1", "2"]
+        );
         let many: HashMap<String, &str> = (0..40_000).map(|n| (format!("h{n}"), "x")).collect();
         assert!(!read(&url(json!({ "headers": many }))).headers().is_empty());
     }
@@ -337,7 +430,12 @@ mod tests {
 
     #[test]
     fn an_object_without_an_envelope_is_a_bare_request_and_stays_as_it_is_written() {
-        for text in ["{}", " {\"amount\": 19.990000000000000001}\n", "{\"Records\":[]}", "{\"a\":1e999,\"a\":{}}"] {
+        for text in [
+            "{}",
+            " {\"amount\": 19.990000000000000001}\n",
+            "{\"Records\":[]}",
+            "{\"a\":1e999,\"a\":{}}",
+        ] {
             let read = request(text).unwrap();
             assert!(is_bare(&read), "{text}");
             assert_eq!(read.body(), &Body::Text(text.into()));
@@ -350,30 +448,47 @@ mod tests {
         let handle = |_: Request| async {
             let mut response = Response::new(Body::Text(body.to_owned()));
             *response.status_mut() = lambda_http::http::StatusCode::from_u16(status).unwrap();
-            response.extensions_mut().insert(FunctionError::new("order_changed", "what is expected"));
+            response
+                .extensions_mut()
+                .insert(FunctionError::new("order_changed", "what is expected"));
             response
         };
         let reply = answer(RawValue::from_string(event.to_owned()).unwrap(), &handle).await;
-        reply.map(|reply| serde_json::to_value(reply).unwrap()).map_err(|told| {
-            assert!(!format!("{told:?} {told:#?}").contains(&told.message), "the runtime logs it by its Debug");
-            let told = Diagnostic::from(told);
-            (told.error_type, told.error_message)
-        })
+        reply
+            .map(|reply| serde_json::to_value(reply).unwrap())
+            .map_err(|told| {
+                assert!(
+                    !format!("{told:?} {told:#?}").contains(&told.message),
+                    "the runtime logs it by its Debug"
+                );
+                let told = Diagnostic::from(told);
+                (told.error_type, told.error_message)
+            })
     }
 
     #[tokio::test]
     async fn a_bare_reply_is_bare_and_a_problem_is_a_function_error() {
         let reply = json!({ "payment_status": "PENDING", "amount": "50.00" });
-        assert_eq!(answered("{}", 201, &reply.to_string()).await, Ok(reply.clone()));
-        let problem = json!({ "code": "order_changed", "detail": "what came", "status": 409 }).to_string();
+        assert_eq!(
+            answered("{}", 201, &reply.to_string()).await,
+            Ok(reply.clone())
+        );
+        let problem =
+            json!({ "code": "order_changed", "detail": "what came", "status": 409 }).to_string();
         assert_eq!(
             answered("{}", 409, &problem).await,
             Err(("order_changed".to_owned(), "what is expected".to_owned()))
         );
-        assert_eq!(answered("{}", 200, "no JSON").await.unwrap_err().0, "no_reply");
+        assert_eq!(
+            answered("{}", 200, "no JSON").await.unwrap_err().0,
+            "no_reply"
+        );
         // Over HTTP the same is an answer.
         let event = rest(json!({})).to_string();
-        assert_eq!(answered(&event, 409, &problem).await.unwrap()["statusCode"], 409);
+        assert_eq!(
+            answered(&event, 409, &problem).await.unwrap()["statusCode"],
+            409
+        );
         let other = answered("[]", 200, "{}").await.unwrap_err();
         assert_eq!(other.0, "other_event");
     }
@@ -382,13 +497,19 @@ mod tests {
     fn a_response_has_the_fields_that_both_kinds_of_event_expect() {
         let mut response = Response::new(Body::Text("{}".into()));
         *response.status_mut() = lambda_http::http::StatusCode::CREATED;
-        response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert("content-type", HeaderValue::from_static("application/json"));
         let wanted = json!({
             "statusCode": 201, "headers": { "content-type": "application/json" }, "multiValueHeaders": {},
             "body": "{}", "isBase64Encoded": false,
         });
         assert_eq!(serde_json::to_value(outgoing(response)).unwrap(), wanted);
-        let bytes = serde_json::to_value(outgoing(Response::new(Body::Binary(vec![0xFF])))).unwrap();
-        assert_eq!((&bytes["body"], &bytes["isBase64Encoded"]), (&json!("/w=="), &json!(true)));
+        let bytes =
+            serde_json::to_value(outgoing(Response::new(Body::Binary(vec![0xFF])))).unwrap();
+        assert_eq!(
+            (&bytes["body"], &bytes["isBase64Encoded"]),
+            (&json!("/w=="), &json!(true))
+        );
     }
 }

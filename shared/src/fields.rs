@@ -7,9 +7,16 @@ use serde_json::value::RawValue;
 
 use crate::card_guard::{in_free_text, in_identifier, unescaped};
 
-/// The fields that name something. Orders and references may be long runs of digits, so a run is not searched for a card
-/// number within it, as every other field is, known or not.
-const IDENTIFIERS: [&str; 6] = ["conversation_id", "order_id", "currency", "region", "payment_method", "operation"];
+/// The fields that name something. Orders and references may be long runs of digits, so a run is
+/// not searched for a card number within it, as every other field is, known or not.
+const IDENTIFIERS: [&str; 6] = [
+    "conversation_id",
+    "order_id",
+    "currency",
+    "region",
+    "payment_method",
+    "operation",
+];
 
 /// The fields of a sum, in which a card number may have got a decimal point.
 const AMOUNTS: [&str; 2] = ["amount", "amount_minor"];
@@ -34,18 +41,25 @@ impl<'de> Visitor<'de> for Entries {
     }
 }
 
-/// Whether a body holds a card number, in a key or a value, known or not. A body that is no JSON object is free text.
+/// Whether a body holds a card number, in a key or a value, known or not. A body that is no JSON
+/// object is free text.
 #[must_use]
 pub fn hold_card_number(body: &str) -> bool {
     let mut deserializer = serde_json::Deserializer::from_str(body);
-    let entries = deserializer.deserialize_map(Entries).and_then(|entries| deserializer.end().map(|()| entries));
-    let Ok(entries) = entries else { return in_free_text(body) };
+    let entries = deserializer
+        .deserialize_map(Entries)
+        .and_then(|entries| deserializer.end().map(|()| entries));
+    let Ok(entries) = entries else {
+        return in_free_text(body);
+    };
     // JSON's own punctuation may part the digits, so all that is free text is searched as one.
     let mut free_text = String::with_capacity(body.len());
     for (name, value) in &entries {
         let (name, value) = (name.as_str(), value.get());
         let text: Option<String> = serde_json::from_str(value).ok();
-        let number = value.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then(|| digits(value));
+        let number = value
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+            .then(|| digits(value));
         if IDENTIFIERS.contains(&name) && (text.is_some() || number.is_some()) {
             let identifier = text.as_deref().unwrap_or(value);
             if in_identifier(identifier) || number.is_some_and(|digits| in_identifier(&digits)) {
@@ -55,7 +69,9 @@ pub fn hold_card_number(body: &str) -> bool {
             free_text.push_str(name);
             continue;
         }
-        let sum = text.filter(|_| AMOUNTS.contains(&name)).map(|text| digits(&text));
+        let sum = text
+            .filter(|_| AMOUNTS.contains(&name))
+            .map(|text| digits(&text));
         if number.or(sum).is_some_and(|digits| in_free_text(&digits)) {
             return true;
         }
@@ -69,7 +85,11 @@ pub fn hold_card_number(body: &str) -> bool {
 
 /// The digits of a decimal number, without its point and its exponent.
 fn digits(number: &str) -> String {
-    number.chars().take_while(|c| !matches!(c, 'e' | 'E')).filter(char::is_ascii_digit).collect()
+    number
+        .chars()
+        .take_while(|c| !matches!(c, 'e' | 'E'))
+        .filter(char::is_ascii_digit)
+        .collect()
 }
 
 #[cfg(test)]
@@ -114,7 +134,11 @@ mod tests {
         ] {
             assert!(hold_card_number(body), "{body}");
         }
-        let deep = format!(r#"{{"a":{}"{CARD}"{}}}"#, "[".repeat(5000), "]".repeat(5000));
+        let deep = format!(
+            r#"{{"a":{}"{CARD}"{}}}"#,
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
         assert!(hold_card_number(&deep));
     }
 

@@ -69,7 +69,8 @@ pub fn is_uuid(text: &str) -> bool {
 
 fn is_prefixed(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|rest| {
-        (1..=250).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        (1..=250).contains(&rest.len())
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     })
 }
 
@@ -95,8 +96,8 @@ text_id!(
     |text| is_prefixed(text, "pi_") && !text.contains("_secret_")
 );
 
-/// A Stripe PaymentMethod, `pm_…`, from a PCI-validated voice vault. It can charge a card, so Debug hides it and
-/// nothing stores it.
+/// A Stripe PaymentMethod, `pm_…`, from a PCI-validated voice vault. It can charge a card, so Debug
+/// hides it and nothing stores it.
 #[derive(Clone)]
 pub struct PaymentMethodId(String);
 
@@ -109,7 +110,9 @@ impl PaymentMethodId {
         if is_prefixed(text, "pm_") {
             Ok(Self(text.to_owned()))
         } else {
-            Err(IdError("a PaymentMethod id that starts with pm_, from a PCI-validated voice vault"))
+            Err(IdError(
+                "a PaymentMethod id that starts with pm_, from a PCI-validated voice vault",
+            ))
         }
     }
 
@@ -133,7 +136,8 @@ impl fmt::Debug for PaymentMethodId {
     }
 }
 
-/// Which attempt of which payment: what ties an intent to a conversation, in Stripe's metadata and in our pointer.
+/// Which attempt of which payment: what ties an intent to a conversation, in Stripe's metadata and
+/// in our pointer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Correlation {
     /// The Genesys conversation.
@@ -151,27 +155,38 @@ impl Correlation {
         (&self.conversation_id, &self.order_id) == (&other.conversation_id, &other.order_id)
     }
 
-    /// The `Idempotency-Key` under which this attempt's intent is created: the same on every try, on every machine.
-    /// `/` is in none of the parts, so no two attempts share a key. At most 148 of Stripe's 255 characters.
+    /// The `Idempotency-Key` under which this attempt's intent is created: the same on every try,
+    /// on every machine. `/` is in none of the parts, so no two attempts share a key. At most 148
+    /// of Stripe's 255 characters.
     #[must_use]
     pub fn create_key(&self) -> String {
-        format!("{}/{}/{}", self.conversation_id, self.order_id, self.attempt)
+        format!(
+            "{}/{}/{}",
+            self.conversation_id, self.order_id, self.attempt
+        )
     }
 
-    /// The `Idempotency-Key` under which this attempt's intent is created without a receipt, where Stripe keeps its
-    /// refusal of the receipt's address under [`Self::create_key`], which can make no intent then.
+    /// The `Idempotency-Key` under which this attempt's intent is created without a receipt, where
+    /// Stripe keeps its refusal of the receipt's address under [`Self::create_key`], which can make
+    /// no intent then.
     #[must_use]
     pub fn second_create_key(&self) -> String {
         format!("{}/without-receipt", self.create_key())
     }
 
-    /// The `Idempotency-Key` under which a token confirms this attempt's intent: another token, another key.
+    /// The `Idempotency-Key` under which a token confirms this attempt's intent: another token,
+    /// another key.
     #[must_use]
     pub fn confirm_key(&self, payment_method: &PaymentMethodId) -> String {
-        format!("{}/confirm/{}", self.create_key(), payment_method.fingerprint())
+        format!(
+            "{}/confirm/{}",
+            self.create_key(),
+            payment_method.fingerprint()
+        )
     }
 
-    /// The `Idempotency-Key` under which this attempt's intent is canceled, by one request: the same on its retry only.
+    /// The `Idempotency-Key` under which this attempt's intent is canceled, by one request: the
+    /// same on its retry only.
     #[must_use]
     pub fn cancel_key(&self, now: UnixMillis) -> String {
         format!("{}/cancel/{}", self.create_key(), now.0)

@@ -1,10 +1,11 @@
-//! Phone payments: take a Stripe payment inside a Genesys Cloud phone call without a card digit ever entering Genesys
-//! or this software.
+//! Phone payments: take a Stripe payment inside a Genesys Cloud phone call without a card digit
+//! ever entering Genesys or this software.
 //!
-//! Read upwards: the domain ([`money`], [`ids`], [`link`], [`payment`], [`conversation`], [`card_guard`], [`secret_guard`]) knows nothing of AWS,
-//! HTTP or the time of day; the use cases ([`create`], [`cancel`], [`pay_link`], [`settle`], [`notify`], [`query`]) speak to the traits of [`ports`]; the
-//! [`adapters`] speak to one outside system each; [`entry`], [`config`], [`api`], [`fields`] and [`telemetry`] are the functions' own
-//! edges.
+//! Read upwards: the domain ([`money`], [`ids`], [`link`], [`payment`], [`conversation`],
+//! [`card_guard`], [`secret_guard`]) knows nothing of AWS, HTTP or the time of day; the use cases
+//! ([`create`], [`cancel`], [`pay_link`], [`settle`], [`notify`], [`query`]) speak to the traits of
+//! [`ports`]; the [`adapters`] speak to one outside system each; [`entry`], [`config`], [`api`],
+//! [`fields`] and [`telemetry`] are the functions' own edges.
 
 pub mod adapters;
 pub mod api;

@@ -1,4 +1,5 @@
-//! The pay link: 128 random bits that let whoever has them pay one attempt of one payment, for some minutes.
+//! The pay link: 128 random bits that let whoever has them pay one attempt of one payment, for some
+//! minutes.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,8 +15,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Characters of a token: the fewest that hold 128 bits.
 const LENGTH: usize = 22;
 
-/// What stands behind the `#` of a pay link, and what its session is asked for with. Whoever knows its text can open the payment, so Debug hides it, and the table
-/// knows only its digest.
+/// What stands behind the `#` of a pay link, and what its session is asked for with. Whoever knows
+/// its text can open the payment, so Debug hides it, and the table knows only its digest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken(u128);
 
@@ -26,15 +27,27 @@ impl LinkToken {
         Self(u128::from_be_bytes(bits))
     }
 
-    /// Reads a token as it stands in a URL. Every token has one text and every text at most one token.
+    /// Reads a token as it stands in a URL. Every token has one text and every text at most one
+    /// token.
     ///
     /// # Errors
     /// [`IdError`] says what is wanted, without the text that was given.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let digit = |byte: u8| ALPHABET.iter().position(|known| *known == byte).and_then(|at| u128::try_from(at).ok());
-        let number = (text.len() == LENGTH)
-            .then(|| text.bytes().try_fold(0_u128, |number, byte| number.checked_mul(62)?.checked_add(digit(byte)?)));
-        number.flatten().map(Self).ok_or(IdError("a pay link's token of 22 letters and digits"))
+        let digit = |byte: u8| {
+            ALPHABET
+                .iter()
+                .position(|known| *known == byte)
+                .and_then(|at| u128::try_from(at).ok())
+        };
+        let number = (text.len() == LENGTH).then(|| {
+            text.bytes().try_fold(0_u128, |number, byte| {
+                number.checked_mul(62)?.checked_add(digit(byte)?)
+            })
+        });
+        number
+            .flatten()
+            .map(Self)
+            .ok_or(IdError("a pay link's token of 22 letters and digits"))
     }
 
     /// The text for the URL: 22 of `0-9A-Za-z`.
@@ -43,13 +56,18 @@ impl LinkToken {
         let mut digits = [0_u8; LENGTH];
         let mut rest = self.0;
         for digit in digits.iter_mut().rev() {
-            *digit = usize::try_from(rest % 62).ok().and_then(|at| ALPHABET.get(at)).copied().unwrap_or_default();
+            *digit = usize::try_from(rest % 62)
+                .ok()
+                .and_then(|at| ALPHABET.get(at))
+                .copied()
+                .unwrap_or_default();
             rest /= 62;
         }
         digits.iter().copied().map(char::from).collect()
     }
 
-    /// The SHA-256 of the text in hexadecimal: the link's key in the table, from which nobody gets back to the token.
+    /// The SHA-256 of the text in hexadecimal: the link's key in the table, from which nobody gets
+    /// back to the token.
     #[must_use]
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(self.in_url()))
@@ -59,7 +77,8 @@ impl LinkToken {
 /// What a token opens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
-    /// The attempt it was made for. Once that is canceled the link is dead, also where a new attempt follows.
+    /// The attempt it was made for. Once that is canceled the link is dead, also where a new
+    /// attempt follows.
     pub correlation: Correlation,
     /// When it expires.
     pub valid_until: UnixMillis,
@@ -78,7 +97,10 @@ impl NewLink {
     /// What the token opens: this attempt, from now on.
     #[must_use]
     pub fn to(&self, correlation: &Correlation, now: UnixMillis) -> Link {
-        Link { correlation: correlation.clone(), valid_until: now.plus(self.valid_for) }
+        Link {
+            correlation: correlation.clone(),
+            valid_until: now.plus(self.valid_for),
+        }
     }
 }
 
@@ -134,7 +156,12 @@ mod tests {
     fn the_text_is_in_no_debug_and_the_key_is_its_digest() {
         let token = LinkToken::parse(GREATEST).unwrap();
         assert!(!format!("{token:?} {token:#?}").contains(GREATEST));
-        assert!(!LinkToken::parse("canary").unwrap_err().to_string().contains("canary"));
+        assert!(
+            !LinkToken::parse("canary")
+                .unwrap_err()
+                .to_string()
+                .contains("canary")
+        );
         assert_eq!(
             LinkToken::from_bits([0; 16]).sha256(),
             "e4bfa392b5fa6b1c53ed5721c3442aaf843219d3f8f58dfe2a231a318bcef500",

@@ -1,4 +1,5 @@
-//! Money as Stripe counts it: an integer in the currency's smallest unit. No float touches an amount.
+//! Money as Stripe counts it: an integer in the currency's smallest unit. No float touches an
+//! amount.
 
 use std::fmt;
 
@@ -21,8 +22,9 @@ enum Scale {
     WholeInHundredths,
 }
 
-/// Every currency Stripe charges cards in, with its scale and Stripe's minimum charge in minor units (0 where Stripe
-/// names none). The minimum is a courtesy: Stripe applies it after conversion to the settlement currency.
+/// Every currency Stripe charges cards in, with its scale and Stripe's minimum charge in minor
+/// units (0 where Stripe names none). The minimum is a courtesy: Stripe applies it after conversion
+/// to the settlement currency.
 const CURRENCIES: &[(&str, Scale, u64)] = {
     use Scale::{Three, Two, WholeInHundredths, Zero};
     &[
@@ -174,10 +176,14 @@ const CURRENCIES: &[(&str, Scale, u64)] = {
 pub struct Currency(&'static (&'static str, Scale, u64));
 
 impl Currency {
-    /// The currency of an ISO 4217 code in any case, or `None` where Stripe charges no such currency.
+    /// The currency of an ISO 4217 code in any case, or `None` where Stripe charges no such
+    /// currency.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
-        CURRENCIES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(code)).map(Self)
+        CURRENCIES
+            .iter()
+            .find(|(known, ..)| known.eq_ignore_ascii_case(code))
+            .map(Self)
     }
 
     /// Lowercase ISO 4217 code.
@@ -267,7 +273,8 @@ impl Serialize for Currency {
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = String::deserialize(deserializer)?;
-        Self::parse(&code).ok_or_else(|| serde::de::Error::custom("a currency Stripe does not charge in"))
+        Self::parse(&code)
+            .ok_or_else(|| serde::de::Error::custom("a currency Stripe does not charge in"))
     }
 }
 
@@ -342,7 +349,11 @@ impl Money {
         let allowed = currency.decimals();
         if fraction.len() > allowed {
             let given = fraction.len();
-            return Err(AmountError::TooManyDecimals { currency, allowed, given });
+            return Err(AmountError::TooManyDecimals {
+                currency,
+                allowed,
+                given,
+            });
         }
         let padding = std::iter::repeat_n(b'0', allowed - fraction.len());
         let mut written: u64 = 0;
@@ -352,14 +363,17 @@ impl Money {
                 .and_then(|w| w.checked_add(u64::from(digit - b'0')))
                 .ok_or(AmountError::TooLarge)?;
         }
-        let minor = written.checked_mul(currency.minor_per_written_unit()).ok_or(AmountError::TooLarge)?;
+        let minor = written
+            .checked_mul(currency.minor_per_written_unit())
+            .ok_or(AmountError::TooLarge)?;
         Self::from_minor(minor, currency)
     }
 
     /// Checks an integer in Stripe's smallest unit.
     ///
     /// # Errors
-    /// Zero, and integers Stripe refuses for the currency (KWD not ending in 0, ISK not ending in 00).
+    /// Zero, and integers Stripe refuses for the currency (KWD not ending in 0, ISK not ending in
+    /// 00).
     pub fn from_minor(amount_minor: u64, currency: Currency) -> Result<Self, AmountError> {
         if amount_minor == 0 {
             return Err(AmountError::Zero);
@@ -368,7 +382,10 @@ impl Money {
         if !amount_minor.is_multiple_of(step) {
             return Err(AmountError::NotAMultiple { currency, step });
         }
-        Ok(Self { amount_minor, currency })
+        Ok(Self {
+            amount_minor,
+            currency,
+        })
     }
 
     /// The amount in major units with the currency's decimals: `50.00`, `500`, `1.230`.
@@ -396,7 +413,8 @@ mod tests {
     use super::*;
 
     fn money(text: &str, code: &str) -> Result<u64, AmountError> {
-        Money::from_major(text, Currency::parse(code).expect("known currency")).map(|m| m.amount_minor)
+        Money::from_major(text, Currency::parse(code).expect("known currency"))
+            .map(|m| m.amount_minor)
     }
 
     #[test]
@@ -432,10 +450,25 @@ mod tests {
         }
         assert_eq!(
             money("1.234", "kwd"),
-            Err(AmountError::NotAMultiple { currency: Currency::parse("kwd").unwrap(), step: 10 })
+            Err(AmountError::NotAMultiple {
+                currency: Currency::parse("kwd").unwrap(),
+                step: 10
+            })
         );
-        for (text, code) in [("5.5", "jpy"), ("5.0", "krw"), ("5.50", "isk"), ("5.5", "ugx"), ("0.5", "mga")] {
-            assert!(matches!(money(text, code), Err(AmountError::TooManyDecimals { allowed: 0, .. })), "{text} {code}");
+        for (text, code) in [
+            ("5.5", "jpy"),
+            ("5.0", "krw"),
+            ("5.50", "isk"),
+            ("5.5", "ugx"),
+            ("0.5", "mga"),
+        ] {
+            assert!(
+                matches!(
+                    money(text, code),
+                    Err(AmountError::TooManyDecimals { allowed: 0, .. })
+                ),
+                "{text} {code}"
+            );
         }
         let isk = Currency::parse("ISK").unwrap();
         assert!(Money::from_minor(550, isk).is_err());
@@ -447,7 +480,14 @@ mod tests {
         let usd = Currency::parse("usd").unwrap();
         for (text, why) in [
             ("", AmountError::Empty),
-            ("1.005", AmountError::TooManyDecimals { currency: usd, allowed: 2, given: 3 }),
+            (
+                "1.005",
+                AmountError::TooManyDecimals {
+                    currency: usd,
+                    allowed: 2,
+                    given: 3,
+                },
+            ),
             ("1e3", AmountError::NotDecimal),
             ("NaN", AmountError::NotDecimal),
             ("-1", AmountError::NotDecimal),
@@ -475,13 +515,17 @@ mod tests {
             let currency = Currency::parse(&code.to_uppercase()).unwrap();
             for minor in [100_u64, 1000, 12_300, 99_999_900] {
                 let money = Money::from_minor(minor, currency).unwrap();
-                assert_eq!(Money::from_major(&money.major(), currency), Ok(money), "{code} {scale:?}");
+                assert_eq!(
+                    Money::from_major(&money.major(), currency),
+                    Ok(money),
+                    "{code} {scale:?}"
+                );
             }
         }
     }
 
-    /// Every code of Stripe's page "Supported currencies": the second opinion
-    /// on [`CURRENCIES`]. What the page says of decimals and of the least charge is in the three lists below it.
+    /// Every code of Stripe's page "Supported currencies": the second opinion on [`CURRENCIES`].
+    /// What the page says of decimals and of the least charge is in the three lists below it.
     const SUPPORTED: &str = "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp \
         byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf gtq gyd hkd \
         hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp lkr lrd lsl mad mdl mga mkd mmk \
@@ -499,13 +543,20 @@ mod tests {
 
     #[test]
     fn every_currency_is_charged_as_stripe_s_list_says() {
-        let codes = |list: &'static str| list.split_whitespace().collect::<std::collections::BTreeSet<_>>();
-        let known: std::collections::BTreeSet<&str> = CURRENCIES.iter().map(|(code, ..)| *code).collect();
+        let codes = |list: &'static str| {
+            list.split_whitespace()
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let known: std::collections::BTreeSet<&str> =
+            CURRENCIES.iter().map(|(code, ..)| *code).collect();
         assert_eq!(known, codes(SUPPORTED));
-        let mut least: std::collections::BTreeMap<&str, &str> =
-            LEAST_CHARGES.split(", ").map(|pair| pair.split_once(' ').unwrap()).collect();
+        let mut least: std::collections::BTreeMap<&str, &str> = LEAST_CHARGES
+            .split(", ")
+            .map(|pair| pair.split_once(' ').unwrap())
+            .collect();
         for code in codes(SUPPORTED) {
-            // One whole unit in Stripe's integer, the decimals one may write, and the integers in between.
+            // One whole unit in Stripe's integer, the decimals one may write, and the integers in
+            // between.
             let (one, decimals, step) = match code {
                 _ if codes(ZERO_DECIMAL).contains(code) => (1, 0, 1),
                 _ if codes(THREE_DECIMAL).contains(code) => (1000, 3, 10),
@@ -515,11 +566,19 @@ mod tests {
             let currency = Currency::parse(code).unwrap();
             assert_eq!(money("1", code), Ok(one), "{code}");
             assert_eq!(currency.decimals(), decimals, "{code}");
-            let (between, next) =
-                (Money::from_minor(one + step / 2, currency), Money::from_minor(one + step, currency));
+            let (between, next) = (
+                Money::from_minor(one + step / 2, currency),
+                Money::from_minor(one + step, currency),
+            );
             assert_eq!(between.is_err(), step > 1, "{code}");
-            assert_eq!(next.map(|money| money.amount_minor), Ok(one + step), "{code}");
-            let least = least.remove(code).map_or(0, |text| money(text, code).unwrap());
+            assert_eq!(
+                next.map(|money| money.amount_minor),
+                Ok(one + step),
+                "{code}"
+            );
+            let least = least
+                .remove(code)
+                .map_or(0, |text| money(text, code).unwrap());
             assert_eq!(currency.minimum_minor(), least, "{code}");
         }
         assert!(least.is_empty(), "{least:?}");

@@ -1,8 +1,8 @@
-//! Tells Genesys what it has not accepted yet: the attributes of the customer in the very conversation, or, once that
-//! has ended, the workflow for late payments.
+//! Tells Genesys what it has not accepted yet: the attributes of the customer in the very
+//! conversation, or, once that has ended, the workflow for late payments.
 //!
-//! One caller at a time has the turn for a payment. Its holder tells the newest status, writes down that Genesys
-//! accepted it, and looks again, so that nothing which arrived meanwhile stays untold.
+//! One caller at a time has the turn for a payment. Its holder tells the newest status, writes down
+//! that Genesys accepted it, and looks again, so that nothing which arrived meanwhile stays untold.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,15 +12,17 @@ use crate::ports::{Conversations, GenesysError, GetPayment, StoreError, UpdatePa
 use crate::telemetry::{self, Metric};
 use crate::time::{Clock, Deadline};
 
-/// When a turn lapses whose holder died: longer than any function runs, so that no living holder loses it.
+/// When a turn lapses whose holder died: longer than any function runs, so that no living holder
+/// loses it.
 pub const TURN_LAPSES_AFTER: Duration = Duration::from_secs(15);
 
-/// How long to wait before looking again whether another holder is done. Twice as long each time, up to a second: most
-/// are done at once, and one that died holds the turn for seconds.
+/// How long to wait before looking again whether another holder is done. Twice as long each time,
+/// up to a second: most are done at once, and one that died holds the turn for seconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(1);
 
-/// What of the time is kept to write down what became of a telling, so that a turn is given back where it can be.
+/// What of the time is kept to write down what became of a telling, so that a turn is given back
+/// where it can be.
 const WRITE_DOWN: Duration = Duration::from_millis(300);
 
 /// Why Genesys was not told; what is due stays due on the record.
@@ -82,7 +84,10 @@ where
     G: Conversations,
 {
     let told = tell_what_is_due(store, genesys, clock, payment, deadline).await;
-    telemetry::count(Metric::Notice, told.as_ref().map_or("refused", |told| told.as_str()));
+    telemetry::count(
+        Metric::Notice,
+        told.as_ref().map_or("refused", |told| told.as_str()),
+    );
     told
 }
 
@@ -101,7 +106,10 @@ where
     let mut told = Told::Nothing;
     let mut wait = LOOK_AGAIN;
     while let Some(notice) = payment.due_notice() {
-        match store.claim_notice(&payment, clock.now(), TURN_LAPSES_AFTER).await? {
+        match store
+            .claim_notice(&payment, clock.now(), TURN_LAPSES_AFTER)
+            .await?
+        {
             Some(turn) => match tell(genesys, &payment, &notice, tell_by).await {
                 Ok(how) => {
                     if let Some(current) = store.end_notice(&payment, turn, Some(&notice)).await? {
@@ -111,7 +119,8 @@ where
                     }
                 }
                 Err(error) => {
-                    // A write that may still be on its way keeps the turn until it lapses, lest it overtake a newer one.
+                    // A write that may still be on its way keeps the turn until it lapses, lest it
+                    // overtake a newer one.
                     if !error.may_still_act() {
                         let _ = store.end_notice(&payment, turn, None).await?;
                     }
@@ -125,7 +134,10 @@ where
             None => return Err(NotifyError::Busy),
         }
         let correlation = &payment.correlation;
-        match store.payment(&correlation.conversation_id, &correlation.order_id).await? {
+        match store
+            .payment(&correlation.conversation_id, &correlation.order_id)
+            .await?
+        {
             Some(current) => payment = current,
             None => return Ok(told),
         }
@@ -144,18 +156,28 @@ async fn tell<G: Conversations>(
         return Ok(Told::ConversationUnknown);
     };
     if let Some(customer) = conversation.customer_on_the_line() {
-        genesys.set_attributes(conversation_id, customer, &attributes(payment, notice), deadline).await?;
+        genesys
+            .set_attributes(
+                conversation_id,
+                customer,
+                &attributes(payment, notice),
+                deadline,
+            )
+            .await?;
         return Ok(Told::Attributes);
     }
     if notice.status == PaymentStatus::Confirmed
-        && genesys.start_late_payment_flow(&flow_inputs(payment, notice), deadline).await?
+        && genesys
+            .start_late_payment_flow(&flow_inputs(payment, notice), deadline)
+            .await?
     {
         return Ok(Told::Workflow);
     }
     Ok(Told::ConversationEnded)
 }
 
-/// What the flow and the agent's screen see. Status and reference only: agents, analytics and exports read attributes.
+/// What the flow and the agent's screen see. Status and reference only: agents, analytics and
+/// exports read attributes.
 fn attributes(payment: &Payment, notice: &Notice) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("payment_status", notice.status.to_string()),
@@ -169,7 +191,10 @@ fn attributes(payment: &Payment, notice: &Notice) -> BTreeMap<&'static str, Stri
 /// Inputs of the workflow, named as its `Flow.` variables.
 fn flow_inputs(payment: &Payment, notice: &Notice) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
-        ("Flow.conversation_id", payment.correlation.conversation_id.to_string()),
+        (
+            "Flow.conversation_id",
+            payment.correlation.conversation_id.to_string(),
+        ),
         ("Flow.order_id", payment.correlation.order_id.to_string()),
         ("Flow.payment_status", notice.status.to_string()),
         ("Flow.stripe_intent_id", notice.intent_id.to_string()),

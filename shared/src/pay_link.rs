@@ -7,15 +7,16 @@ use crate::link::{Link, LinkToken};
 use crate::notify::notify;
 use crate::payment::{Disagreement, Payment, PaymentStatus};
 use crate::ports::{
-    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, Saved, StoreError, StripeError,
-    UpdatePayment,
+    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, Saved,
+    StoreError, StripeError, UpdatePayment,
 };
 use crate::query::bring_up_to_date;
 use crate::secrets::SecretError;
 use crate::settle::{SettleError, Settled, settle};
 use crate::time::{Clock, Deadline};
 
-/// How often a lost race to write down that the link was opened is run again. The next opening would write it, too.
+/// How often a lost race to write down that the link was opened is run again. The next opening
+/// would write it, too.
 const MAX_ROUNDS: usize = 4;
 
 /// Where a link leads.
@@ -25,7 +26,7 @@ pub enum Standing {
     Payable(Box<Payment>),
     /// Stripe is working on it.
     Processing,
-    /// It is paid, or authorised.
+    /// It is paid, or authorized.
     Paid,
     /// It was canceled, or its order has a new attempt.
     Canceled,
@@ -49,13 +50,32 @@ enum Found {
     Payment(Box<Payment>, Time),
 }
 
-async fn find<S: GetLink + GetPayment>(store: &S, clock: &impl Clock, token: &LinkToken) -> Result<Found, StoreError> {
-    let Some(link) = store.link(token).await? else { return Ok(Found::Nothing(Standing::Unknown)) };
-    let Link { correlation, valid_until } = link;
-    let time = if clock.now() < valid_until { Time::Left } else { Time::Over };
-    let payment = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
+async fn find<S: GetLink + GetPayment>(
+    store: &S,
+    clock: &impl Clock,
+    token: &LinkToken,
+) -> Result<Found, StoreError> {
+    let Some(link) = store.link(token).await? else {
+        return Ok(Found::Nothing(Standing::Unknown));
+    };
+    let Link {
+        correlation,
+        valid_until,
+    } = link;
+    let time = if clock.now() < valid_until {
+        Time::Left
+    } else {
+        Time::Over
+    };
+    let payment = store
+        .payment(&correlation.conversation_id, &correlation.order_id)
+        .await?;
     let payment = payment.filter(|payment| payment.correlation == correlation);
-    Ok(payment.map_or(Found::Nothing(Standing::Canceled), |payment| Found::Payment(Box::new(payment), time)))
+    Ok(
+        payment.map_or(Found::Nothing(Standing::Canceled), |payment| {
+            Found::Payment(Box::new(payment), time)
+        }),
+    )
 }
 
 fn standing(payment: Payment) -> Standing {
@@ -76,7 +96,8 @@ pub enum Session {
         payment: Box<Payment>,
         /// `pk_…`
         publishable_key: String,
-        /// Lets the page pay this intent, and nothing else. Fetched for this answer, and kept nowhere.
+        /// Lets the page pay this intent, and nothing else. Fetched for this answer, and kept
+        /// nowhere.
         client_secret: SecretString,
     },
     /// There is nothing to pay now; never [`Standing::Payable`].
@@ -112,10 +133,11 @@ impl From<SettleError> for SessionError {
     }
 }
 
-/// Opens the link: asks Stripe how the payment stands, writes that down as any refresh does, and gives what the page
-/// needs. A page that waits while Stripe is at work makes it ask as a status query does, and no more often. An expired link
-/// opens nothing, but who has paid just in time is told so. That the payer was here is told to Genesys as far as the time
-/// allows, and else stays due on the record.
+/// Opens the link: asks Stripe how the payment stands, writes that down as any refresh does, and
+/// gives what the page needs. A page that waits while Stripe is at work makes it ask as a status
+/// query does, and no more often. An expired link opens nothing, but who has paid just in time is
+/// told so. That the payer was here is told to Genesys as far as the time allows, and else stays
+/// due on the record.
 ///
 /// # Errors
 /// [`SessionError`].
@@ -138,7 +160,9 @@ where
     };
     let correlation = payment.correlation.clone();
     let payment = match payment.status {
-        PaymentStatus::Processing => bring_up_to_date(store, stripe, genesys, clock, payment, deadline).await,
+        PaymentStatus::Processing => {
+            bring_up_to_date(store, stripe, genesys, clock, payment, deadline).await
+        }
         _ => payment,
     };
     // It may have gone on to a new attempt meanwhile.
@@ -149,7 +173,9 @@ where
         Standing::Payable(payment) => *payment,
         closed => return Ok(Session::Closed(closed)),
     };
-    let Some(intent_id) = payment.intent_id.clone() else { return Ok(Session::Closed(Standing::Processing)) };
+    let Some(intent_id) = payment.intent_id.clone() else {
+        return Ok(Session::Closed(Standing::Processing));
+    };
     let publishable_key = stripe.publishable_key().await?;
     let answer = stripe.fetch_intent(&intent_id, deadline).await?;
     let payment = match settle(store, stripe, clock, payment, answer.seen, deadline).await? {
@@ -182,7 +208,11 @@ where
     match standing(payment) {
         Standing::Payable(payment) if payment.intent_id.as_ref() == Some(&intent_id) => {
             let client_secret = answer.client_secret.ok_or(SessionError::NoClientSecret)?;
-            Ok(Session::Open { payment, publishable_key, client_secret })
+            Ok(Session::Open {
+                payment,
+                publishable_key,
+                client_secret,
+            })
         }
         Standing::Payable(_) => Ok(Session::Closed(Standing::Canceled)),
         closed => Ok(Session::Closed(closed)),
@@ -201,11 +231,15 @@ where
 {
     for _ in 0..MAX_ROUNDS {
         let is_its_own = payment.correlation == *correlation;
-        let Some(next) = payment.opened(clock.now()).filter(|_| is_its_own) else { return Ok(payment) };
+        let Some(next) = payment.opened(clock.now()).filter(|_| is_its_own) else {
+            return Ok(payment);
+        };
         if store.save(&next).await? == Saved::Yes {
             return Ok(next);
         }
-        let current = store.payment(&correlation.conversation_id, &correlation.order_id).await?;
+        let current = store
+            .payment(&correlation.conversation_id, &correlation.order_id)
+            .await?;
         payment = current.ok_or(StoreError::Contended)?;
     }
     Err(StoreError::Contended)

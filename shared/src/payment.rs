@@ -1,8 +1,8 @@
 //! The payment: one order in one conversation, and the one function that moves it.
 //!
-//! Knows no AWS, no HTTP and no clock. Everything that is learnt of an intent, from a webhook, an answer or a refresh,
-//! becomes an [`Observation`] and goes through [`Payment::observe`]; nothing else changes a payment's status but
-//! [`Payment::rejected`] and [`Payment::next_attempt`].
+//! Knows no AWS, no HTTP and no clock. Everything that is learned of an intent, from a webhook, an
+//! answer or a refresh, becomes an [`Observation`] and goes through [`Payment::observe`]; nothing
+//! else changes a payment's status but [`Payment::rejected`] and [`Payment::next_attempt`].
 
 use std::fmt;
 use std::time::Duration;
@@ -13,11 +13,12 @@ use crate::ids::{ConversationId, Correlation, IntentId, OrderId};
 use crate::money::Money;
 use crate::time::UnixMillis;
 
-/// How long an idempotency key is relied on. Stripe keeps keys for at least 24 h; a record still `CREATING` after this
-/// is never posted again.
+/// How long an idempotency key is relied on. Stripe keeps keys for at least 24 h; a record still
+/// `CREATING` after this is never posted again.
 pub const CREATE_WINDOW: Duration = Duration::from_secs(20 * 3600);
 
-/// How far the index of Stripe's search may lag. It is less than a minute as a rule, and more during an outage.
+/// How far the index of Stripe's search may lag. It is less than a minute as a rule, and more
+/// during an outage.
 const SEARCH_LAG: Duration = Duration::from_secs(3600);
 
 /// What a flow branches on.
@@ -30,7 +31,7 @@ pub enum PaymentStatus {
     Pending,
     /// Stripe is working on it.
     Processing,
-    /// The card is authorised, the money not yet captured.
+    /// The card is authorized, the money not yet captured.
     Authorized,
     /// Stripe has the money. Final.
     Confirmed,
@@ -80,7 +81,7 @@ pub enum StripeStatus {
     RequiresAction,
     /// Under way.
     Processing,
-    /// Authorised.
+    /// Authorized.
     RequiresCapture,
     /// Paid. Stripe never leaves it.
     Succeeded,
@@ -114,14 +115,14 @@ impl fmt::Display for StripeStatus {
     }
 }
 
-/// Whether Stripe takes the money at once or only authorises it.
+/// Whether Stripe takes the money at once or only authorizes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CaptureMethod {
     /// Take it at once.
     #[default]
     Automatic,
-    /// Authorise; somebody captures later.
+    /// Authorize; somebody captures later.
     Manual,
 }
 
@@ -136,8 +137,9 @@ impl CaptureMethod {
     }
 }
 
-/// What the create call says besides amount and correlation. Kept on the record while `CREATING`, so that a retry on
-/// another machine sends Stripe the very same bytes; dropped once the intent is known.
+/// What the create call says besides amount and correlation. Kept on the record while `CREATING`,
+/// so that a retry on another machine sends Stripe the very same bytes; dropped once the intent is
+/// known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Terms {
     /// When the money is taken.
@@ -148,7 +150,8 @@ pub struct Terms {
     /// Where Stripe sends its receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_email: Option<String>,
-    /// Whether Stripe keeps a refusal under the attempt's first idempotency key, so that the intent needs the second.
+    /// Whether Stripe keeps a refusal under the attempt's first idempotency key, so that the intent
+    /// needs the second.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub first_key_spent: bool,
 }
@@ -177,10 +180,12 @@ impl Intent {
     #[must_use]
     pub fn payment_status(&self) -> PaymentStatus {
         match self.status {
-            StripeStatus::RequiresPaymentMethod if self.last_error.is_some() => PaymentStatus::Declined,
-            StripeStatus::RequiresPaymentMethod | StripeStatus::RequiresConfirmation | StripeStatus::RequiresAction => {
-                PaymentStatus::Pending
+            StripeStatus::RequiresPaymentMethod if self.last_error.is_some() => {
+                PaymentStatus::Declined
             }
+            StripeStatus::RequiresPaymentMethod
+            | StripeStatus::RequiresConfirmation
+            | StripeStatus::RequiresAction => PaymentStatus::Pending,
             StripeStatus::Processing => PaymentStatus::Processing,
             StripeStatus::RequiresCapture => PaymentStatus::Authorized,
             StripeStatus::Succeeded => PaymentStatus::Confirmed,
@@ -196,8 +201,9 @@ impl Intent {
     }
 }
 
-/// The span of Stripe's clock, in Unix seconds, within which a state was true. An event's is one second wide; an answer
-/// to a request spans the time the request took, for it may have been read at any moment of it.
+/// The span of Stripe's clock, in Unix seconds, within which a state was true. An event's is one
+/// second wide; an answer to a request spans the time the request took, for it may have been read
+/// at any moment of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AsOf {
     /// Events before this second are older.
@@ -210,7 +216,10 @@ impl AsOf {
     /// One second: what an event's `created` tells.
     #[must_use]
     pub fn second(second: u64) -> Self {
-        Self { from: second, until: second }
+        Self {
+            from: second,
+            until: second,
+        }
     }
 }
 
@@ -223,7 +232,7 @@ pub enum Source {
     Fetched,
 }
 
-/// Something learnt of an intent.
+/// Something learned of an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
     /// What Stripe said.
@@ -243,7 +252,8 @@ pub struct Notice {
     pub intent_id: IntentId,
     /// The status it told.
     pub status: PaymentStatus,
-    /// Whether it told that the payer has opened the pay link; only told while the status is [`PaymentStatus::Pending`].
+    /// Whether it told that the payer has opened the pay link; only told while the status is
+    /// [`PaymentStatus::Pending`].
     pub opened: bool,
 }
 
@@ -251,7 +261,11 @@ impl Notice {
     /// `payment_progress` of the agent's screen: `link_opened`, or the status in lower case.
     #[must_use]
     pub fn progress(&self) -> String {
-        if self.opened { "link_opened".to_owned() } else { self.status.as_str().to_lowercase() }
+        if self.opened {
+            "link_opened".to_owned()
+        } else {
+            self.status.as_str().to_lowercase()
+        }
     }
 }
 
@@ -260,8 +274,8 @@ impl Notice {
 pub struct Payment {
     /// Conversation, order and the number of the current attempt.
     pub correlation: Correlation,
-    /// Counts the writes of the record's state, and of what Genesys accepts before and after it is told; every write of the
-    /// state names the version it replaces.
+    /// Counts the writes of the record's state, and of what Genesys accepts before and after it is
+    /// told; every write of the state names the version it replaces.
     pub version: u64,
     /// What is being paid.
     pub money: Money,
@@ -269,7 +283,8 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// What the create call needs, while it is due.
     pub terms: Option<Terms>,
-    /// When the money is taken. Outlives the terms: under manual capture, less than was asked for may be received.
+    /// When the money is taken. Outlives the terms: under manual capture, less than was asked for
+    /// may be received.
     pub capture_method: CaptureMethod,
     /// The current attempt's intent, once it is known.
     pub intent_id: Option<IntentId>,
@@ -281,11 +296,13 @@ pub struct Payment {
     pub reason_code: Option<String>,
     /// When the status was true at Stripe.
     pub as_of: Option<AsOf>,
-    /// The event that was applied last, to tell a repeated delivery from another event that says the same.
+    /// The event that was applied last, to tell a repeated delivery from another event that says
+    /// the same.
     pub last_event_id: Option<String>,
     /// When the payer first opened a pay link of the current attempt.
     pub opened_at: Option<UnixMillis>,
-    /// What Genesys has accepted (`notified_status` and its intent); nothing while it is being told.
+    /// What Genesys has accepted (`notified_status` and its intent); nothing while it is being
+    /// told.
     pub notified: Option<Notice>,
     /// When the order was first seen.
     pub created_at: UnixMillis,
@@ -364,7 +381,11 @@ impl Payment {
         now: UnixMillis,
     ) -> Self {
         Self {
-            correlation: Correlation { conversation_id, order_id, attempt: 1 },
+            correlation: Correlation {
+                conversation_id,
+                order_id,
+                attempt: 1,
+            },
             version: 1,
             money,
             status: PaymentStatus::Creating,
@@ -385,15 +406,18 @@ impl Payment {
         }
     }
 
-    /// The record to write before Stripe is asked for an intent in place of a canceled one. `None` unless this one is
-    /// `CANCELED`.
+    /// The record to write before Stripe is asked for an intent in place of a canceled one. `None`
+    /// unless this one is `CANCELED`.
     #[must_use]
     pub fn next_attempt(&self, money: Money, terms: Terms, now: UnixMillis) -> Option<Self> {
         if self.status != PaymentStatus::Canceled {
             return None;
         }
         Some(Self {
-            correlation: Correlation { attempt: self.correlation.attempt.checked_add(1)?, ..self.correlation.clone() },
+            correlation: Correlation {
+                attempt: self.correlation.attempt.checked_add(1)?,
+                ..self.correlation.clone()
+            },
             version: self.version + 1,
             money,
             status: PaymentStatus::Creating,
@@ -412,9 +436,9 @@ impl Payment {
         })
     }
 
-    /// The record once it is certain that the attempt has no intent and gets none, as when Stripe has refused for good to
-    /// make it: the attempt is over and the order free for a new one, perhaps with another amount. `None` unless this one
-    /// is `CREATING`.
+    /// The record once it is certain that the attempt has no intent and gets none, as when Stripe
+    /// has refused for good to make it: the attempt is over and the order free for a new one,
+    /// perhaps with another amount. `None` unless this one is `CREATING`.
     #[must_use]
     pub fn rejected(&self, reason_code: &str, now: UnixMillis) -> Option<Self> {
         (self.status == PaymentStatus::Creating).then(|| Self {
@@ -427,21 +451,28 @@ impl Payment {
         })
     }
 
-    /// The record once Stripe has refused the address for the receipt: the intent is made without one. `None` unless this
-    /// one is `CREATING` and has an address.
+    /// The record once Stripe has refused the address for the receipt: the intent is made without
+    /// one. `None` unless this one is `CREATING` and has an address.
     #[must_use]
     pub fn without_receipt(&self, first_key_spent: bool, now: UnixMillis) -> Option<Self> {
-        let terms = self.terms.as_ref().filter(|terms| terms.receipt_email.is_some())?;
+        let terms = self
+            .terms
+            .as_ref()
+            .filter(|terms| terms.receipt_email.is_some())?;
         (self.status == PaymentStatus::Creating).then(|| Self {
             version: self.version + 1,
-            terms: Some(Terms { receipt_email: None, first_key_spent, ..terms.clone() }),
+            terms: Some(Terms {
+                receipt_email: None,
+                first_key_spent,
+                ..terms.clone()
+            }),
             updated_at: now,
             ..self.clone()
         })
     }
 
-    /// The record once the payer has opened a pay link, for the agent to see. `None` when that is known, or when there is
-    /// nothing to pay any more.
+    /// The record once the payer has opened a pay link, for the agent to see. `None` when that is
+    /// known, or when there is nothing to pay any more.
     #[must_use]
     pub fn opened(&self, now: UnixMillis) -> Option<Self> {
         (self.opened_at.is_none() && self.is_payable()).then(|| Self {
@@ -454,13 +485,17 @@ impl Payment {
     /// Whether the payer can pay it now.
     #[must_use]
     pub fn is_payable(&self) -> bool {
-        matches!(self.status, PaymentStatus::Pending | PaymentStatus::Declined)
+        matches!(
+            self.status,
+            PaymentStatus::Pending | PaymentStatus::Declined
+        )
     }
 
-    /// What an observation means for this payment. Pure: the same record and observation give the same verdict.
+    /// What an observation means for this payment. Pure: the same record and observation give the
+    /// same verdict.
     ///
-    /// A final status is never left. Stripe leaves neither `succeeded` nor `canceled`, so those apply whatever their
-    /// second; among the rest the newer wins, and a tie is Stripe's to break.
+    /// A final status is never left. Stripe leaves neither `succeeded` nor `canceled`, so those
+    /// apply whatever their second; among the rest the newer wins, and a tie is Stripe's to break.
     #[must_use]
     pub fn observe(&self, seen: &Observation, now: UnixMillis) -> Verdict {
         let intent = &seen.intent;
@@ -474,7 +509,10 @@ impl Payment {
         let is_another = match &self.intent_id {
             Some(own) => *own != intent.id,
             // Metadata may be edited later; what is adopted must name this very order.
-            None => intent.correlation.as_ref().is_some_and(|named| *named != self.correlation),
+            None => intent
+                .correlation
+                .as_ref()
+                .is_some_and(|named| *named != self.correlation),
         };
         if is_another {
             return Verdict::Disagree(Disagreement::Intent);
@@ -498,8 +536,8 @@ impl Payment {
         }
     }
 
-    /// Whether Stripe may have received what it says: never more than was asked for and, once it has succeeded, all of
-    /// it, or a part where somebody captures by hand.
+    /// Whether Stripe may have received what it says: never more than was asked for and, once it
+    /// has succeeded, all of it, or a part where somebody captures by hand.
     fn may_receive(&self, intent: &Intent) -> bool {
         let asked = self.money.amount_minor;
         let least = match (intent.status, self.capture_method) {
@@ -511,7 +549,9 @@ impl Payment {
     }
 
     fn order(&self, seen: &Observation) -> Order {
-        let Some(known) = self.as_of else { return Order::Newer };
+        let Some(known) = self.as_of else {
+            return Order::Newer;
+        };
         if seen.intent.status.is_final() {
             return Order::Newer;
         }
@@ -524,7 +564,11 @@ impl Payment {
             Source::Fetched => Order::Newer,
             Source::Event if seen.as_of.from > known.until => Order::Newer,
             Source::Event if seen.as_of.until < known.from => Order::Older,
-            Source::Event if same && (seen.event_id.is_none() || seen.event_id == self.last_event_id) => Order::Same,
+            Source::Event
+                if same && (seen.event_id.is_none() || seen.event_id == self.last_event_id) =>
+            {
+                Order::Same
+            }
             Source::Event if same => Order::Confirming,
             Source::Event => Order::Unknown,
         }
@@ -546,17 +590,26 @@ impl Payment {
         }
     }
 
-    /// The same state, as a new version. Another event of the same second says it too, so Stripe may have left it and
-    /// come back meanwhile; whoever still holds what lay between must not write it over this.
+    /// The same state, as a new version. Another event of the same second says it too, so Stripe
+    /// may have left it and come back meanwhile; whoever still holds what lay between must not
+    /// write it over this.
     fn confirmed_by(&self, seen: &Observation) -> Self {
-        Self { version: self.version + 1, last_event_id: seen.event_id.clone(), ..self.clone() }
+        Self {
+            version: self.version + 1,
+            last_event_id: seen.event_id.clone(),
+            ..self.clone()
+        }
     }
 
     /// What Genesys is to hear and has not accepted yet.
     #[must_use]
     pub fn due_notice(&self) -> Option<Notice> {
         let opened = self.status == PaymentStatus::Pending && self.opened_at.is_some();
-        let notice = Notice { intent_id: self.intent_id.clone()?, status: self.status, opened };
+        let notice = Notice {
+            intent_id: self.intent_id.clone()?,
+            status: self.status,
+            opened,
+        };
         (self.notified.as_ref() != Some(&notice)).then_some(notice)
     }
 
@@ -566,8 +619,8 @@ impl Payment {
         now.since(self.attempt_started_at) >= CREATE_WINDOW
     }
 
-    /// Whether an intent that Stripe's search does not find does not exist: the last moment at which it can have been made
-    /// lies further back than the index ever lags.
+    /// Whether an intent that Stripe's search does not find does not exist: the last moment at
+    /// which it can have been made lies further back than the index ever lags.
     #[must_use]
     pub fn search_has_caught_up(&self, now: UnixMillis) -> bool {
         now.since(self.attempt_started_at) >= CREATE_WINDOW + SEARCH_LAG
@@ -596,23 +649,39 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
     fn usd(amount_minor: u64) -> Money {
-        Money { amount_minor, currency: Currency::parse("usd").unwrap() }
+        Money {
+            amount_minor,
+            currency: Currency::parse("usd").unwrap(),
+        }
     }
 
     fn terms() -> Terms {
-        Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() }
+        Terms {
+            capture_method: CaptureMethod::Automatic,
+            ..Terms::default()
+        }
     }
 
     fn begun() -> Payment {
         let conversation = ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap();
-        Payment::begin(conversation, OrderId::parse("A-1").unwrap(), usd(5000), terms(), NOW)
+        Payment::begin(
+            conversation,
+            OrderId::parse("A-1").unwrap(),
+            usd(5000),
+            terms(),
+            NOW,
+        )
     }
 
     fn intent(status: StripeStatus, last_error: Option<&str>) -> Intent {
         Intent {
             id: IntentId::parse("pi_1").unwrap(),
             money: usd(5000),
-            amount_received: if status == StripeStatus::Succeeded { 5000 } else { 0 },
+            amount_received: if status == StripeStatus::Succeeded {
+                5000
+            } else {
+                0
+            },
             status,
             last_error: last_error.map(str::to_owned),
             created: 100,
@@ -623,7 +692,12 @@ mod tests {
     fn event(status: StripeStatus, last_error: Option<&str>, second: u64) -> Observation {
         let intent = intent(status, last_error);
         let event_id = Some(format!("evt_{second}_{status}_{last_error:?}"));
-        Observation { intent, as_of: AsOf::second(second), source: Source::Event, event_id }
+        Observation {
+            intent,
+            as_of: AsOf::second(second),
+            source: Source::Event,
+            event_id,
+        }
     }
 
     fn apply(payment: &Payment, seen: &Observation) -> Payment {
@@ -634,13 +708,26 @@ mod tests {
     }
 
     fn declined_at(second: u64) -> Payment {
-        let pending = apply(&begun(), &event(StripeStatus::RequiresPaymentMethod, None, 100));
-        apply(&pending, &event(StripeStatus::RequiresPaymentMethod, Some("generic_decline"), second))
+        let pending = apply(
+            &begun(),
+            &event(StripeStatus::RequiresPaymentMethod, None, 100),
+        );
+        apply(
+            &pending,
+            &event(
+                StripeStatus::RequiresPaymentMethod,
+                Some("generic_decline"),
+                second,
+            ),
+        )
     }
 
     #[test]
     fn the_first_observation_adopts_the_intent_and_drops_the_terms() {
-        let next = apply(&begun(), &event(StripeStatus::RequiresPaymentMethod, None, 100));
+        let next = apply(
+            &begun(),
+            &event(StripeStatus::RequiresPaymentMethod, None, 100),
+        );
         assert_eq!(next.status, PaymentStatus::Pending);
         assert_eq!(next.intent_id.as_ref().map(IntentId::as_str), Some("pi_1"));
         assert_eq!(next.terms, None);
@@ -650,12 +737,32 @@ mod tests {
     #[test]
     fn every_stripe_status_has_its_payment_status() {
         for (status, error, expected) in [
-            (StripeStatus::RequiresPaymentMethod, None, PaymentStatus::Pending),
-            (StripeStatus::RequiresPaymentMethod, Some("x"), PaymentStatus::Declined),
-            (StripeStatus::RequiresConfirmation, None, PaymentStatus::Pending),
-            (StripeStatus::RequiresAction, Some("x"), PaymentStatus::Pending),
+            (
+                StripeStatus::RequiresPaymentMethod,
+                None,
+                PaymentStatus::Pending,
+            ),
+            (
+                StripeStatus::RequiresPaymentMethod,
+                Some("x"),
+                PaymentStatus::Declined,
+            ),
+            (
+                StripeStatus::RequiresConfirmation,
+                None,
+                PaymentStatus::Pending,
+            ),
+            (
+                StripeStatus::RequiresAction,
+                Some("x"),
+                PaymentStatus::Pending,
+            ),
             (StripeStatus::Processing, None, PaymentStatus::Processing),
-            (StripeStatus::RequiresCapture, None, PaymentStatus::Authorized),
+            (
+                StripeStatus::RequiresCapture,
+                None,
+                PaymentStatus::Authorized,
+            ),
             (StripeStatus::Succeeded, None, PaymentStatus::Confirmed),
             (StripeStatus::Canceled, None, PaymentStatus::Canceled),
         ] {
@@ -670,26 +777,48 @@ mod tests {
         assert!(matches!(at(111), Verdict::Apply(_)));
         assert_eq!(at(109), Verdict::Keep(Keep::Older));
         assert_eq!(at(110), Verdict::AskStripe);
-        let again = event(StripeStatus::RequiresPaymentMethod, Some("generic_decline"), 110);
+        let again = event(
+            StripeStatus::RequiresPaymentMethod,
+            Some("generic_decline"),
+            110,
+        );
         assert_eq!(declined.observe(&again, NOW), Verdict::Keep(Keep::Repeated));
         let other_reason = event(StripeStatus::RequiresPaymentMethod, Some("lost_card"), 110);
         assert_eq!(declined.observe(&other_reason, NOW), Verdict::AskStripe);
     }
 
-    /// Found by the model: a refresh that had fetched what lay between wrote it over the later event's state.
+    /// Found by the model: a refresh that had fetched what lay between wrote it over the later
+    /// event's state.
     #[test]
     fn another_event_of_the_same_second_that_says_the_same_is_a_new_version() {
         let declined = declined_at(110);
-        let mut once_more = event(StripeStatus::RequiresPaymentMethod, Some("generic_decline"), 110);
+        let mut once_more = event(
+            StripeStatus::RequiresPaymentMethod,
+            Some("generic_decline"),
+            110,
+        );
         once_more.event_id = Some("evt_another".to_owned());
         let confirmed = apply(&declined, &once_more);
-        assert_eq!((confirmed.version, confirmed.as_of), (declined.version + 1, declined.as_of));
-        assert_eq!(confirmed.observe(&once_more, NOW), Verdict::Keep(Keep::Repeated));
+        assert_eq!(
+            (confirmed.version, confirmed.as_of),
+            (declined.version + 1, declined.as_of)
+        );
+        assert_eq!(
+            confirmed.observe(&once_more, NOW),
+            Verdict::Keep(Keep::Repeated)
+        );
     }
 
     #[test]
     fn a_newer_event_with_the_same_status_still_moves_the_clock() {
-        let later = apply(&declined_at(110), &event(StripeStatus::RequiresPaymentMethod, Some("generic_decline"), 120));
+        let later = apply(
+            &declined_at(110),
+            &event(
+                StripeStatus::RequiresPaymentMethod,
+                Some("generic_decline"),
+                120,
+            ),
+        );
         assert_eq!(
             later.observe(&event(StripeStatus::Processing, None, 115), NOW),
             Verdict::Keep(Keep::Older),
@@ -699,14 +828,27 @@ mod tests {
 
     #[test]
     fn success_applies_whatever_its_second_and_is_left_by_nothing() {
-        let confirmed = apply(&declined_at(110), &event(StripeStatus::Succeeded, None, 105));
+        let confirmed = apply(
+            &declined_at(110),
+            &event(StripeStatus::Succeeded, None, 105),
+        );
         assert_eq!(confirmed.status, PaymentStatus::Confirmed);
         assert_eq!(confirmed.reason_code, None);
-        for status in [StripeStatus::RequiresPaymentMethod, StripeStatus::Processing, StripeStatus::Canceled] {
-            assert_eq!(confirmed.observe(&event(status, None, 999), NOW), Verdict::Keep(Keep::Final));
+        for status in [
+            StripeStatus::RequiresPaymentMethod,
+            StripeStatus::Processing,
+            StripeStatus::Canceled,
+        ] {
+            assert_eq!(
+                confirmed.observe(&event(status, None, 999), NOW),
+                Verdict::Keep(Keep::Final)
+            );
         }
         let again = event(StripeStatus::Succeeded, None, 999);
-        assert_eq!(confirmed.observe(&again, NOW), Verdict::Keep(Keep::Repeated));
+        assert_eq!(
+            confirmed.observe(&again, NOW),
+            Verdict::Keep(Keep::Repeated)
+        );
         assert_eq!(confirmed.next_attempt(usd(1), terms(), NOW), None);
     }
 
@@ -714,7 +856,10 @@ mod tests {
     fn a_fetched_state_spans_the_time_its_request_took() {
         let mut seen = event(StripeStatus::RequiresAction, None, 0);
         seen.source = Source::Fetched;
-        seen.as_of = AsOf { from: 118, until: 121 };
+        seen.as_of = AsOf {
+            from: 118,
+            until: 121,
+        };
         let fetched = apply(&declined_at(110), &seen);
         let at = |second| fetched.observe(&event(StripeStatus::Processing, None, second), NOW);
         assert_eq!(at(117), Verdict::Keep(Keep::Older));
@@ -731,57 +876,106 @@ mod tests {
             change(&mut seen.intent);
             declined.observe(&seen, NOW)
         };
-        assert_eq!(disagreement(|i| i.money.amount_minor = 4999), Verdict::Disagree(Disagreement::Amount));
-        assert_eq!(disagreement(|i| i.amount_received = 4999), Verdict::Disagree(Disagreement::Amount));
+        assert_eq!(
+            disagreement(|i| i.money.amount_minor = 4999),
+            Verdict::Disagree(Disagreement::Amount)
+        );
+        assert_eq!(
+            disagreement(|i| i.amount_received = 4999),
+            Verdict::Disagree(Disagreement::Amount)
+        );
         let eur = |i: &mut Intent| i.money.currency = Currency::parse("eur").unwrap();
         assert_eq!(disagreement(eur), Verdict::Disagree(Disagreement::Currency));
-        assert_eq!(disagreement(|i| i.id = IntentId::parse("pi_2").unwrap()), Verdict::Disagree(Disagreement::Intent));
+        assert_eq!(
+            disagreement(|i| i.id = IntentId::parse("pi_2").unwrap()),
+            Verdict::Disagree(Disagreement::Intent)
+        );
         let ahead = |i: &mut Intent| i.correlation.as_mut().unwrap().attempt = 2;
-        assert_eq!(disagreement(ahead), Verdict::Disagree(Disagreement::Attempt));
+        assert_eq!(
+            disagreement(ahead),
+            Verdict::Disagree(Disagreement::Attempt)
+        );
     }
 
     #[test]
     fn under_manual_capture_a_part_may_be_received_and_the_record_says_how_much() {
-        let terms = Terms { capture_method: CaptureMethod::Manual, ..terms() };
-        let manual = Payment { capture_method: CaptureMethod::Manual, terms: Some(terms), ..begun() };
+        let terms = Terms {
+            capture_method: CaptureMethod::Manual,
+            ..terms()
+        };
+        let manual = Payment {
+            capture_method: CaptureMethod::Manual,
+            terms: Some(terms),
+            ..begun()
+        };
         let authorized = apply(&manual, &event(StripeStatus::RequiresCapture, None, 100));
-        assert_eq!((authorized.capture_method, authorized.terms.is_none()), (CaptureMethod::Manual, true));
+        assert_eq!(
+            (authorized.capture_method, authorized.terms.is_none()),
+            (CaptureMethod::Manual, true)
+        );
         let received = |amount| {
             let mut seen = event(StripeStatus::Succeeded, None, 110);
             seen.intent.amount_received = amount;
             authorized.observe(&seen, NOW)
         };
         for amount in [1, 3000, 5000] {
-            let Verdict::Apply(next) = received(amount) else { panic!("{amount}") };
-            assert_eq!((next.status, next.amount_received), (PaymentStatus::Confirmed, amount));
+            let Verdict::Apply(next) = received(amount) else {
+                panic!("{amount}")
+            };
+            assert_eq!(
+                (next.status, next.amount_received),
+                (PaymentStatus::Confirmed, amount)
+            );
         }
         for amount in [0, 5001, u64::MAX] {
-            assert_eq!(received(amount), Verdict::Disagree(Disagreement::Amount), "{amount}");
+            assert_eq!(
+                received(amount),
+                Verdict::Disagree(Disagreement::Amount),
+                "{amount}"
+            );
         }
         let mut over = event(StripeStatus::RequiresCapture, None, 120);
         over.intent.amount_received = 5001;
-        assert_eq!(authorized.observe(&over, NOW), Verdict::Disagree(Disagreement::Amount));
+        assert_eq!(
+            authorized.observe(&over, NOW),
+            Verdict::Disagree(Disagreement::Amount)
+        );
     }
 
     #[test]
     fn what_is_adopted_names_this_very_order() {
         let mut seen = event(StripeStatus::RequiresPaymentMethod, None, 100);
         seen.intent.correlation.as_mut().unwrap().order_id = OrderId::parse("A-2").unwrap();
-        assert_eq!(begun().observe(&seen, NOW), Verdict::Disagree(Disagreement::Intent));
-        let adopted = apply(&begun(), &event(StripeStatus::RequiresPaymentMethod, None, 100));
+        assert_eq!(
+            begun().observe(&seen, NOW),
+            Verdict::Disagree(Disagreement::Intent)
+        );
+        let adopted = apply(
+            &begun(),
+            &event(StripeStatus::RequiresPaymentMethod, None, 100),
+        );
         seen.as_of = AsOf::second(110);
         seen.intent.status = StripeStatus::Processing;
-        assert!(matches!(adopted.observe(&seen, NOW), Verdict::Apply(_)), "metadata may be edited later");
+        assert!(
+            matches!(adopted.observe(&seen, NOW), Verdict::Apply(_)),
+            "metadata may be edited later"
+        );
     }
 
     #[test]
     fn only_a_new_attempt_leaves_canceled_and_events_of_the_old_intent_are_ignored_then() {
         let canceled = apply(&declined_at(110), &event(StripeStatus::Canceled, None, 120));
         let second = canceled.next_attempt(usd(700), terms(), NOW).unwrap();
-        assert_eq!((second.correlation.attempt, second.status), (2, PaymentStatus::Creating));
+        assert_eq!(
+            (second.correlation.attempt, second.status),
+            (2, PaymentStatus::Creating)
+        );
         assert_eq!(second.intent_id, None);
         let late = event(StripeStatus::Canceled, None, 120);
-        assert_eq!(second.observe(&late, NOW), Verdict::Keep(Keep::EarlierAttempt));
+        assert_eq!(
+            second.observe(&late, NOW),
+            Verdict::Keep(Keep::EarlierAttempt)
+        );
     }
 
     #[test]
@@ -796,14 +990,38 @@ mod tests {
     #[test]
     fn only_an_intent_that_is_not_made_yet_goes_on_without_its_receipt() {
         let mut payment = begun();
-        assert_eq!(payment.without_receipt(false, NOW), None, "there is no address");
-        let with = Terms { receipt_email: Some("jane@gmail.com".to_owned()), ..terms() };
+        assert_eq!(
+            payment.without_receipt(false, NOW),
+            None,
+            "there is no address"
+        );
+        let with = Terms {
+            receipt_email: Some("jane@gmail.com".to_owned()),
+            ..terms()
+        };
         payment.terms = Some(with.clone());
         let next = payment.without_receipt(true, NOW).unwrap();
-        assert_eq!(next.terms, Some(Terms { receipt_email: None, first_key_spent: true, ..with.clone() }));
-        assert_eq!((next.version, next.status), (payment.version + 1, PaymentStatus::Creating));
-        assert_eq!(next.without_receipt(false, NOW), None, "a key that is spent stays so");
-        let made = Payment { terms: Some(with), ..declined_at(110) };
+        assert_eq!(
+            next.terms,
+            Some(Terms {
+                receipt_email: None,
+                first_key_spent: true,
+                ..with.clone()
+            })
+        );
+        assert_eq!(
+            (next.version, next.status),
+            (payment.version + 1, PaymentStatus::Creating)
+        );
+        assert_eq!(
+            next.without_receipt(false, NOW),
+            None,
+            "a key that is spent stays so"
+        );
+        let made = Payment {
+            terms: Some(with),
+            ..declined_at(110)
+        };
         assert_eq!(made.without_receipt(false, NOW), None);
     }
 
@@ -823,7 +1041,10 @@ mod tests {
         let payment = begun();
         assert!(!payment.create_window_is_over(UnixMillis(NOW.0 + 71_999_999)));
         assert!(payment.create_window_is_over(UnixMillis(NOW.0 + 72_000_000)));
-        assert!(!payment.create_window_is_over(UnixMillis(0)), "a clock set back opens no window");
+        assert!(
+            !payment.create_window_is_over(UnixMillis(0)),
+            "a clock set back opens no window"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the use cases ask of the outside, one trait per privilege: the bounds of a use case are its IAM statement.
+//! What the use cases ask of the outside, one trait per privilege: the bounds of a use case are its
+//! IAM statement.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -41,7 +42,10 @@ pub enum Saved {
 /// `dynamodb:PutItem`
 pub trait PutPayment: Send + Sync {
     /// Writes a new record, or gives the one that is there already.
-    fn put_payment(&self, payment: &Payment) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
+    fn put_payment(
+        &self,
+        payment: &Payment,
+    ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
 }
 
 /// `dynamodb:GetItem`
@@ -54,7 +58,10 @@ pub trait GetPayment: Send + Sync {
     ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
 
     /// Where an intent belongs, consistently read.
-    fn pointer(&self, intent_id: &IntentId) -> impl Future<Output = Result<Option<Correlation>, StoreError>> + Send;
+    fn pointer(
+        &self,
+        intent_id: &IntentId,
+    ) -> impl Future<Output = Result<Option<Correlation>, StoreError>> + Send;
 }
 
 /// `dynamodb:Query`
@@ -71,8 +78,8 @@ pub trait UpdatePayment: Send + Sync {
     /// Writes the record's next state where the stored version is `next.version - 1`.
     fn save(&self, next: &Payment) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
-    /// Takes the turn to ask Stripe about a stale record, at most once per `every`. A turn that was taken further ahead
-    /// than that counts as past.
+    /// Takes the turn to ask Stripe about a stale record, at most once per `every`. A turn that was
+    /// taken further ahead than that counts as past.
     fn claim_refresh(
         &self,
         payment: &Payment,
@@ -80,10 +87,11 @@ pub trait UpdatePayment: Send + Sync {
         every: Duration,
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
-    /// Takes the turn to tell Genesys what this version of the record says. One caller at a time has it, so that
-    /// Genesys never hears an older status after a newer one; it lapses after `lapse`, in case its holder died, and where
-    /// it was taken further ahead than that. From here on nobody knows what Genesys holds, so what it accepted before is
-    /// forgotten, in a new version: should the status return to that while this telling is lost on the way, it is due.
+    /// Takes the turn to tell Genesys what this version of the record says. One caller at a time
+    /// has it, so that Genesys never hears an older status after a newer one; it lapses after
+    /// `lapse`, in case its holder died, and where it was taken further ahead than that. From here
+    /// on nobody knows what Genesys holds, so what it accepted before is forgotten, in a new
+    /// version: should the status return to that while this telling is lost on the way, it is due.
     fn claim_notice(
         &self,
         payment: &Payment,
@@ -91,9 +99,9 @@ pub trait UpdatePayment: Send + Sync {
         lapse: Duration,
     ) -> impl Future<Output = Result<Option<NoticeTurn>, StoreError>> + Send;
 
-    /// Gives the turn back and, where Genesys accepted it, writes down what was told. That is a new version: who read the
-    /// record before must not take what it said then for what is still due, or no longer. Gives the record as it is now;
-    /// `None` where somebody else has the turn.
+    /// Gives the turn back and, where Genesys accepted it, writes down what was told. That is a new
+    /// version: who read the record before must not take what it said then for what is still due,
+    /// or no longer. Gives the record as it is now; `None` where somebody else has the turn.
     fn end_notice(
         &self,
         payment: &Payment,
@@ -102,20 +110,28 @@ pub trait UpdatePayment: Send + Sync {
     ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
 }
 
-/// The number of a turn to tell Genesys: a later turn has a greater one, so a holder whose turn lapsed writes nothing.
+/// The number of a turn to tell Genesys: a later turn has a greater one, so a holder whose turn
+/// lapsed writes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoticeTurn(pub u64);
 
 /// `dynamodb:PutItem`
 pub trait PutLink: Send + Sync {
     /// Writes what a token opens, under its digest.
-    fn put_link(&self, token: &LinkToken, link: &Link) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn put_link(
+        &self,
+        token: &LinkToken,
+        link: &Link,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// `dynamodb:GetItem`
 pub trait GetLink: Send + Sync {
     /// What a token opens, consistently read.
-    fn link(&self, token: &LinkToken) -> impl Future<Output = Result<Option<Link>, StoreError>> + Send;
+    fn link(
+        &self,
+        token: &LinkToken,
+    ) -> impl Future<Output = Result<Option<Link>, StoreError>> + Send;
 }
 
 /// The operating system has no random bits to give.
@@ -134,7 +150,8 @@ pub trait RandomBits: Send + Sync {
 
 /// `dynamodb:UpdateItem` and `dynamodb:PutItem`, in one transaction
 pub trait AdoptIntent: Send + Sync {
-    /// Writes the record's next state, which names its intent for the first time, together with the intent's pointer.
+    /// Writes the record's next state, which names its intent for the first time, together with the
+    /// intent's pointer.
     fn adopt(&self, next: &Payment) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 }
 
@@ -158,7 +175,8 @@ pub enum StripeError {
     /// Stripe refuses the address that the receipt is to be sent to.
     #[error("Stripe refused the receipt's address")]
     ReceiptRefused {
-        /// Whether Stripe keeps this answer under the idempotency key: it came again, and would whatever is sent.
+        /// Whether Stripe keeps this answer under the idempotency key: it came again, and would
+        /// whatever is sent.
         kept: bool,
     },
     /// The intent is not in a state to be confirmed.
@@ -176,8 +194,9 @@ pub enum StripeError {
     /// No answer, a broken answer or 5xx, also after the one retry.
     #[error("Stripe is unavailable")]
     Unavailable,
-    /// A failure of Stripe's own that it keeps under the idempotency key: every request with this key gets it, and none
-    /// of them acts any more. Whether the first one did, the answer does not tell.
+    /// A failure of Stripe's own that it keeps under the idempotency key: every request with this
+    /// key gets it, and none of them acts any more. Whether the first one did, the answer does not
+    /// tell.
     #[error("Stripe keeps a failure under the idempotency key")]
     KeptFailure,
     /// No answer within the time there was.
@@ -207,7 +226,8 @@ pub struct Answer {
     pub seen: Observation,
     /// What lets the payer's page pay it.
     pub client_secret: Option<SecretString>,
-    /// Whether Stripe replayed an earlier answer (`Idempotent-Replayed`), which may since be out of date.
+    /// Whether Stripe replayed an earlier answer (`Idempotent-Replayed`), which may since be out of
+    /// date.
     pub replayed: bool,
 }
 
@@ -246,8 +266,9 @@ pub trait ConfirmIntent: Send + Sync {
 
 /// `POST /v1/payment_intents/{id}/cancel`
 pub trait CancelIntent: Send + Sync {
-    /// Cancels the intent, which nobody can pay from then on. `now` makes the idempotency key, so that a later try is a
-    /// new one: whether an intent can be canceled changes. [`StripeError::UnexpectedState`] where it cannot be, or not again.
+    /// Cancels the intent, which nobody can pay from then on. `now` makes the idempotency key, so
+    /// that a later try is a new one: whether an intent can be canceled changes.
+    /// [`StripeError::UnexpectedState`] where it cannot be, or not again.
     fn cancel_intent(
         &self,
         intent_id: &IntentId,
@@ -283,8 +304,9 @@ pub trait FetchIntent: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Answer, StripeError>> + Send;
 
-    /// The intent of the payment's attempt, found by its metadata. Search finds whatever it knows, but its index lags: only
-    /// the list, read to its end, proves that there is none, until search is sure to have caught up.
+    /// The intent of the payment's attempt, found by its metadata. Search finds whatever it knows,
+    /// but its index lags: only the list, read to its end, proves that there is none, until search
+    /// is sure to have caught up.
     fn find_intent(
         &self,
         payment: &Payment,
@@ -293,7 +315,8 @@ pub trait FetchIntent: Send + Sync {
     ) -> impl Future<Output = Result<Lookup, StripeError>> + Send;
 }
 
-/// What is asked of Genesys. It decides whether a request may be repeated, and what a missing answer means.
+/// What is asked of Genesys. It decides whether a request may be repeated, and what a missing
+/// answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GenesysRequest {
     /// `POST /oauth/token`
@@ -357,7 +380,8 @@ pub enum GenesysError {
         /// HTTP status.
         status: u16,
     },
-    /// Too many requests, also after the one wait, or its `Retry-After` does not fit the time there is.
+    /// Too many requests, also after the one wait, or its `Retry-After` does not fit the time there
+    /// is.
     #[error("Genesys limits the rate")]
     RateLimited,
     /// No connection could be made, also at the one retry: nothing was sent.
@@ -405,8 +429,8 @@ pub trait Conversations: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<(), GenesysError>> + Send;
 
-    /// `POST /api/v2/flows/executions`: starts the workflow for payments confirmed after the call. `Ok(false)` when
-    /// none is configured.
+    /// `POST /api/v2/flows/executions`: starts the workflow for payments confirmed after the call.
+    /// `Ok(false)` when none is configured.
     fn start_late_payment_flow(
         &self,
         inputs: &BTreeMap<&'static str, String>,

@@ -6,7 +6,8 @@ use crate::ids::{ConversationId, OrderId};
 use crate::notify::notify;
 use crate::payment::Payment;
 use crate::ports::{
-    AdoptIntent, Conversations, FetchIntent, GetPayment, Lookup, QueryPayments, Saved, StoreError, UpdatePayment,
+    AdoptIntent, Conversations, FetchIntent, GetPayment, Lookup, QueryPayments, Saved, StoreError,
+    UpdatePayment,
 };
 use crate::settle::{SettleError, Settled, settle};
 use crate::time::{Clock, Deadline};
@@ -16,7 +17,8 @@ pub const STALE_AFTER: Duration = Duration::from_secs(10);
 
 /// The payment of an order or, without one, the conversation's newest; refreshed when it is stale.
 ///
-/// A refresh that fails or takes too long costs nothing but itself: the record's own answer is given.
+/// A refresh that fails or takes too long costs nothing but itself: the record's own answer is
+/// given.
 ///
 /// # Errors
 /// [`StoreError`] when the record cannot be read.
@@ -38,14 +40,16 @@ where
         Some(order_id) => store.payment(conversation_id, order_id).await?,
         None => store.newest_payment(conversation_id).await?,
     };
-    let Some(payment) = found else { return Ok(None) };
+    let Some(payment) = found else {
+        return Ok(None);
+    };
 
     let payment = bring_up_to_date(store, stripe, genesys, clock, payment, refresh_by).await;
     Ok(Some(payment))
 }
 
-/// Asks Stripe about a stale record that is not final, tells Genesys what it has not heard, and gives the record as it then
-/// is: at most once in [`STALE_AFTER`] per record, whoever asks.
+/// Asks Stripe about a stale record that is not final, tells Genesys what it has not heard, and
+/// gives the record as it then is: at most once in [`STALE_AFTER`] per record, whoever asks.
 pub(crate) async fn bring_up_to_date<S, P, G>(
     store: &S,
     stripe: &P,
@@ -61,7 +65,9 @@ where
 {
     let open = !payment.status.is_final();
     let untold = genesys.is_some() && payment.due_notice().is_some();
-    let looked_at = payment.refreshed_at.map_or(payment.updated_at, |at| at.max(payment.updated_at));
+    let looked_at = payment
+        .refreshed_at
+        .map_or(payment.updated_at, |at| at.max(payment.updated_at));
     // A time that lies ahead is one that a clock, set forward, has left behind.
     let stale = clock.now().apart(looked_at) >= STALE_AFTER;
     if !(stale && (open || untold)) {
@@ -84,8 +90,12 @@ where
         let refreshing = refresh(store, stripe, clock, payment.clone(), refresh_by);
         match tokio::time::timeout_at(refresh_by.instant(), refreshing).await {
             Ok(Ok(current)) => payment = current,
-            Ok(Err(error)) => tracing::warn!(%error, order_id = %payment.correlation.order_id, "refresh failed"),
-            Err(_) => tracing::warn!(order_id = %payment.correlation.order_id, "refresh took too long"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, order_id = %payment.correlation.order_id, "refresh failed")
+            }
+            Err(_) => {
+                tracing::warn!(order_id = %payment.correlation.order_id, "refresh took too long")
+            }
         }
     }
     if let Some(genesys) = genesys {
@@ -99,8 +109,8 @@ where
     payment
 }
 
-/// Moves the record by what Stripe says now. A record without an intent is looked up by its metadata: its creator may
-/// have died between asking Stripe and writing down the answer.
+/// Moves the record by what Stripe says now. A record without an intent is looked up by its
+/// metadata: its creator may have died between asking Stripe and writing down the answer.
 async fn refresh<S, P>(
     store: &S,
     stripe: &P,
@@ -119,7 +129,9 @@ where
             Lookup::Absent | Lookup::Unclear => None,
         },
     };
-    let Some(answer) = answer else { return Ok(payment) };
+    let Some(answer) = answer else {
+        return Ok(payment);
+    };
     match settle(store, stripe, clock, payment.clone(), answer.seen, deadline).await? {
         Settled::Moved(payment) | Settled::Kept(payment, _) => Ok(payment),
         Settled::Disagreed(payment, disagreement) => {

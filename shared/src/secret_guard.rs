@@ -1,10 +1,13 @@
-//! Knows keys, tokens and client secrets by their shape, so that one in the wrong place is neither stored, logged nor
-//! repeated: an input of a Data Action is soon swapped, and what comes from outside need not be what it is named.
+//! Knows keys, tokens and client secrets by their shape, so that one in the wrong place is neither
+//! stored, logged nor repeated: an input of a Data Action is soon swapped, and what comes from
+//! outside need not be what it is named.
 
 use crate::card_guard::in_identifier;
 
 /// What Stripe's secrets begin with, or hold. Publishable keys are public.
-const MARKS: [&str; 6] = ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_"];
+const MARKS: [&str; 6] = [
+    "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_",
+];
 
 /// A token's letters and digits after `pm_`: fewer may be anybody's own reference.
 const TOKEN_LENGTH: usize = 14;
@@ -13,17 +16,26 @@ const TOKEN_LENGTH: usize = 14;
 #[must_use]
 pub fn holds_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    let is_token =
-        |rest: &str| rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count() >= TOKEN_LENGTH;
+    let is_token = |rest: &str| {
+        rest.bytes()
+            .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
+            .count()
+            >= TOKEN_LENGTH
+    };
     MARKS.iter().any(|mark| text.contains(mark))
-        || text.match_indices("pm_").any(|(at, mark)| text.get(at + mark.len()..).is_some_and(is_token))
+        || text
+            .match_indices("pm_")
+            .any(|(at, mark)| text.get(at + mark.len()..).is_some_and(is_token))
 }
 
-/// Whether a name or an id from outside may be written down: short, plain, and nothing that must not be.
+/// Whether a name or an id from outside may be written down: short, plain, and nothing that must
+/// not be.
 #[must_use]
 pub fn is_plain_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']'))
         && !holds_secret(text)
         && !in_identifier(text)
 }
@@ -45,14 +57,28 @@ mod tests {
             assert!(holds_secret(secret), "{secret}");
             assert!(!is_plain_name(secret), "{secret}");
         }
-        for other in ["", "pk_live_51Qm", "pi_3QmEcho", "pm_shift-1", "8 pm_", "ORDER-1001", "no_secrets", "secret"] {
+        for other in [
+            "",
+            "pk_live_51Qm",
+            "pi_3QmEcho",
+            "pm_shift-1",
+            "8 pm_",
+            "ORDER-1001",
+            "no_secrets",
+            "secret",
+        ] {
             assert!(!holds_secret(other), "{other}");
         }
     }
 
     #[test]
     fn a_plain_name_is_short_and_has_no_card_number() {
-        for name in ["evt_1Qm", "req_4Kd", "payment_method_options[card][moto]", "payment_intent.succeeded"] {
+        for name in [
+            "evt_1Qm",
+            "req_4Kd",
+            "payment_method_options[card][moto]",
+            "payment_intent.succeeded",
+        ] {
             assert!(is_plain_name(name), "{name}");
         }
         for other in ["", "a b", "é", "4539578763621486", &"x".repeat(65)] {

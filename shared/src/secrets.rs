@@ -1,6 +1,6 @@
-//! The two secrets, and a cache that holds each for a limited time and reads it afresh when the other side says no, so that
-//! a rotation needs no deployment. What is held goes on being used while it cannot be read afresh. Their text is in no Debug
-//! and no error.
+//! The two secrets, and a cache that holds each for a limited time and reads it afresh when the
+//! other side says no, so that a rotation needs no deployment. What is held goes on being used
+//! while it cannot be read afresh. Their text is in no Debug and no error.
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,8 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 /// How long after a reading that failed the next one may be tried, where a secret is held.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// The longest a reading may take where nothing usable is held: the source's own limit, and a little.
+/// The longest a reading may take where nothing usable is held: the source's own limit, and a
+/// little.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// The longest that a caller waits for a fresher secret than the one that is held.
@@ -69,7 +70,8 @@ pub trait Secret: Sized + Send + Sync {
     /// Whose it is, for the log.
     const OWNER: &'static str;
 
-    /// Reads the JSON. What no such secret can be is refused here, for the other side would only say that it is wrong.
+    /// Reads the JSON. What no such secret can be is refused here, for the other side would only
+    /// say that it is wrong.
     ///
     /// # Errors
     /// [`SecretError::Unusable`] names the field.
@@ -83,7 +85,8 @@ pub struct StripeSecret {
     pub secret_key: SecretString,
     /// `pk_…`, which the payer's page needs; `None` where it is missing or empty.
     pub publishable_key: Option<String>,
-    /// Every active secret of the webhook endpoint: two while one is being rolled, none before there is an endpoint.
+    /// Every active secret of the webhook endpoint: two while one is being rolled, none before
+    /// there is an endpoint.
     pub webhook_secrets: Vec<SecretString>,
     /// Whether the keys are for real money.
     pub livemode: bool,
@@ -98,21 +101,41 @@ fn is_graphic(text: &str) -> bool {
 
 /// The text of a JSON object. serde takes a list for the fields in their order, too.
 fn object<'a, T: Deserialize<'a>>(json: &'a str, must: &'static str) -> Result<T, SecretError> {
-    let read = json.trim_start().starts_with('{').then(|| serde_json::from_str(json).ok()).flatten();
-    read.ok_or(SecretError::Unusable { field: "value", must })
+    let read = json
+        .trim_start()
+        .starts_with('{')
+        .then(|| serde_json::from_str(json).ok())
+        .flatten();
+    read.ok_or(SecretError::Unusable {
+        field: "value",
+        must,
+    })
 }
 
 /// A field that must be there, and of printable characters.
 fn required(field: &'static str, given: Option<SecretString>) -> Result<SecretString, SecretError> {
     let text = given
         .filter(|text| !text.expose_secret().is_empty())
-        .ok_or(SecretError::Unusable { field, must: "must be there and not empty" })?;
-    if is_graphic(text.expose_secret()) { Ok(text) } else { Err(SecretError::Unusable { field, must: NOT_GRAPHIC }) }
+        .ok_or(SecretError::Unusable {
+            field,
+            must: "must be there and not empty",
+        })?;
+    if is_graphic(text.expose_secret()) {
+        Ok(text)
+    } else {
+        Err(SecretError::Unusable {
+            field,
+            must: NOT_GRAPHIC,
+        })
+    }
 }
 
 /// Whether a key is for real money, as its prefix tells; `None` where it is no such key.
 fn mode(key: &str, live: [&str; 2], test: [&str; 2]) -> Option<bool> {
-    let begins = |prefix: &&str| key.strip_prefix(*prefix).is_some_and(|rest| !rest.is_empty());
+    let begins = |prefix: &&str| {
+        key.strip_prefix(*prefix)
+            .is_some_and(|rest| !rest.is_empty())
+    };
     match (live.iter().any(begins), test.iter().any(begins)) {
         (true, _) => Some(true),
         (_, true) => Some(false),
@@ -134,22 +157,42 @@ impl Secret for StripeSecret {
             webhook_secrets: Vec<SecretString>,
         }
         let unusable = |field, must| SecretError::Unusable { field, must };
-        let must =
-            "must be a JSON object with the texts secret_key and publishable_key and the list of texts webhook_secrets";
-        let Wire { secret_key, publishable_key, webhook_secrets } = object(json, must)?;
+        let must = "must be a JSON object with the texts secret_key and publishable_key and the list of texts webhook_secrets";
+        let Wire {
+            secret_key,
+            publishable_key,
+            webhook_secrets,
+        } = object(json, must)?;
         let secret_key = required("secret_key", secret_key)?;
-        let livemode = mode(secret_key.expose_secret(), ["sk_live_", "rk_live_"], ["sk_test_", "rk_test_"])
-            .ok_or(unusable("secret_key", "must begin with sk_live_, rk_live_, sk_test_ or rk_test_"))?;
+        let livemode = mode(
+            secret_key.expose_secret(),
+            ["sk_live_", "rk_live_"],
+            ["sk_test_", "rk_test_"],
+        )
+        .ok_or(unusable(
+            "secret_key",
+            "must begin with sk_live_, rk_live_, sk_test_ or rk_test_",
+        ))?;
         let publishable_key = publishable_key.filter(|key| !key.is_empty());
         if let Some(key) = &publishable_key {
             // Anything else in its place, a secret key above all, must never reach a browser.
-            let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            let mode =
-                mode(key, ["pk_live_"; 2], ["pk_test_"; 2]).filter(|_| plain && key.len() <= 255 && !holds_secret(key));
+            let plain = key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let mode = mode(key, ["pk_live_"; 2], ["pk_test_"; 2])
+                .filter(|_| plain && key.len() <= 255 && !holds_secret(key));
             match mode {
-                None => return Err(unusable("publishable_key", "must be a key that begins with pk_live_ or pk_test_")),
+                None => {
+                    return Err(unusable(
+                        "publishable_key",
+                        "must be a key that begins with pk_live_ or pk_test_",
+                    ));
+                }
                 Some(mode) if mode != livemode => {
-                    return Err(unusable("publishable_key", "must be of the same mode, live or test, as secret_key"));
+                    return Err(unusable(
+                        "publishable_key",
+                        "must be of the same mode, live or test, as secret_key",
+                    ));
                 }
                 Some(_) => {}
             }
@@ -160,10 +203,18 @@ impl Secret for StripeSecret {
                 return Err(unusable("webhook_secrets", NOT_GRAPHIC));
             }
             if secret.strip_prefix("whsec_").is_none_or(str::is_empty) {
-                return Err(unusable("webhook_secrets", "must be texts that begin with whsec_"));
+                return Err(unusable(
+                    "webhook_secrets",
+                    "must be texts that begin with whsec_",
+                ));
             }
         }
-        Ok(Self { secret_key, publishable_key, webhook_secrets, livemode })
+        Ok(Self {
+            secret_key,
+            publishable_key,
+            webhook_secrets,
+            livemode,
+        })
     }
 }
 
@@ -192,15 +243,23 @@ impl Secret for GenesysSecret {
             #[serde(default)]
             client_secret: Option<SecretString>,
         }
-        let Wire { client_id, client_secret } =
-            object(json, "must be a JSON object with the texts client_id and client_secret")?;
+        let Wire {
+            client_id,
+            client_secret,
+        } = object(
+            json,
+            "must be a JSON object with the texts client_id and client_secret",
+        )?;
         let client_id = required("client_id", client_id)?.expose_secret().to_owned();
-        Ok(Self { client_id, client_secret: required("client_secret", client_secret)? })
+        Ok(Self {
+            client_id,
+            client_secret: required("client_secret", client_secret)?,
+        })
     }
 }
 
-/// A secret held for a limited time, and longer while it cannot be read. One caller reads at a time; who has a usable
-/// secret waits for no other.
+/// A secret held for a limited time, and longer while it cannot be read. One caller reads at a
+/// time; who has a usable secret waits for no other.
 pub struct CachedSecret<S, T> {
     source: S,
     state: Mutex<State<T>>,
@@ -227,15 +286,24 @@ impl<T> State<T> {
     fn held(&self) -> Option<(Arc<T>, bool)> {
         let held = self.held.as_ref()?;
         let is_old = held.read_at.elapsed() >= TIME_TO_LIVE;
-        Some((Arc::clone(&held.secret), is_old && self.recent_failure().is_none()))
+        Some((
+            Arc::clone(&held.secret),
+            is_old && self.recent_failure().is_none(),
+        ))
     }
 
     fn recent_failure(&self) -> Option<SecretError> {
-        self.failed.filter(|(at, _)| at.elapsed() < RETRY_AFTER).map(|(_, error)| error)
+        self.failed
+            .filter(|(at, _)| at.elapsed() < RETRY_AFTER)
+            .map(|(_, error)| error)
     }
 
     fn held_other_than(&self, refused: &Arc<T>) -> Option<Arc<T>> {
-        self.held.as_ref().map(|held| &held.secret).filter(|secret| !Arc::ptr_eq(secret, refused)).cloned()
+        self.held
+            .as_ref()
+            .map(|held| &held.secret)
+            .filter(|secret| !Arc::ptr_eq(secret, refused))
+            .cloned()
     }
 }
 
@@ -243,10 +311,19 @@ impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
     /// An empty cache over a source.
     #[must_use]
     pub fn new(source: S) -> Self {
-        Self { source, state: Mutex::new(State { held: None, reread_at: None, failed: None }), reading: Turn::new(()) }
+        Self {
+            source,
+            state: Mutex::new(State {
+                held: None,
+                reread_at: None,
+                failed: None,
+            }),
+            reading: Turn::new(()),
+        }
     }
 
-    /// The secret, at most five minutes old; older where it cannot be read afresh, in half a second, at the moment.
+    /// The secret, at most five minutes old; older where it cannot be read afresh, in half a
+    /// second, at the moment.
     ///
     /// # Errors
     /// [`SecretError`], only where none is held.
@@ -264,16 +341,23 @@ impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
         if !is_due {
             return Ok(held);
         }
-        let Ok(_turn) = self.reading.try_lock() else { return Ok(held) };
+        let Ok(_turn) = self.reading.try_lock() else {
+            return Ok(held);
+        };
         Ok(self.read(REFRESH_LIMIT).await.unwrap_or(held))
     }
 
-    /// Another secret than the one that was refused, read afresh; `None` when there is none, or when the last such
-    /// reading was less than `not_within` ago.
+    /// Another secret than the one that was refused, read afresh; `None` when there is none, or
+    /// when the last such reading was less than `not_within` ago.
     ///
     /// # Errors
-    /// [`SecretError`]: whether there is another cannot be told at the moment. It is asked at most every 30 seconds.
-    pub async fn other_than(&self, refused: &Arc<T>, not_within: Duration) -> Result<Option<Arc<T>>, SecretError> {
+    /// [`SecretError`]: whether there is another cannot be told at the moment. It is asked at most
+    /// every 30 seconds.
+    pub async fn other_than(
+        &self,
+        refused: &Arc<T>,
+        not_within: Duration,
+    ) -> Result<Option<Arc<T>>, SecretError> {
         let other = self.state().held_other_than(refused);
         if other.is_some() {
             return Ok(other);
@@ -296,19 +380,27 @@ impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
         Ok((!Arc::ptr_eq(&read, refused)).then_some(read))
     }
 
-    /// Reads the source. The same text again keeps the same [`Arc`], so that callers can tell a rotation by pointer.
+    /// Reads the source. The same text again keeps the same [`Arc`], so that callers can tell a
+    /// rotation by pointer.
     async fn read(&self, limit: Duration) -> Result<Arc<T>, SecretError> {
-        let read =
-            tokio::time::timeout(limit, self.source.read_secret()).await.unwrap_or(Err(SecretError::Unavailable));
+        let read = tokio::time::timeout(limit, self.source.read_secret())
+            .await
+            .unwrap_or(Err(SecretError::Unavailable));
         let mut state = self.state();
         let parsed = read.and_then(|text| match &state.held {
-            Some(held) if held.text.expose_secret() == text.expose_secret() => Ok((Arc::clone(&held.secret), text)),
+            Some(held) if held.text.expose_secret() == text.expose_secret() => {
+                Ok((Arc::clone(&held.secret), text))
+            }
             _ => T::parse(text.expose_secret()).map(|secret| (Arc::new(secret), text)),
         });
         match parsed {
             Ok((secret, text)) => {
                 state.failed = None;
-                state.held = Some(Held { secret: Arc::clone(&secret), text, read_at: Instant::now() });
+                state.held = Some(Held {
+                    secret: Arc::clone(&secret),
+                    text,
+                    read_at: Instant::now(),
+                });
                 Ok(secret)
             }
             Err(error) => {
@@ -369,7 +461,9 @@ mod tests {
     }
 
     fn with_key(key: &str) -> String {
-        format!(r#"{{"secret_key":"{key}","publishable_key":"pk_test_1","webhook_secrets":["whsec_1"]}}"#)
+        format!(
+            r#"{{"secret_key":"{key}","publishable_key":"pk_test_1","webhook_secrets":["whsec_1"]}}"#
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -392,13 +486,33 @@ mod tests {
         *source.text.lock().unwrap() = with_key("sk_test_1");
         let cache: CachedSecret<_, StripeSecret> = CachedSecret::new(Arc::clone(&source));
         let old = cache.get().await.unwrap();
-        assert!(cache.other_than(&old, Duration::ZERO).await.unwrap().is_none());
+        assert!(
+            cache
+                .other_than(&old, Duration::ZERO)
+                .await
+                .unwrap()
+                .is_none()
+        );
         *source.text.lock().unwrap() = with_key("sk_test_2");
-        let new = cache.other_than(&old, Duration::ZERO).await.unwrap().unwrap();
+        let new = cache
+            .other_than(&old, Duration::ZERO)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(new.secret_key.expose_secret(), "sk_test_2");
         let reads = source.reads.load(Ordering::SeqCst);
-        assert!(cache.other_than(&old, Duration::ZERO).await.unwrap().is_some());
-        assert_eq!(source.reads.load(Ordering::SeqCst), reads, "a twin that was refused too needs no read of its own");
+        assert!(
+            cache
+                .other_than(&old, Duration::ZERO)
+                .await
+                .unwrap()
+                .is_some()
+        );
+        assert_eq!(
+            source.reads.load(Ordering::SeqCst),
+            reads,
+            "a twin that was refused too needs no read of its own"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -408,16 +522,32 @@ mod tests {
         let cache: CachedSecret<_, StripeSecret> = CachedSecret::new(Arc::clone(&source));
         let old = cache.get().await.unwrap();
         for _ in 0..50 {
-            assert!(cache.other_than(&old, Duration::from_secs(60)).await.unwrap().is_none());
+            assert!(
+                cache
+                    .other_than(&old, Duration::from_secs(60))
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
         }
         assert_eq!(source.reads.load(Ordering::SeqCst), 2);
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(cache.other_than(&old, Duration::from_secs(60)).await.unwrap().is_none());
+        assert!(
+            cache
+                .other_than(&old, Duration::from_secs(60))
+                .await
+                .unwrap()
+                .is_none()
+        );
         assert_eq!(source.reads.load(Ordering::SeqCst), 3);
     }
 
     /// A cache that holds a secret whose five minutes are over.
-    async fn old() -> (Arc<Source>, CachedSecret<Arc<Source>, StripeSecret>, Arc<StripeSecret>) {
+    async fn old() -> (
+        Arc<Source>,
+        CachedSecret<Arc<Source>, StripeSecret>,
+        Arc<StripeSecret>,
+    ) {
         let source = Arc::new(Source::default());
         *source.text.lock().unwrap() = with_key("sk_test_1");
         let cache = CachedSecret::new(Arc::clone(&source));
@@ -427,7 +557,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_held_secret_goes_on_being_used_while_it_cannot_be_read_and_is_tried_every_thirty_seconds() {
+    async fn a_held_secret_goes_on_being_used_while_it_cannot_be_read_and_is_tried_every_thirty_seconds()
+     {
         let (source, cache, held) = old().await;
         for failure in [SecretError::Unavailable, SecretError::Refused] {
             source.fail(Some(failure));
@@ -447,7 +578,10 @@ mod tests {
         }
         assert_eq!(source.reads() - before, 2, "a text of no use");
         *source.text.lock().unwrap() = with_key("sk_test_2");
-        assert_eq!(cache.get().await.unwrap().secret_key.expose_secret(), "sk_test_2");
+        assert_eq!(
+            cache.get().await.unwrap().secret_key.expose_secret(),
+            "sk_test_2"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -472,20 +606,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whether_there_is_another_secret_than_a_refused_one_is_asked_every_thirty_seconds_at_most() {
+    async fn whether_there_is_another_secret_than_a_refused_one_is_asked_every_thirty_seconds_at_most()
+     {
         let (source, cache, held) = old().await;
         source.hang(true);
         let began = Instant::now();
         let asking = || cache.other_than(&held, Duration::ZERO);
         let (one, two, used) = tokio::join!(asking(), asking(), cache.get());
-        assert_eq!((one.unwrap_err(), two.unwrap_err()), (SecretError::Unavailable, SecretError::Unavailable));
+        assert_eq!(
+            (one.unwrap_err(), two.unwrap_err()),
+            (SecretError::Unavailable, SecretError::Unavailable)
+        );
         assert!(Arc::ptr_eq(&used.unwrap(), &held));
-        assert_eq!((began.elapsed(), source.reads()), (READ_LIMIT, 2), "the second one has the first one's answer");
+        assert_eq!(
+            (began.elapsed(), source.reads()),
+            (READ_LIMIT, 2),
+            "the second one has the first one's answer"
+        );
         source.hang(false);
         *source.text.lock().unwrap() = with_key("sk_test_2");
         assert_eq!(asking().await.unwrap_err(), SecretError::Unavailable);
         tokio::time::advance(RETRY_AFTER).await;
-        assert_eq!(asking().await.unwrap().unwrap().secret_key.expose_secret(), "sk_test_2");
+        assert_eq!(
+            asking().await.unwrap().unwrap().secret_key.expose_secret(),
+            "sk_test_2"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -503,43 +648,112 @@ mod tests {
     }
 
     fn refused<T: Secret>(json: &str) -> SecretError {
-        T::parse(json).err().unwrap_or_else(|| panic!("{json} was taken"))
+        T::parse(json)
+            .err()
+            .unwrap_or_else(|| panic!("{json} was taken"))
     }
 
     #[test]
     fn what_no_stripe_secret_can_be_is_refused_by_its_field_and_nothing_is_shown() {
         let text = |secret_key: &str, publishable_key: &str, webhook: &str| serde_json::json!({ "secret_key": secret_key, "publishable_key": publishable_key, "webhook_secrets": [webhook] });
         for (json, field) in [
-            (serde_json::json!(["sk_test_canary", "pk_test_1", ["whsec_canary"]]), "value"),
-            (serde_json::json!({ "secret_key": "sk_test_canary", "webhook_secrets": "whsec_canary" }), "value"),
+            (
+                serde_json::json!(["sk_test_canary", "pk_test_1", ["whsec_canary"]]),
+                "value",
+            ),
+            (
+                serde_json::json!({ "secret_key": "sk_test_canary", "webhook_secrets": "whsec_canary" }),
+                "value",
+            ),
             (serde_json::json!({}), "secret_key"),
             (text("", "pk_test_1", "whsec_canary"), "secret_key"),
-            (text("sk_test_canary\n", "pk_test_1", "whsec_canary"), "secret_key"),
-            (text("sk_test_can ary", "pk_test_1", "whsec_canary"), "secret_key"),
-            (text("sk_test_canar\u{fd}", "pk_test_1", "whsec_canary"), "secret_key"),
+            (
+                text("sk_test_canary\n", "pk_test_1", "whsec_canary"),
+                "secret_key",
+            ),
+            (
+                text("sk_test_can ary", "pk_test_1", "whsec_canary"),
+                "secret_key",
+            ),
+            (
+                text("sk_test_canar\u{fd}", "pk_test_1", "whsec_canary"),
+                "secret_key",
+            ),
             (text("canary", "pk_test_1", "whsec_canary"), "secret_key"),
             (text("sk_test_", "pk_test_1", "whsec_canary"), "secret_key"),
-            (text("sk_sandbox_canary", "pk_test_1", "whsec_canary"), "secret_key"),
-            (text("SK_LIVE_canary", "pk_live_1", "whsec_canary"), "secret_key"),
-            (text("pk_live_canary", "pk_live_1", "whsec_canary"), "secret_key"),
-            (text("rk_live_canary", "pk_test_canary", "whsec_canary"), "publishable_key"),
-            (text("sk_live_canary", "pk_test_canary", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "pk_live_canary", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "sk_test_canary", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "pk_canary", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "pk_test_", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "pk_test_canary\n", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "pk_test_sk_test_canary", "whsec_canary"), "publishable_key"),
-            (text("sk_test_canary", "pk_test_1", "whsec_canary\n"), "webhook_secrets"),
-            (text("sk_test_canary", "pk_test_1", " whsec_canary"), "webhook_secrets"),
-            (text("sk_test_canary", "pk_test_1", "whsec_can\tary"), "webhook_secrets"),
-            (text("sk_test_canary", "pk_test_1", "canary"), "webhook_secrets"),
-            (text("sk_test_canary", "pk_test_1", "whsec_"), "webhook_secrets"),
+            (
+                text("sk_sandbox_canary", "pk_test_1", "whsec_canary"),
+                "secret_key",
+            ),
+            (
+                text("SK_LIVE_canary", "pk_live_1", "whsec_canary"),
+                "secret_key",
+            ),
+            (
+                text("pk_live_canary", "pk_live_1", "whsec_canary"),
+                "secret_key",
+            ),
+            (
+                text("rk_live_canary", "pk_test_canary", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_live_canary", "pk_test_canary", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "pk_live_canary", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "sk_test_canary", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "pk_canary", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "pk_test_", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "pk_test_canary\n", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "pk_test_sk_test_canary", "whsec_canary"),
+                "publishable_key",
+            ),
+            (
+                text("sk_test_canary", "pk_test_1", "whsec_canary\n"),
+                "webhook_secrets",
+            ),
+            (
+                text("sk_test_canary", "pk_test_1", " whsec_canary"),
+                "webhook_secrets",
+            ),
+            (
+                text("sk_test_canary", "pk_test_1", "whsec_can\tary"),
+                "webhook_secrets",
+            ),
+            (
+                text("sk_test_canary", "pk_test_1", "canary"),
+                "webhook_secrets",
+            ),
+            (
+                text("sk_test_canary", "pk_test_1", "whsec_"),
+                "webhook_secrets",
+            ),
             (text("sk_test_canary", "pk_test_1", ""), "webhook_secrets"),
         ] {
             let error = refused::<StripeSecret>(&json.to_string());
             assert_eq!(error.outcome(), field, "{json}: {error}");
-            assert!(error.to_string().contains(field) && !format!("{error}{error:?}").contains("canary"), "{error}");
+            assert!(
+                error.to_string().contains(field)
+                    && !format!("{error}{error:?}").contains("canary"),
+                "{error}"
+            );
         }
         for (key, publishable, livemode) in [
             ("sk_test_1", "pk_test_1", false),
@@ -547,14 +761,16 @@ mod tests {
             ("sk_live_1", "pk_live_1", true),
             ("rk_live_1", "pk_live_1", true),
         ] {
-            let secret = StripeSecret::parse(&text(key, publishable, "whsec_1").to_string()).unwrap();
+            let secret =
+                StripeSecret::parse(&text(key, publishable, "whsec_1").to_string()).unwrap();
             assert_eq!(
                 (secret.livemode, secret.publishable_key.is_some()),
                 (livemode, !publishable.is_empty()),
                 "{key}"
             );
         }
-        let bare = StripeSecret::parse(r#"{"secret_key":"rk_live_canary","publishable_key":null}"#).unwrap();
+        let bare = StripeSecret::parse(r#"{"secret_key":"rk_live_canary","publishable_key":null}"#)
+            .unwrap();
         assert!(bare.webhook_secrets.is_empty() && bare.publishable_key.is_none());
         assert!(!format!("{bare:?}").contains("canary"));
     }
@@ -567,18 +783,35 @@ mod tests {
             (r#"{"client_id":5,"client_secret":"canary"}"#, "value"),
             (r#"{"client_secret":"canary"}"#, "client_id"),
             (r#"{"client_id":"","client_secret":"canary"}"#, "client_id"),
-            (r#"{"client_id":"id\n","client_secret":"canary"}"#, "client_id"),
-            (r#"{"client_id":"i d","client_secret":"canary"}"#, "client_id"),
+            (
+                r#"{"client_id":"id\n","client_secret":"canary"}"#,
+                "client_id",
+            ),
+            (
+                r#"{"client_id":"i d","client_secret":"canary"}"#,
+                "client_id",
+            ),
             (r#"{"client_id":"id"}"#, "client_secret"),
             (r#"{"client_id":"id","client_secret":""}"#, "client_secret"),
-            (r#"{"client_id":"id","client_secret":"canary "}"#, "client_secret"),
-            (r#"{"client_id":"id","client_secret":"can\u00a0ary"}"#, "client_secret"),
+            (
+                r#"{"client_id":"id","client_secret":"canary "}"#,
+                "client_secret",
+            ),
+            (
+                r#"{"client_id":"id","client_secret":"can\u00a0ary"}"#,
+                "client_secret",
+            ),
         ] {
             let error = refused::<GenesysSecret>(json);
             assert_eq!(error.outcome(), field, "{json}: {error}");
-            assert!(error.to_string().contains(field) && !format!("{error}{error:?}").contains("canary"), "{error}");
+            assert!(
+                error.to_string().contains(field)
+                    && !format!("{error}{error:?}").contains("canary"),
+                "{error}"
+            );
         }
-        let genesys = GenesysSecret::parse(r#"{"client_id":"id","client_secret":"canary"}"#).unwrap();
+        let genesys =
+            GenesysSecret::parse(r#"{"client_id":"id","client_secret":"canary"}"#).unwrap();
         assert!(!format!("{genesys:?}").contains("canary"));
     }
 }

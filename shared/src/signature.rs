@@ -1,5 +1,6 @@
-//! Stripe's webhook signature: `Stripe-Signature: t=<unix seconds>,v1=<hex>[,v1=<hex>…]`, each `v1` the HMAC-SHA256 of
-//! `t`, a point and the raw body under one active endpoint secret (Stripe, "Verify webhook signatures manually").
+//! Stripe's webhook signature: `Stripe-Signature: t=<unix seconds>,v1=<hex>[,v1=<hex>…]`, each `v1`
+//! the HMAC-SHA256 of `t`, a point and the raw body under one active endpoint secret (Stripe,
+//! "Verify webhook signatures manually").
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -38,8 +39,8 @@ pub struct SignatureHeader<'a> {
 }
 
 impl<'a> SignatureHeader<'a> {
-    /// Reads a header and checks its time against `now`, in Unix seconds. Schemes other than `v1` are skipped, as is a
-    /// `v1` that is not 32 bytes of hexadecimal.
+    /// Reads a header and checks its time against `now`, in Unix seconds. Schemes other than `v1`
+    /// are skipped, as is a `v1` that is not 32 bytes of hexadecimal.
     ///
     /// # Errors
     /// [`SignatureError`] but [`SignatureError::NoMatch`].
@@ -69,20 +70,31 @@ impl<'a> SignatureHeader<'a> {
         if signed_at.abs_diff(now) > TOLERANCE_SECS {
             return Err(SignatureError::OutsideTolerance);
         }
-        Ok(Self { timestamp, candidates })
+        Ok(Self {
+            timestamp,
+            candidates,
+        })
     }
 
-    /// Whether any `v1` is that of any of the secrets over this raw body. Compared in constant time.
+    /// Whether any `v1` is that of any of the secrets over this raw body. Compared in constant
+    /// time.
     ///
     /// # Errors
     /// [`SignatureError::NoMatch`].
     pub fn verify(&self, body: &[u8], secrets: &[SecretString]) -> Result<(), SignatureError> {
         for secret in secrets.iter().filter(|s| !s.expose_secret().is_empty()) {
-            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else { continue };
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+            else {
+                continue;
+            };
             mac.update(self.timestamp.as_bytes());
             mac.update(b".");
             mac.update(body);
-            if self.candidates.iter().any(|candidate| mac.clone().verify_slice(candidate).is_ok()) {
+            if self
+                .candidates
+                .iter()
+                .any(|candidate| mac.clone().verify_slice(candidate).is_ok())
+            {
                 return Ok(());
             }
         }
@@ -113,7 +125,10 @@ mod tests {
     fn a_known_vector() {
         // printf '1795000000.{}' | openssl dgst -sha256 -hmac whsec_new
         let signature = "124c703bb1845f975918910ea9c7ffd499149860253a908122aa1636522cfa5e";
-        assert_eq!(check(&format!("t=1795000000,v1={signature}"), b"{}"), Ok(()));
+        assert_eq!(
+            check(&format!("t=1795000000,v1={signature}"), b"{}"),
+            Ok(())
+        );
     }
 
     #[test]
@@ -139,18 +154,30 @@ mod tests {
         for at in 0..BODY.len() {
             let mut body = BODY.to_vec();
             body[at] ^= 1;
-            assert_eq!(check(&format!("t={NOW},v1={good}"), &body), Err(SignatureError::NoMatch));
+            assert_eq!(
+                check(&format!("t={NOW},v1={good}"), &body),
+                Err(SignatureError::NoMatch)
+            );
         }
         for at in 0..good.len() {
             let mut forged = good.clone().into_bytes();
             forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
             let forged = String::from_utf8(forged).unwrap();
-            assert_eq!(check(&format!("t={NOW},v1={forged}"), BODY), Err(SignatureError::NoMatch));
+            assert_eq!(
+                check(&format!("t={NOW},v1={forged}"), BODY),
+                Err(SignatureError::NoMatch)
+            );
         }
         for t in [NOW - 1, NOW + 1, NOW - 300, NOW + 300] {
-            assert_eq!(check(&format!("t={t},v1={good}"), BODY), Err(SignatureError::NoMatch));
+            assert_eq!(
+                check(&format!("t={t},v1={good}"), BODY),
+                Err(SignatureError::NoMatch)
+            );
         }
-        assert_eq!(check(&format!("t=0{NOW},v1={good}"), BODY), Err(SignatureError::NoMatch));
+        assert_eq!(
+            check(&format!("t=0{NOW},v1={good}"), BODY),
+            Err(SignatureError::NoMatch)
+        );
     }
 
     #[test]
@@ -167,14 +194,29 @@ mod tests {
             format!("t={NOW},v10={good}"),
             format!("t={NOW},V1={good}"),
         ] {
-            assert_eq!(check(&header, BODY), Err(SignatureError::NoCandidate), "{header}");
+            assert_eq!(
+                check(&header, BODY),
+                Err(SignatureError::NoCandidate),
+                "{header}"
+            );
         }
     }
 
     #[test]
     fn the_timestamp_must_be_there_once_and_near() {
-        for header in ["", "v1=00", "t=,v1=00", "t=abc,v1=00", "t=-5,v1=00", "t=99999999999999999999,v1=00"] {
-            assert_eq!(check(header, BODY), Err(SignatureError::Timestamp), "{header}");
+        for header in [
+            "",
+            "v1=00",
+            "t=,v1=00",
+            "t=abc,v1=00",
+            "t=-5,v1=00",
+            "t=99999999999999999999,v1=00",
+        ] {
+            assert_eq!(
+                check(header, BODY),
+                Err(SignatureError::Timestamp),
+                "{header}"
+            );
         }
         let good = sign("whsec_new", NOW, BODY);
         let twice = format!("t={NOW},t={NOW},v1={good}");
@@ -194,7 +236,10 @@ mod tests {
     fn an_empty_secret_signs_nothing() {
         let header = format!("t={NOW},v1={}", sign("", NOW, BODY));
         let parsed = SignatureHeader::parse(&header, NOW).unwrap();
-        assert_eq!(parsed.verify(BODY, &["".into()]), Err(SignatureError::NoMatch));
+        assert_eq!(
+            parsed.verify(BODY, &["".into()]),
+            Err(SignatureError::NoMatch)
+        );
         assert_eq!(parsed.verify(BODY, &[]), Err(SignatureError::NoMatch));
     }
 }

@@ -1,5 +1,6 @@
-//! Stripe's JSON, read: intents and webhook events. Only the fields that are used; whatever else Stripe sends, now or
-//! in a later version, is skipped, the client secret of an event's snapshot included.
+//! Stripe's JSON, read: intents and webhook events. Only the fields that are used; whatever else
+//! Stripe sends, now or in a later version, is skipped, the client secret of an event's snapshot
+//! included.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,7 +38,9 @@ pub enum ObjectError {
     #[error("a currency unknown to this version")]
     UnknownCurrency,
     /// A thin event (`v2.core.event`), which carries no snapshot.
-    #[error("a thin event: set the Stripe event destination's payload style to \"Snapshot\" (v1 events), not \"Thin\"")]
+    #[error(
+        "a thin event: set the Stripe event destination's payload style to \"Snapshot\" (v1 events), not \"Thin\""
+    )]
     ThinEvent,
 }
 
@@ -83,7 +86,10 @@ pub struct ApiIntent {
 pub fn parse_intent(json: &[u8]) -> Result<ApiIntent, ObjectError> {
     let wire: WireIntent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
     let client_secret = wire.client_secret.clone();
-    Ok(ApiIntent { intent: wire.into_intent()?, client_secret })
+    Ok(ApiIntent {
+        intent: wire.into_intent()?,
+        client_secret,
+    })
 }
 
 impl WireIntent {
@@ -101,12 +107,19 @@ impl WireIntent {
         let currency = Currency::parse(&self.currency).ok_or(ObjectError::UnknownCurrency)?;
         Ok(Intent {
             id: IntentId::parse(&self.id).map_err(|_| ObjectError::Shape)?,
-            money: Money { amount_minor: self.amount, currency },
+            money: Money {
+                amount_minor: self.amount,
+                currency,
+            },
             amount_received: self.amount_received.unwrap_or(0),
             status,
             last_error: self.last_payment_error.map(|error| {
                 let code = error.decline_code.or(error.code).unwrap_or_default();
-                if is_code(&code) { code } else { "generic_decline".to_owned() }
+                if is_code(&code) {
+                    code
+                } else {
+                    "generic_decline".to_owned()
+                }
             }),
             created: self.created,
             correlation: self.metadata.as_ref().and_then(read_correlation),
@@ -117,7 +130,10 @@ impl WireIntent {
 /// Codes go into replies, logs and records, so they are held to the shape of Stripe's.
 #[must_use]
 pub fn is_code(code: &str) -> bool {
-    is_plain_name(code) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    is_plain_name(code)
+        && code
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn read_correlation(metadata: &HashMap<String, String>) -> Option<Correlation> {
@@ -151,24 +167,31 @@ struct WireItem {
     metadata: Option<HashMap<String, String>>,
 }
 
-/// Reads whose intents a search or list answer names. The account may have other software's intents, in currencies and
-/// statuses that this version does not know, so nothing else of them is read.
+/// Reads whose intents a search or list answer names. The account may have other software's
+/// intents, in currencies and statuses that this version does not know, so nothing else of them is
+/// read.
 ///
 /// # Errors
 /// [`ObjectError::Shape`].
 pub fn parse_intent_page(json: &[u8]) -> Result<IntentPage, ObjectError> {
-    let WirePage { data, has_more } = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
+    let WirePage { data, has_more } =
+        serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
     let id = |item: &WireItem| IntentId::parse(&item.id).map_err(|_| ObjectError::Shape);
     let next_after = match data.last() {
         Some(last) if has_more => Some(id(last)?),
         None if has_more => return Err(ObjectError::Shape),
         _ => None,
     };
-    let named = |item: &WireItem| Some((id(item).ok()?, read_correlation(item.metadata.as_ref()?)?));
-    Ok(IntentPage { found: data.iter().filter_map(named).collect(), next_after })
+    let named =
+        |item: &WireItem| Some((id(item).ok()?, read_correlation(item.metadata.as_ref()?)?));
+    Ok(IntentPage {
+        found: data.iter().filter_map(named).collect(),
+        next_after,
+    })
 }
 
-/// What an API error says that may be repeated: no message, for Stripe's messages quote what was sent.
+/// What an API error says that may be repeated: no message, for Stripe's messages quote what was
+/// sent.
 #[derive(Default, Deserialize)]
 pub struct ApiError {
     /// `card_error`, `invalid_request_error`, `idempotency_error`, `api_error`.
@@ -191,8 +214,17 @@ pub struct ApiError {
 /// Without the intent, which holds its client secret.
 impl fmt::Debug for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, code, decline_code, param, .. } = self;
-        write!(f, "ApiError({kind:?}, {code:?}, {decline_code:?}, {param:?})")
+        let Self {
+            kind,
+            code,
+            decline_code,
+            param,
+            ..
+        } = self;
+        write!(
+            f,
+            "ApiError({kind:?}, {code:?}, {decline_code:?}, {param:?})"
+        )
     }
 }
 
@@ -204,7 +236,9 @@ impl ApiError {
         struct Envelope {
             error: ApiError,
         }
-        let mut error = serde_json::from_slice::<Envelope>(json).map(|e| e.error).unwrap_or_default();
+        let mut error = serde_json::from_slice::<Envelope>(json)
+            .map(|e| e.error)
+            .unwrap_or_default();
         for text in [&mut error.kind, &mut error.code, &mut error.decline_code] {
             *text = text.take().filter(|code| is_code(code));
         }
@@ -221,7 +255,9 @@ impl ApiError {
     /// Whether the error is one of these codes.
     #[must_use]
     pub fn is(&self, codes: &[&str]) -> bool {
-        self.code.as_deref().is_some_and(|code| codes.contains(&code))
+        self.code
+            .as_deref()
+            .is_some_and(|code| codes.contains(&code))
     }
 }
 
@@ -269,8 +305,8 @@ struct WireData<'a> {
 /// Reads a webhook event, after its signature was verified.
 ///
 /// # Errors
-/// [`ObjectError`]; an intent event whose status or currency this version does not know is an error of its own, so that
-/// it is never taken for one that carries no news.
+/// [`ObjectError`]; an intent event whose status or currency this version does not know is an error
+/// of its own, so that it is never taken for one that carries no news.
 pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
     let kind: Kind = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
     if kind.object == "v2.core.event" {
@@ -285,11 +321,22 @@ pub fn parse_event(json: &[u8]) -> Result<Event, ObjectError> {
     let seen = if event.kind.starts_with("payment_intent.") && !is_other_account_s {
         let intent = parse_intent(event.data.object.get().as_bytes())?.intent;
         let as_of = AsOf::second(event.created);
-        Some(Observation { intent, as_of, source: Source::Event, event_id: Some(event.id.clone()) })
+        Some(Observation {
+            intent,
+            as_of,
+            source: Source::Event,
+            event_id: Some(event.id.clone()),
+        })
     } else {
         None
     };
-    Ok(Event { id: event.id, kind: event.kind, livemode: event.livemode, is_other_account_s, seen })
+    Ok(Event {
+        id: event.id,
+        kind: event.kind,
+        livemode: event.livemode,
+        is_other_account_s,
+        seen,
+    })
 }
 
 #[cfg(test)]
@@ -310,17 +357,26 @@ mod tests {
     #[test]
     fn an_intent_is_read_with_its_correlation_and_decline_code() {
         let read = parse_intent(INTENT.as_bytes()).unwrap();
-        assert_eq!(read.intent.last_error.as_deref(), Some("insufficient_funds"));
+        assert_eq!(
+            read.intent.last_error.as_deref(),
+            Some("insufficient_funds")
+        );
         assert_eq!(read.intent.correlation.as_ref().unwrap().attempt, 2);
-        assert!(!format!("{read:?}").contains("secret_x"), "Debug must hide the client secret");
+        assert!(
+            !format!("{read:?}").contains("secret_x"),
+            "Debug must hide the client secret"
+        );
     }
 
-    /// What Stripe's official SDK says of its objects; `tests/it/stripe_api.rs` holds the file to the SDK.
+    /// What Stripe's official SDK says of its objects; `tests/it/stripe_api.rs` holds the file to
+    /// the SDK.
     static API: LazyLock<Value> = LazyLock::new(|| {
-        serde_json::from_str(include_str!("../../tests/stand-ins/src/stripe/api.json")).expect("api.json is JSON")
+        serde_json::from_str(include_str!("../../tests/stand-ins/src/stripe/api.json"))
+            .expect("api.json is JSON")
     });
 
-    /// Takes down which fields, or variants, a type asks for; types that derive tell before they read.
+    /// Takes down which fields, or variants, a type asks for; types that derive tell before they
+    /// read.
     struct Asking<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Asking<'_> {
@@ -366,7 +422,11 @@ mod tests {
     /// The fields that a type asks for and Stripe's object has not.
     fn unknown<'de, T: Deserialize<'de>>(object: &str) -> Vec<&'static str> {
         let has = API["objects"][object].as_object().unwrap();
-        asked::<T>().iter().copied().filter(|field| !has.contains_key(*field)).collect()
+        asked::<T>()
+            .iter()
+            .copied()
+            .filter(|field| !has.contains_key(*field))
+            .collect()
     }
 
     /// An object as the SDK types it; with `null`, whatever may be null is.
@@ -389,7 +449,13 @@ mod tests {
             };
             (field.clone(), value)
         };
-        API["objects"][object].as_object().unwrap().iter().map(value).collect::<Map<_, _>>().into()
+        API["objects"][object]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(value)
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     fn intent_of_the_sdk(status: &str, null: bool) -> Value {
@@ -404,7 +470,10 @@ mod tests {
     #[test]
     fn every_field_that_is_read_is_one_that_stripe_s_official_sdk_has() {
         assert_eq!(unknown::<WireIntent>("payment_intent"), [""; 0]);
-        assert_eq!(unknown::<WireLastError>("payment_intent.last_payment_error"), [""; 0]);
+        assert_eq!(
+            unknown::<WireLastError>("payment_intent.last_payment_error"),
+            [""; 0]
+        );
         assert_eq!(unknown::<ApiError>("error"), [""; 0]);
         assert_eq!(unknown::<WireEvent>("event"), [""; 0]);
         assert_eq!(unknown::<WireData>("event.data"), [""; 0]);
@@ -420,20 +489,35 @@ mod tests {
             id: String,
             amount_refunded_so_far: u64,
         }
-        assert_eq!(unknown::<MadeUp>("payment_intent"), ["amount_refunded_so_far"]);
+        assert_eq!(
+            unknown::<MadeUp>("payment_intent"),
+            ["amount_refunded_so_far"]
+        );
     }
 
     #[test]
     fn objects_as_stripe_s_official_sdk_types_them_are_read() {
         let mut statuses = asked::<StripeStatus>().to_vec();
         statuses.sort_unstable();
-        assert_eq!(json!(statuses), API["objects"]["payment_intent"]["status"]["type"]);
+        assert_eq!(
+            json!(statuses),
+            API["objects"]["payment_intent"]["status"]["type"]
+        );
         for status in statuses {
             for null in [false, true] {
                 let intent = intent_of_the_sdk(status, null);
                 let read = parse_intent(intent.to_string().as_bytes()).unwrap();
-                assert_eq!((read.intent.status.as_str(), read.intent.amount_received), (status, 5000));
-                assert_eq!((read.client_secret.is_none(), read.intent.last_error.is_none()), (null, null));
+                assert_eq!(
+                    (read.intent.status.as_str(), read.intent.amount_received),
+                    (status, 5000)
+                );
+                assert_eq!(
+                    (
+                        read.client_secret.is_none(),
+                        read.intent.last_error.is_none()
+                    ),
+                    (null, null)
+                );
                 for list in ["list", "search_result"] {
                     let mut found = sample(list, null);
                     found["has_more"] = true.into();
@@ -448,15 +532,24 @@ mod tests {
                 event["type"] = "payment_intent.created".into();
                 event["data"]["object"] = intent;
                 event["account"] = Value::Null;
-                let seen = parse_event(event.to_string().as_bytes()).unwrap().seen.unwrap();
-                assert_eq!((seen.as_of, seen.intent.status.as_str()), (AsOf::second(5000), status));
+                let seen = parse_event(event.to_string().as_bytes())
+                    .unwrap()
+                    .seen
+                    .unwrap();
+                assert_eq!(
+                    (seen.as_of, seen.intent.status.as_str()),
+                    (AsOf::second(5000), status)
+                );
             }
         }
         let mut error = sample("error", false);
         error["payment_intent"] = intent_of_the_sdk("requires_payment_method", false);
         let read = ApiError::parse(json!({ "error": error }).to_string().as_bytes());
         let texts = [&read.kind, &read.code, &read.decline_code, &read.param];
-        assert!(texts.iter().all(|text| text.as_deref() == Some("text")), "{read:?}");
+        assert!(
+            texts.iter().all(|text| text.as_deref() == Some("text")),
+            "{read:?}"
+        );
         assert!(read.intent().is_some());
         assert_eq!(
             parse_event(sample("v2.core.event", true).to_string().as_bytes()).unwrap_err(),
@@ -478,32 +571,68 @@ mod tests {
         };
         let types = r#""payment_method_types":["card"]"#;
         let newest = API["version"].as_str().unwrap();
-        let today = of(newest, &format!(r#""allowed_payment_method_types":["card"],{types},"payment_record":null"#));
-        assert_eq!((today.intent.last_error.as_deref(), today.as_of), (Some("insufficient_funds"), AsOf::second(9)));
-        assert_eq!(of("2026-08-26.dahlia", &format!(r#""allowed_payment_method_types":null,{types}"#)), today);
-        assert_eq!(of("2024-06-20", &format!(r#"{types},"invoice":null"#)), today);
+        let today = of(
+            newest,
+            &format!(r#""allowed_payment_method_types":["card"],{types},"payment_record":null"#),
+        );
+        assert_eq!(
+            (today.intent.last_error.as_deref(), today.as_of),
+            (Some("insufficient_funds"), AsOf::second(9))
+        );
+        assert_eq!(
+            of(
+                "2026-08-26.dahlia",
+                &format!(r#""allowed_payment_method_types":null,{types}"#)
+            ),
+            today
+        );
+        assert_eq!(
+            of("2024-06-20", &format!(r#"{types},"invoice":null"#)),
+            today
+        );
     }
 
     #[test]
     fn metadata_of_others_is_no_correlation() {
         let foreign = INTENT.replace("\"attempt\":\"2\"", "\"attempt\":\"two\"");
-        assert_eq!(parse_intent(foreign.as_bytes()).unwrap().intent.correlation, None);
+        assert_eq!(
+            parse_intent(foreign.as_bytes()).unwrap().intent.correlation,
+            None
+        );
     }
 
     #[test]
     fn an_unknown_status_or_currency_is_an_error_not_a_guess() {
         let status = INTENT.replace("requires_payment_method", "requires_magic");
-        assert_eq!(parse_intent(status.as_bytes()).unwrap_err(), ObjectError::UnknownStatus);
+        assert_eq!(
+            parse_intent(status.as_bytes()).unwrap_err(),
+            ObjectError::UnknownStatus
+        );
         let currency = INTENT.replace("usd", "xyz");
-        assert_eq!(parse_intent(currency.as_bytes()).unwrap_err(), ObjectError::UnknownCurrency);
-        for wrong in ["", "[]", "null", "{\"id\":1}", &INTENT.replace("5000", "-1"), &INTENT.replace("5000", "1.5")] {
-            assert_eq!(parse_intent(wrong.as_bytes()).unwrap_err(), ObjectError::Shape, "{wrong}");
+        assert_eq!(
+            parse_intent(currency.as_bytes()).unwrap_err(),
+            ObjectError::UnknownCurrency
+        );
+        for wrong in [
+            "",
+            "[]",
+            "null",
+            "{\"id\":1}",
+            &INTENT.replace("5000", "-1"),
+            &INTENT.replace("5000", "1.5"),
+        ] {
+            assert_eq!(
+                parse_intent(wrong.as_bytes()).unwrap_err(),
+                ObjectError::Shape,
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn thin_events_are_told_apart_and_name_the_setting() {
-        let thin = br#"{"id":"evt_1","object":"v2.core.event","type":"v1.payment_intent.succeeded"}"#;
+        let thin =
+            br#"{"id":"evt_1","object":"v2.core.event","type":"v1.payment_intent.succeeded"}"#;
         let error = parse_event(thin).unwrap_err();
         assert_eq!(error, ObjectError::ThinEvent);
         assert!(error.to_string().contains("Snapshot"));

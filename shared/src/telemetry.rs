@@ -1,8 +1,9 @@
 //! JSON log lines and CloudWatch metrics, both on standard output, where Lambda collects them.
 //!
-//! Only this software speaks. Libraries would log requests, and so secrets, at `DEBUG` and `TRACE`, and put what they fail
-//! with, which may quote anything, into their errors: the Lambda runtime logs every error of a handler. What matters of
-//! their failures, the adapters log in words of their own.
+//! Only this software speaks. Libraries would log requests, and so secrets, at `DEBUG` and `TRACE`,
+//! and put what they fail with, which may quote anything, into their errors: the Lambda runtime
+//! logs every error of a handler. What matters of their failures, the adapters log in words of
+//! their own.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +38,11 @@ struct Output {
 
 impl Output {
     fn new(write: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
-        Self { write: Box::new(write), held: Mutex::default(), calls: AtomicUsize::new(0) }
+        Self {
+            write: Box::new(write),
+            held: Mutex::default(),
+            calls: AtomicUsize::new(0),
+        }
     }
 
     fn hold(&self) {
@@ -49,7 +54,8 @@ impl Output {
         self.line(&[], true);
     }
 
-    /// Adds a line to those that are held; writes them all where it is urgent or no call is under way.
+    /// Adds a line to those that are held; writes them all where it is urgent or no call is under
+    /// way.
     fn line(&self, line: &[u8], urgent: bool) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.extend_from_slice(line);
@@ -62,17 +68,22 @@ impl Output {
 
 /// Starts logging and metrics for one function, whose name becomes the metric dimension `Function`.
 pub fn start(function: &'static str) {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(Level::INFO);
     start_with(function, level, std::io::stdout);
     std::panic::set_hook(Box::new(|panic| {
-        // The text of a panic may hold anything, and the default hook prints it. Where it happened is enough to find it.
+        // The text of a panic may hold anything, and the default hook prints it. Where it happened
+        // is enough to find it.
         let location = panic.location().map(ToString::to_string);
         tracing::error!(code = "panic", location, "panicked");
     }));
 }
 
-/// Libraries' lines that are let through: of the runtime, the span around each request, which carries the request id, and
-/// that Lambda's own API did not answer or sent what is no event. None repeats an event or an answer.
+/// Libraries' lines that are let through: of the runtime, the span around each request, which
+/// carries the request id, and that Lambda's own API did not answer or sent what is no event. None
+/// repeats an event or an answer.
 const LIBRARIES: [(&str, Level); 3] = [
     ("lambda_runtime::layers::trace", Level::INFO),
     ("lambda_runtime::layers::api_client", Level::ERROR),
@@ -84,7 +95,8 @@ pub fn start_with<W>(function: &'static str, level: Level, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
-    let ours = ["shared", "create_intent", "stripe_webhook", "status_query"].map(|target| (target, level));
+    let ours =
+        ["shared", "create_intent", "stripe_webhook", "status_query"].map(|target| (target, level));
     let filter = Targets::new().with_targets(ours).with_targets(LIBRARIES);
     let lines = tracing_subscriber::fmt::layer()
         .json()
@@ -96,11 +108,14 @@ where
         let _ = writer.make_writer().write_all(bytes);
     });
     let _ = OUTPUT.set((function, output));
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }
 
-/// Holds the lines of a call back, log and metrics alike: they are written in one piece where this is dropped. A warning
-/// or an error does not wait, nor does what stands before it.
+/// Holds the lines of a call back, log and metrics alike: they are written in one piece where this
+/// is dropped. A warning or an error does not wait, nor does what stands before it.
 #[must_use]
 pub fn hold_lines() -> HeldLines {
     let output = OUTPUT.get().map(|(_, output)| output);
@@ -136,7 +151,9 @@ impl MakeWriter<'_> for Lines {
     }
 
     fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
-        Line { urgent: *meta.level() <= Level::WARN }
+        Line {
+            urgent: *meta.level() <= Level::WARN,
+        }
     }
 }
 
@@ -166,7 +183,8 @@ pub enum Metric {
     PayLink,
     /// Observations that contradict the record. A person must look at anything above zero.
     Disagreement,
-    /// Readings of a secret that failed; the outcome is the field that is not usable, `value`, `refused` or `unavailable`.
+    /// Readings of a secret that failed; the outcome is the field that is not usable, `value`,
+    /// `refused` or `unavailable`.
     SecretFailure,
 }
 
@@ -191,18 +209,34 @@ pub fn count(metric: Metric, outcome: &str) {
 /// Counts an answer and how long it took; the outcome is its HTTP status.
 pub fn answered(status: u16, took: Duration) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    emit(&status.to_string(), &[("Answers", "Count", 1), ("AnswerTime", "Milliseconds", took_ms)]);
+    emit(
+        &status.to_string(),
+        &[
+            ("Answers", "Count", 1),
+            ("AnswerTime", "Milliseconds", took_ms),
+        ],
+    );
 }
 
 fn emit(outcome: &str, metrics: &[(&str, &str, u64)]) {
-    let Some((function, output)) = OUTPUT.get() else { return };
+    let Some((function, output)) = OUTPUT.get() else {
+        return;
+    };
     let line = embedded_metrics(function, outcome, metrics, SystemClock.now().0);
     output.line(format!("{line}\n").as_bytes(), false);
 }
 
 /// One line of CloudWatch's embedded metric format.
-fn embedded_metrics(function: &str, outcome: &str, metrics: &[(&str, &str, u64)], now_ms: u64) -> Value {
-    let defined: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
+fn embedded_metrics(
+    function: &str,
+    outcome: &str,
+    metrics: &[(&str, &str, u64)],
+    now_ms: u64,
+) -> Value {
+    let defined: Vec<Value> = metrics
+        .iter()
+        .map(|(name, unit, _)| json!({ "Name": name, "Unit": unit }))
+        .collect();
     let mut line = json!({
         "_aws": {
             "Timestamp": now_ms,
@@ -216,7 +250,11 @@ fn embedded_metrics(function: &str, outcome: &str, metrics: &[(&str, &str, u64)]
         "Outcome": outcome,
     });
     if let Some(fields) = line.as_object_mut() {
-        fields.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), Value::from(*value))));
+        fields.extend(
+            metrics
+                .iter()
+                .map(|(name, _, value)| ((*name).to_owned(), Value::from(*value))),
+        );
     }
     line
 }
@@ -274,15 +312,28 @@ mod tests {
         // Other tests' calls may hold lines of this one's back.
         drop(hold_lines());
         let bytes = memory.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The metric lines of an outcome, without the time, which must be now.
     fn metrics_of(outcome: &str) -> Vec<Value> {
         let now = SystemClock.now().0;
-        let mut lines: Vec<Value> = written().into_iter().filter(|line| line["Outcome"] == outcome).collect();
+        let mut lines: Vec<Value> = written()
+            .into_iter()
+            .filter(|line| line["Outcome"] == outcome)
+            .collect();
         for line in &mut lines {
-            let at = line["_aws"].as_object_mut().unwrap().remove("Timestamp").unwrap().as_u64().unwrap();
+            let at = line["_aws"]
+                .as_object_mut()
+                .unwrap()
+                .remove("Timestamp")
+                .unwrap()
+                .as_u64()
+                .unwrap();
             assert!(now.abs_diff(at) < 60_000, "in milliseconds");
         }
         lines
@@ -298,7 +349,10 @@ mod tests {
     fn every_metric_is_written_under_its_name_with_its_unit_and_value() {
         written();
         answered(299, Duration::from_millis(1500));
-        let metrics = [("Answers", "Count", 1), ("AnswerTime", "Milliseconds", 1500)];
+        let metrics = [
+            ("Answers", "Count", 1),
+            ("AnswerTime", "Milliseconds", 1500),
+        ];
         assert_eq!(metrics_of("299"), [line("299", &metrics)]);
         let names = [
             (Metric::Problem, "Problems"),
@@ -311,7 +365,10 @@ mod tests {
         for (metric, name) in names {
             let outcome = format!("an outcome of {name}");
             count(metric, &outcome);
-            assert_eq!(metrics_of(&outcome), [line(&outcome, &[(name, "Count", 1)])]);
+            assert_eq!(
+                metrics_of(&outcome),
+                [line(&outcome, &[(name, "Count", 1)])]
+            );
         }
     }
 
@@ -319,7 +376,11 @@ mod tests {
     fn the_lines_of_a_call_are_written_in_one_piece_but_for_what_is_urgent() {
         let pieces = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&pieces);
-        let output = Output::new(move |bytes| seen.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap()));
+        let output = Output::new(move |bytes| {
+            seen.lock()
+                .unwrap()
+                .push(String::from_utf8(bytes.to_vec()).unwrap())
+        });
         let wrote = || std::mem::take(&mut *pieces.lock().unwrap());
         output.line(b"start\n", false);
         assert_eq!(wrote(), ["start\n"], "no call is under way");
@@ -335,7 +396,10 @@ mod tests {
         assert_eq!(wrote(), ["answered\nmetric\n"]);
         output.hold();
         output.release();
-        assert!(wrote().is_empty(), "nothing is written where nothing was said");
+        assert!(
+            wrote().is_empty(),
+            "nothing is written where nothing was said"
+        );
         output.line(b"after\n", false);
         assert_eq!(wrote(), ["after\n"]);
     }
@@ -351,11 +415,21 @@ mod tests {
         tracing::warn!(target: "lambda_runtime::layers::api_client", "of a library");
         tracing::info!(target: "lambda_runtime", "of a library");
         tracing::error!(target: "anything", "of a library");
-        assert!(!written().iter().any(|line| line["message"] == "of a library"), "{:#?}", written());
+        assert!(
+            !written()
+                .iter()
+                .any(|line| line["message"] == "of a library"),
+            "{:#?}",
+            written()
+        );
         tracing::error!(target: "lambda_runtime::layers::api_client", "Lambda's API did not answer");
         tracing::info_span!(target: "lambda_runtime::layers::trace", "invoke", requestId = "r-1")
             .in_scope(|| tracing::trace!("of ours"));
-        let said = |message: &str| written().into_iter().find(|line| line["message"] == message);
+        let said = |message: &str| {
+            written()
+                .into_iter()
+                .find(|line| line["message"] == message)
+        };
         assert!(said("Lambda's API did not answer").is_some());
         assert_eq!(said("of ours").unwrap()["span"]["requestId"], "r-1");
     }

@@ -1,4 +1,5 @@
-//! Moments and deadlines. The domain takes the time as an argument; only [`SystemClock`] asks the machine.
+//! Moments and deadlines. The domain takes the time as an argument; only [`SystemClock`] asks the
+//! machine.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// Milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
@@ -31,13 +34,19 @@ impl UnixMillis {
     /// This moment and a duration.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// This moment less a duration.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -53,16 +62,19 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// The longest a deadline lies ahead and anything read from outside may make us wait: an [`Instant`] has an end, and
-/// adding to it what somebody else sent panics beyond that.
+/// The longest a deadline lies ahead and anything read from outside may make us wait: an
+/// [`Instant`] has an end, and adding to it what somebody else sent panics beyond that.
 pub const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// A count of seconds that came from outside, as a duration of at most [`LONGEST`]. `None` for anything but digits.
+/// A count of seconds that came from outside, as a duration of at most [`LONGEST`]. `None` for
+/// anything but digits.
 #[must_use]
 pub fn seconds_from_outside(text: &str) -> Option<Duration> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -133,7 +145,11 @@ mod tests {
             ("1e3", None),
             ("Wed, 21 Oct 2026 07:28:00 GMT", None),
         ] {
-            assert_eq!(seconds_from_outside(text), seconds.map(Duration::from_secs), "{text}");
+            assert_eq!(
+                seconds_from_outside(text),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
         }
     }
 
@@ -141,11 +157,21 @@ mod tests {
     fn no_duration_is_too_long_for_a_deadline() {
         for budget in [Duration::MAX, Duration::from_secs(u64::MAX), LONGEST] {
             let deadline = Deadline::after(budget);
-            assert!(deadline.remaining() <= LONGEST && deadline.allows(LONGEST - Duration::from_secs(60)));
-            assert_eq!(deadline.less(Duration::MAX), deadline, "what does not fit is not taken away");
+            assert!(
+                deadline.remaining() <= LONGEST
+                    && deadline.allows(LONGEST - Duration::from_secs(60))
+            );
+            assert_eq!(
+                deadline.less(Duration::MAX),
+                deadline,
+                "what does not fit is not taken away"
+            );
         }
         let end = UnixMillis(u64::MAX);
-        assert_eq!((end.plus(Duration::MAX), UnixMillis(0).minus(Duration::MAX)), (end, UnixMillis(0)));
+        assert_eq!(
+            (end.plus(Duration::MAX), UnixMillis(0).minus(Duration::MAX)),
+            (end, UnixMillis(0))
+        );
         assert_eq!(UnixMillis(7).since(end), Duration::ZERO);
     }
 }

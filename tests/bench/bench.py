@@ -50,7 +50,7 @@ RAW = LOCAL / "bench" / "samples.json"
 STARTS, WARM_CALLS = 5, 200
 #: Warm calls over which instructions are counted, and starts of which memory is the most.
 COUNTED_CALLS, LIGHT_STARTS = 100, 3
-#: How often a count is tried that a time-out has spoilt.
+#: How often a count is tried that a time-out has spoiled.
 COUNTED_TRIES = 20
 #: Seconds that one run may take; valgrind is slow.
 RUN_SECONDS = 300

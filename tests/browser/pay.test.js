@@ -27,7 +27,7 @@ async function paysElsewhere(payer, order) {
   await page.close();
 }
 
-/** A promise, and what fulfils it. */
+/** A promise, and what fulfills it. */
 function signal() {
   /** @type {() => void} */ let give = () => {};
   const given = /** @type {Promise<void>} */ (new Promise(resolve => { give = resolve; }));

@@ -1,6 +1,6 @@
-//! How often the card guard is wrong, measured both ways: on what contact centers send that is no card number, and on
-//! card numbers in every form. The same 20,000 of each are made on every run, and `docs/card-guard.md` has the tables:
-//! a test holds it to what is measured here.
+//! How often the card guard is wrong, measured both ways: on what contact centers send that is no
+//! card number, and on card numbers in every form. The same 20,000 of each are made on every run,
+//! and `docs/card-guard.md` has the tables: a test holds it to what is measured here.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,8 +30,8 @@ struct Row {
     make: fn(&mut Random) -> String,
 }
 
-/// Where everything made up comes from. For an example that is printed, a card number is one of those that are public
-/// for tests: one made up may be somebody's.
+/// Where everything made up comes from. For an example that is printed, a card number is one of
+/// those that are public for tests: one made up may be somebody's.
 struct Random {
     rng: Rng,
     example: bool,
@@ -63,10 +63,17 @@ const AROUND: [(&str, &str); 8] = [
     ("[", "]"),
 ];
 
-/// How many of a row's texts the guard finds: as identifiers, and in free text. And the first, as an example.
+/// How many of a row's texts the guard finds: as identifiers, and in free text. And the first, as
+/// an example.
 fn found(row: &Row) -> ([usize; 2], String) {
-    let example = (row.make)(&mut Random { rng: Rng::with_seed(0x5EED), example: true });
-    let mut random = Random { rng: Rng::with_seed(0x5EED), example: false };
+    let example = (row.make)(&mut Random {
+        rng: Rng::with_seed(0x5EED),
+        example: true,
+    });
+    let mut random = Random {
+        rng: Rng::with_seed(0x5EED),
+        example: false,
+    };
     let mut found = [0; 2];
     for number in 0..EACH {
         let text = (row.make)(&mut random);
@@ -93,12 +100,36 @@ fn table(head: [&str; 4], rows: &[Row], misses: bool) -> (String, Vec<[usize; 2]
     let mut wrong = Vec::new();
     for row in rows {
         let (found, example) = found(row);
-        let rates = if misses { found.map(|found| EACH - found) } else { found };
-        let visible =
-            |c: char| if c.is_ascii_graphic() || c == ' ' { c.to_string() } else { c.escape_debug().to_string() };
-        let example = example.chars().map(visible).collect::<String>().replace('|', "\\|");
-        let code = if example.contains('`') { format!("`` {example} ``") } else { format!("`{example}`") };
-        writeln!(text, "| {} | {code} | {} | {} |", row.what, percent(rates[0]), percent(rates[1])).unwrap();
+        let rates = if misses {
+            found.map(|found| EACH - found)
+        } else {
+            found
+        };
+        let visible = |c: char| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c.to_string()
+            } else {
+                c.escape_debug().to_string()
+            }
+        };
+        let example = example
+            .chars()
+            .map(visible)
+            .collect::<String>()
+            .replace('|', "\\|");
+        let code = if example.contains('`') {
+            format!("`` {example} ``")
+        } else {
+            format!("`{example}`")
+        };
+        writeln!(
+            text,
+            "| {} | {code} | {} | {} |",
+            row.what,
+            percent(rates[0]),
+            percent(rates[1])
+        )
+        .unwrap();
         wrong.push(rates);
     }
     (text, wrong)
@@ -107,15 +138,25 @@ fn table(head: [&str; 4], rows: &[Row], misses: bool) -> (String, Vec<[usize; 2]
 /// Prints the table and holds the document to it.
 fn documented(text: &str) {
     eprintln!("{text}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/card-guard.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/card-guard.md");
     assert!(
         fs::read_to_string(path).unwrap().contains(text),
         "docs/card-guard.md has other numbers than these:\n{text}"
     );
 }
 
-const FALSE_ALARMS: [&str; 4] = ["No card number", "Such as", "As an identifier", "In free text"];
-const MISSES: [&str; 4] = ["Card number", "Such as", "Missed as an identifier", "Missed in free text"];
+const FALSE_ALARMS: [&str; 4] = [
+    "No card number",
+    "Such as",
+    "As an identifier",
+    "In free text",
+];
+const MISSES: [&str; 4] = [
+    "Card number",
+    "Such as",
+    "Missed as an identifier",
+    "Missed in free text",
+];
 
 /// The most false alarms that a row may have: 0.1 %.
 const MOST: usize = EACH / 1000;
@@ -125,7 +166,11 @@ fn what_contact_centers_send_raises_next_to_no_false_alarm() {
     let (text, alarms) = table(FALSE_ALARMS, &others::ROWS, false);
     documented(&text);
     for (row, [identifier, free_text]) in others::ROWS.iter().zip(alarms) {
-        assert!(identifier <= MOST && free_text <= MOST, "{}: {identifier}, {free_text}", row.what);
+        assert!(
+            identifier <= MOST && free_text <= MOST,
+            "{}: {identifier}, {free_text}",
+            row.what
+        );
     }
 }
 
@@ -171,7 +216,11 @@ fn digits_glued_to_a_card_number_hide_it_from_the_search_in_identifiers() {
     let (text, missed) = table(MISSES, &cards::GLUED, true);
     documented(&text);
     for (row, [_, free_text]) in cards::GLUED.iter().zip(missed) {
-        assert!(free_text == 0 || !row.what.contains("15 or 16"), "{}: {free_text}", row.what);
+        assert!(
+            free_text == 0 || !row.what.contains("15 or 16"),
+            "{}: {free_text}",
+            row.what
+        );
     }
 }
 

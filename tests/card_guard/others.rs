@@ -1,4 +1,5 @@
-//! What contact centers send that is no card number: orders, dates, telephone numbers, articles, accounts, parcels.
+//! What contact centers send that is no card number: orders, dates, telephone numbers, articles,
+//! accounts, parcels.
 
 use crate::{Random, Row};
 
@@ -7,7 +8,8 @@ fn digits(random: &mut Random, length: usize) -> String {
     (0..length).map(|_| random.digit(10)).collect()
 }
 
-/// Digits for each `#` of a pattern, a digit from 1 for each `^`, letters for each `@`, and one of `-_.:` for each `~`.
+/// Digits for each `#` of a pattern, a digit from 1 for each `^`, letters for each `@`, and one of
+/// `-_.:` for each `~`.
 fn like(random: &mut Random, pattern: &str) -> String {
     pattern
         .chars()
@@ -27,12 +29,20 @@ fn one_of(random: &mut Random, patterns: &[&str]) -> String {
 }
 
 fn in_fours(text: &str) -> String {
-    text.as_bytes().chunks(4).map(|four| std::str::from_utf8(four).unwrap()).collect::<Vec<_>>().join(" ")
+    text.as_bytes()
+        .chunks(4)
+        .map(|four| std::str::from_utf8(four).unwrap())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A date of ten years, as day, month and year.
 fn date(random: &mut Random) -> (u32, u32, u32) {
-    (random.u32(1..=28), random.u32(1..=12), random.u32(2020..2030))
+    (
+        random.u32(1..=28),
+        random.u32(1..=12),
+        random.u32(2020..2030),
+    )
 }
 
 fn range(random: &mut Random, write: fn((u32, u32, u32)) -> String) -> String {
@@ -44,7 +54,9 @@ fn range(random: &mut Random, write: fn((u32, u32, u32)) -> String) -> String {
 /// The digits with GS1's check digit behind them.
 fn with_gs1_check(mut number: String) -> String {
     let weighted = number.bytes().rev().enumerate();
-    let sum: u32 = weighted.map(|(at, byte)| (if at % 2 == 0 { 3 } else { 1 }) * u32::from(byte - b'0')).sum();
+    let sum: u32 = weighted
+        .map(|(at, byte)| (if at % 2 == 0 { 3 } else { 1 }) * u32::from(byte - b'0'))
+        .sum();
     number.push(char::from_digit((10 - sum % 10) % 10, 10).unwrap());
     number
 }
@@ -52,10 +64,12 @@ fn with_gs1_check(mut number: String) -> String {
 /// The country, or `RF`, and the rest with their check digits between them.
 fn with_iban_check(country: &str, rest: &str) -> String {
     let moved = format!("{rest}{country}00");
-    let remainder = moved.chars().fold(0, |remainder, c| match c.to_digit(36).unwrap() {
-        digit @ 0..=9 => (remainder * 10 + digit) % 97,
-        letter => (remainder * 100 + letter) % 97,
-    });
+    let remainder = moved
+        .chars()
+        .fold(0, |remainder, c| match c.to_digit(36).unwrap() {
+            digit @ 0..=9 => (remainder * 10 + digit) % 97,
+            letter => (remainder * 100 + letter) % 97,
+        });
     format!("{country}{:02}{rest}", 98 - remainder)
 }
 
@@ -87,7 +101,14 @@ fn iban(random: &mut Random) -> String {
 fn uuid(random: &mut Random) -> String {
     let bits = random.u128(..) & !(0xF000_u128 << 64) | 0x4000 << 64;
     let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 /// Milliseconds since 1970, of the years 2016 to 2035.
@@ -103,11 +124,30 @@ pub(crate) const ROWS: [Row; 60] = [
     },
     Row {
         what: "SAP: document and item",
-        make: |r| one_of(r, &["4500######~#####", "00########~0000#0", "80########~900###", "4500###### / ##0"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "4500######~#####",
+                    "00########~0000#0",
+                    "80########~900###",
+                    "4500###### / ##0",
+                ],
+            )
+        },
     },
     Row {
         what: "SAP: document, item and year",
-        make: |r| one_of(r, &["^#########-00###-202#", "^#########/#####/202#", "^#########_0000##_202#"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "^#########-00###-202#",
+                    "^#########/#####/202#",
+                    "^#########_0000##_202#",
+                ],
+            )
+        },
     },
     Row {
         what: "SAP: company, document and year",
@@ -115,19 +155,67 @@ pub(crate) const ROWS: [Row; 60] = [
     },
     Row {
         what: "SAP: year, document and item",
-        make: |r| one_of(r, &["202#-######-#####", "202#-######-####", "202#~####~####~####"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "202#-######-#####",
+                    "202#-######-####",
+                    "202#~####~####~####",
+                ],
+            )
+        },
     },
     Row {
         what: "Dynamics 365",
-        make: |r| one_of(r, &["SO-00######", "ORD-0####-@#@#@#", "INV-202#-00####", "CAS-#####-@#@#@#"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "SO-00######",
+                    "ORD-0####-@#@#@#",
+                    "INV-202#-00####",
+                    "CAS-#####-@#@#@#",
+                ],
+            )
+        },
     },
     Row {
         what: "NetSuite, Odoo",
-        make: |r| one_of(r, &["SO######", "INV###########", "S#####", "SO/202#/#####", "#######"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "SO######",
+                    "INV###########",
+                    "S#####",
+                    "SO/202#/#####",
+                    "#######",
+                ],
+            )
+        },
     },
-    Row { what: "Oracle: order and line", make: |r| one_of(r, &["########", "########~#.#", "ORA:#######:##"]) },
-    Row { what: "Salesforce", make: |r| one_of(r, &["0000####", "801@#00000#@@@@@@@@", "500@#00000#@@@@"]) },
-    Row { what: "Shopify", make: |r| one_of(r, &["#1####", "#############", "gid://shopify/Order/^############"]) },
+    Row {
+        what: "Oracle: order and line",
+        make: |r| one_of(r, &["########", "########~#.#", "ORA:#######:##"]),
+    },
+    Row {
+        what: "Salesforce",
+        make: |r| one_of(r, &["0000####", "801@#00000#@@@@@@@@", "500@#00000#@@@@"]),
+    },
+    Row {
+        what: "Shopify",
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "#1####",
+                    "#############",
+                    "gid://shopify/Order/^############",
+                ],
+            )
+        },
+    },
     Row {
         what: "Magento, WooCommerce, Shopware",
         make: |r| one_of(r, &["0000#####", "^00000####-1", "####", "1####", "@#####"]),
@@ -135,17 +223,42 @@ pub(crate) const ROWS: [Row; 60] = [
     Row {
         what: "Amazon",
         make: |r| {
-            one_of(r, &["30#-#######-#######", "1##-#######-#######", "02#-#######-#######", "D01-#######-#######"])
+            one_of(
+                r,
+                &[
+                    "30#-#######-#######",
+                    "1##-#######-#######",
+                    "02#-#######-#######",
+                    "D01-#######-#######",
+                ],
+            )
         },
     },
     Row {
         what: "eBay: order, item",
-        make: |r| one_of(r, &["##-#####-#####", "^###########", "^###########-^############"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "##-#####-#####",
+                    "^###########",
+                    "^###########-^############",
+                ],
+            )
+        },
     },
-    Row { what: "Zalando, Otto, Etsy", make: |r| one_of(r, &["10#03#########", "10##########", "^#########"]) },
+    Row {
+        what: "Zalando, Otto, Etsy",
+        make: |r| one_of(r, &["10#03#########", "10##########", "^#########"]),
+    },
     Row {
         what: "Rakuten, Walmart, Kaufland",
-        make: |r| one_of(r, &["######-2026####-##########", "2000###-########", "M@@@###"]),
+        make: |r| {
+            one_of(
+                r,
+                &["######-2026####-##########", "2000###-########", "M@@@###"],
+            )
+        },
     },
     Row {
         what: "Invoice, contract, customer, claim",
@@ -166,7 +279,18 @@ pub(crate) const ROWS: [Row; 60] = [
     },
     Row {
         what: "Tables, rooms, bookings",
-        make: |r| one_of(r, &["@@@@@@", "@#@#@#", "Room ####", "220-##########", "#### ####"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "@@@@@@",
+                    "@#@#@#",
+                    "Room ####",
+                    "220-##########",
+                    "#### ####",
+                ],
+            )
+        },
     },
     Row {
         what: "Dates: day.month.year - day.month.year",
@@ -176,10 +300,22 @@ pub(crate) const ROWS: [Row; 60] = [
         what: "Dates: year-month-day to year-month-day",
         make: |r| range(r, |(d, m, y)| format!("{y}-{m:02}-{d:02}")),
     },
-    Row { what: "Dates: month/day/year - month/day/year", make: |r| range(r, |(d, m, y)| format!("{m}/{d}/{y}")) },
-    Row { what: "Dates: two digits each", make: |r| range(r, |(d, m, y)| format!("{d:02}.{m:02}.{:02}", y % 100)) },
-    Row { what: "Dates: day, month and year in one", make: |r| range(r, |(d, m, y)| format!("{d:02}{m:02}{y}")) },
-    Row { what: "Dates: year, month and day in one", make: |r| range(r, |(d, m, y)| format!("{y}{m:02}{d:02}")) },
+    Row {
+        what: "Dates: month/day/year - month/day/year",
+        make: |r| range(r, |(d, m, y)| format!("{m}/{d}/{y}")),
+    },
+    Row {
+        what: "Dates: two digits each",
+        make: |r| range(r, |(d, m, y)| format!("{d:02}.{m:02}.{:02}", y % 100)),
+    },
+    Row {
+        what: "Dates: day, month and year in one",
+        make: |r| range(r, |(d, m, y)| format!("{d:02}{m:02}{y}")),
+    },
+    Row {
+        what: "Dates: year, month and day in one",
+        make: |r| range(r, |(d, m, y)| format!("{y}{m:02}{d:02}")),
+    },
     Row {
         what: "Years",
         make: |r| {
@@ -191,24 +327,50 @@ pub(crate) const ROWS: [Row; 60] = [
         what: "Date and time",
         make: |r| {
             let (d, m, y) = date(r);
-            format!("{y}-{m:02}-{d:02} {:02}:{:02}:{:02},{:03}", r.u32(..24), r.u32(..60), r.u32(..60), r.u32(..1000))
+            format!(
+                "{y}-{m:02}-{d:02} {:02}:{:02}:{:02},{:03}",
+                r.u32(..24),
+                r.u32(..60),
+                r.u32(..60),
+                r.u32(..1000)
+            )
         },
     },
     Row {
         what: "Date and time in one, year first",
         make: |r| {
             let (d, m, y) = date(r);
-            format!("{y}{m:02}{d:02}{:02}{:02}{:02}", r.u32(..24), r.u32(..60), r.u32(..60))
+            format!(
+                "{y}{m:02}{d:02}{:02}{:02}{:02}",
+                r.u32(..24),
+                r.u32(..60),
+                r.u32(..60)
+            )
         },
     },
     Row {
         what: "Seconds and milliseconds since 1970",
-        make: |r| if r.bool() { millis(r).to_string() } else { (millis(r) / 1000).to_string() },
+        make: |r| {
+            if r.bool() {
+                millis(r).to_string()
+            } else {
+                (millis(r) / 1000).to_string()
+            }
+        },
     },
     Row {
         what: "Telephone: +49",
         make: |r| {
-            one_of(r, &["+491#########", "+491##########", "+49 1## ### ## ##", "+49 (0) ##-#######", "+49^##########"])
+            one_of(
+                r,
+                &[
+                    "+491#########",
+                    "+491##########",
+                    "+49 1## ### ## ##",
+                    "+49 (0) ##-#######",
+                    "+49^##########",
+                ],
+            )
         },
     },
     Row {
@@ -229,12 +391,32 @@ pub(crate) const ROWS: [Row; 60] = [
     },
     Row {
         what: "Telephone: Germany, national",
-        make: |r| one_of(r, &["01##########", "01## #######", "0^## / ######", "0^##-########", "(0^#) #### ####"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "01##########",
+                    "01## #######",
+                    "0^## / ######",
+                    "0^##-########",
+                    "(0^#) #### ####",
+                ],
+            )
+        },
     },
     Row {
         what: "Telephone: +1",
         make: |r| {
-            one_of(r, &["+1^#########", "+1 (^##) ###-####", "+1-^##-###-####", "1^#########", "(^##) ###-#### x####"])
+            one_of(
+                r,
+                &[
+                    "+1^#########",
+                    "+1 (^##) ###-####",
+                    "+1-^##-###-####",
+                    "1^#########",
+                    "(^##) ###-#### x####",
+                ],
+            )
         },
     },
     Row {
@@ -334,7 +516,12 @@ pub(crate) const ROWS: [Row; 60] = [
         what: "EAN-13 and a price",
         make: |r| {
             let d = like(r, "4###########");
-            format!("{}, {}.{:02}", with_gs1_check(d), r.u32(..1000), r.u32(..100))
+            format!(
+                "{}, {}.{:02}",
+                with_gs1_check(d),
+                r.u32(..1000),
+                r.u32(..100)
+            )
         },
     },
     Row {
@@ -342,11 +529,24 @@ pub(crate) const ROWS: [Row; 60] = [
         make: |r| {
             let d = like(r, "9783########");
             let d = with_gs1_check(d);
-            format!("{}-{}-{}-{}-{}", &d[..3], &d[3..4], &d[4..7], &d[7..12], &d[12..])
+            format!(
+                "{}-{}-{}-{}-{}",
+                &d[..3],
+                &d[3..4],
+                &d[4..7],
+                &d[7..12],
+                &d[12..]
+            )
         },
     },
-    Row { what: "IBAN", make: iban },
-    Row { what: "IBAN in groups of four", make: |r| in_fours(&iban(r)) },
+    Row {
+        what: "IBAN",
+        make: iban,
+    },
+    Row {
+        what: "IBAN in groups of four",
+        make: |r| in_fours(&iban(r)),
+    },
     Row {
         what: "Creditor reference",
         make: |r| {
@@ -365,7 +565,16 @@ pub(crate) const ROWS: [Row; 60] = [
     },
     Row {
         what: "Structured payment references",
-        make: |r| one_of(r, &["+++###/####/#####+++", "## ##### ##### ##### ##### #####", "### ### ### ###"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "+++###/####/#####+++",
+                    "## ##### ##### ##### ##### #####",
+                    "### ### ### ###",
+                ],
+            )
+        },
     },
     Row {
         what: "VAT and tax numbers",
@@ -384,24 +593,61 @@ pub(crate) const ROWS: [Row; 60] = [
             )
         },
     },
-    Row { what: "UUID", make: uuid },
-    Row { what: "UUID without hyphens", make: |r| uuid(r).replace('-', "") },
-    Row { what: "UUID in capitals, in brackets", make: |r| format!("{{{}}}", uuid(r).to_uppercase()) },
+    Row {
+        what: "UUID",
+        make: uuid,
+    },
+    Row {
+        what: "UUID without hyphens",
+        make: |r| uuid(r).replace('-', ""),
+    },
+    Row {
+        what: "UUID in capitals, in brackets",
+        make: |r| format!("{{{}}}", uuid(r).to_uppercase()),
+    },
     Row {
         what: "UPS: 1Z",
-        make: |r| one_of(r, &["1Z###@@###########", "1Z@#####0#########", "1Z ### @@# ## #### ###^"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "1Z###@@###########",
+                    "1Z@#####0#########",
+                    "1Z ### @@# ## #### ###^",
+                ],
+            )
+        },
     },
     Row {
         what: "DHL",
-        make: |r| one_of(r, &["##########", "############", "#### #### ####", "JVGL##############", "## #### ####"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "##########",
+                    "############",
+                    "#### #### ####",
+                    "JVGL##############",
+                    "## #### ####",
+                ],
+            )
+        },
     },
-    Row { what: "FedEx", make: |r| one_of(r, &["############", "#### #### ####"]) },
+    Row {
+        what: "FedEx",
+        make: |r| one_of(r, &["############", "#### #### ####"]),
+    },
     Row {
         what: "USPS: parcels in groups of four",
         make: |r| {
             let d = one_of(
                 r,
-                &["9400111899###########", "94055################", "92###################", "9505#################"],
+                &[
+                    "9400111899###########",
+                    "94055################",
+                    "92###################",
+                    "9505#################",
+                ],
             );
             in_fours(&with_gs1_check(d))
         },
@@ -415,25 +661,60 @@ pub(crate) const ROWS: [Row; 60] = [
     },
     Row {
         what: "Royal Mail, La Poste, China Post",
-        make: |r| one_of(r, &["@@#########GB", "@@ #### #### #GB", "6@##########", "R@#########CN"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "@@#########GB",
+                    "@@ #### #### #GB",
+                    "6@##########",
+                    "R@#########CN",
+                ],
+            )
+        },
     },
     Row {
         what: "DPD, GLS, Hermes",
-        make: |r| one_of(r, &["0#### #### #### ##", "0150 #### #### ##", "###########", "0###########"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "0#### #### #### ##",
+                    "0150 #### #### ##",
+                    "###########",
+                    "0###########",
+                ],
+            )
+        },
     },
     Row {
         what: "Amounts and lists of prices",
         make: |r| {
             one_of(
                 r,
-                &["^.###.###,## EUR", "^9.90 + ^9.90 + 4.90", "^###,###.##", "CHF ^'###.##", "12 x ^9,99 = ^19,88"],
+                &[
+                    "^.###.###,## EUR",
+                    "^9.90 + ^9.90 + 4.90",
+                    "^###,###.##",
+                    "CHF ^'###.##",
+                    "12 x ^9,99 = ^19,88",
+                ],
             )
         },
     },
     Row {
         what: "Addresses: IP, MAC, coordinates",
         make: |r| {
-            one_of(r, &["1##.##.##.#", "10.###.##.#:8080", "##:##:##:##:##:##", "5#.######, 1#.######", "v#.##.####"])
+            one_of(
+                r,
+                &[
+                    "1##.##.##.#",
+                    "10.###.##.#:8080",
+                    "##:##:##:##:##:##",
+                    "5#.######, 1#.######",
+                    "v#.##.####",
+                ],
+            )
         },
     },
 ];
@@ -442,30 +723,59 @@ pub(crate) const ROWS: [Row; 60] = [
 pub(crate) const LONG_RUNS: [Row; 15] = [
     Row {
         what: "Snowflake of 17 digits",
-        make: |r| r.u64(10_000_000_000_000_000..100_000_000_000_000_000).to_string(),
+        make: |r| {
+            r.u64(10_000_000_000_000_000..100_000_000_000_000_000)
+                .to_string()
+        },
     },
     Row {
         what: "Snowflake of Discord",
-        make: |r| ((millis(r).max(1_480_000_000_000) - 1_420_070_400_000) << 22 | r.u64(..1 << 22)).to_string(),
+        make: |r| {
+            ((millis(r).max(1_480_000_000_000) - 1_420_070_400_000) << 22 | r.u64(..1 << 22))
+                .to_string()
+        },
     },
     Row {
         what: "Snowflake of X",
         make: |r| {
-            ((r.u64(1_500_000_000_000..1_810_000_000_000) - 1_288_834_974_657) << 22 | r.u64(..1 << 22)).to_string()
+            ((r.u64(1_500_000_000_000..1_810_000_000_000) - 1_288_834_974_657) << 22
+                | r.u64(..1 << 22))
+            .to_string()
         },
     },
-    Row { what: "Microseconds since 1970", make: |r| (millis(r) * 1000 + r.u64(..1000)).to_string() },
-    Row { what: "Nanoseconds since 1970", make: |r| (millis(r) * 1_000_000 + r.u64(..1_000_000)).to_string() },
+    Row {
+        what: "Microseconds since 1970",
+        make: |r| (millis(r) * 1000 + r.u64(..1000)).to_string(),
+    },
+    Row {
+        what: "Nanoseconds since 1970",
+        make: |r| (millis(r) * 1_000_000 + r.u64(..1_000_000)).to_string(),
+    },
     Row {
         what: "Date, time and milliseconds in one",
         make: |r| {
             let (d, m, y) = date(r);
-            format!("{y}{m:02}{d:02}{:02}{:02}{:02}{:03}", r.u32(..24), r.u32(..60), r.u32(..60), r.u32(..1000))
+            format!(
+                "{y}{m:02}{d:02}{:02}{:02}{:02}{:03}",
+                r.u32(..24),
+                r.u32(..60),
+                r.u32(..60),
+                r.u32(..1000)
+            )
         },
     },
-    Row { what: "Oracle Fusion id", make: |r| like(r, "30000##########") },
-    Row { what: "SAP: material of 18 digits", make: |r| like(r, "0000000000########") },
-    Row { what: "Mercado Libre", make: |r| like(r, "20000###########") },
+    Row {
+        what: "Oracle Fusion id",
+        make: |r| like(r, "30000##########"),
+    },
+    Row {
+        what: "SAP: material of 18 digits",
+        make: |r| like(r, "0000000000########"),
+    },
+    Row {
+        what: "Mercado Libre",
+        make: |r| like(r, "20000###########"),
+    },
     Row {
         what: "DHL, SSCC of 20 digits",
         make: |r| {
@@ -475,7 +785,16 @@ pub(crate) const LONG_RUNS: [Row; 15] = [
     },
     Row {
         what: "DHL: JJD, Hermes: H1",
-        make: |r| one_of(r, &["JJD0###############", "JJD01##############", "H1##################"]),
+        make: |r| {
+            one_of(
+                r,
+                &[
+                    "JJD0###############",
+                    "JJD01##############",
+                    "H1##################",
+                ],
+            )
+        },
     },
     Row {
         what: "USPS of 22 digits",
@@ -484,8 +803,14 @@ pub(crate) const LONG_RUNS: [Row; 15] = [
             with_gs1_check(d)
         },
     },
-    Row { what: "FedEx of 20 and 22 digits", make: |r| one_of(r, &["####################", "96####################"]) },
-    Row { what: "Swiss QR reference", make: |r| digits(r, 27) },
+    Row {
+        what: "FedEx of 20 and 22 digits",
+        make: |r| one_of(r, &["####################", "96####################"]),
+    },
+    Row {
+        what: "Swiss QR reference",
+        make: |r| digits(r, 27),
+    },
     Row {
         what: "IMEI",
         make: |r| {
@@ -499,7 +824,11 @@ pub(crate) const LONG_RUNS: [Row; 15] = [
 fn luhn(mut number: String) -> String {
     let doubled = |(at, byte): (usize, u8)| {
         let digit = u32::from(byte - b'0');
-        if at % 2 == 0 { digit / 5 + digit * 2 % 10 } else { digit }
+        if at % 2 == 0 {
+            digit / 5 + digit * 2 % 10
+        } else {
+            digit
+        }
     };
     let sum: u32 = number.bytes().rev().enumerate().map(doubled).sum();
     number.push(char::from_digit((10 - sum % 10) % 10, 10).unwrap());
@@ -508,14 +837,32 @@ fn luhn(mut number: String) -> String {
 
 /// Digits as many, and grouped, as on cards.
 pub(crate) const SHAPED_LIKE_CARDS: [Row; 7] = [
-    Row { what: "Any 14 digits", make: |r| like(r, "^#############") },
-    Row { what: "Any 15 digits", make: |r| like(r, "^##############") },
-    Row { what: "Any 16 digits", make: |r| like(r, "^###############") },
-    Row { what: "Any 19 digits", make: |r| like(r, "^##################") },
+    Row {
+        what: "Any 14 digits",
+        make: |r| like(r, "^#############"),
+    },
+    Row {
+        what: "Any 15 digits",
+        make: |r| like(r, "^##############"),
+    },
+    Row {
+        what: "Any 16 digits",
+        make: |r| like(r, "^###############"),
+    },
+    Row {
+        what: "Any 19 digits",
+        make: |r| like(r, "^##################"),
+    },
     Row {
         what: "Any 16 digits in groups of four",
         make: |r| one_of(r, &["^### #### #### ####", "^###-####-####-####"]),
     },
-    Row { what: "Four numbers of four digits", make: |r| like(r, "^###, ^###, ^###, ^###") },
-    Row { what: "Any 4-6-5 digits", make: |r| like(r, "^###-######-#####") },
+    Row {
+        what: "Four numbers of four digits",
+        make: |r| like(r, "^###, ^###, ^###, ^###"),
+    },
+    Row {
+        what: "Any 4-6-5 digits",
+        make: |r| like(r, "^###-######-#####"),
+    },
 ];

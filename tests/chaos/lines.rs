@@ -1,5 +1,6 @@
-//! The lines between the functions and everything outside, all in memory: requests take their time, get lost before or
-//! after the far side has acted, and what is under way goes on when the function that sent it dies.
+//! The lines between the functions and everything outside, all in memory: requests take their time,
+//! get lost before or after the far side has acted, and what is under way goes on when the function
+//! that sent it dies.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -45,11 +46,19 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn to_stripe(sim: &Arc<Sim>, watch: &Arc<Watch>, stripe: &Stripe) -> Self {
-        Self { sim: Arc::clone(sim), watch: Arc::clone(watch), far: Far::Stripe(stripe.clone()) }
+        Self {
+            sim: Arc::clone(sim),
+            watch: Arc::clone(watch),
+            far: Far::Stripe(stripe.clone()),
+        }
     }
 
     pub(crate) fn to_genesys(sim: &Arc<Sim>, watch: &Arc<Watch>, genesys: &Genesys) -> Self {
-        Self { sim: Arc::clone(sim), watch: Arc::clone(watch), far: Far::Genesys(genesys.clone()) }
+        Self {
+            sim: Arc::clone(sim),
+            watch: Arc::clone(watch),
+            far: Far::Genesys(genesys.clone()),
+        }
     }
 
     fn fault(&self, request: &Recorded) -> Option<Hit> {
@@ -150,10 +159,18 @@ impl Transport for Line {
                 self.sim.hit(Hit::CancelFaulted);
             }
         }
-        self.watch.sent(&[&request.path, &request.query, &String::from_utf8_lossy(&request.body)]);
-        self.sim.note(|| format!("  → {} {}", request.method, request.path));
+        self.watch.sent(&[
+            &request.path,
+            &request.query,
+            &String::from_utf8_lossy(&request.body),
+        ]);
+        self.sim
+            .note(|| format!("  → {} {}", request.method, request.path));
         self.sim.way().await;
-        if matches!(hit, Some(Hit::StripeNoConnection | Hit::GenesysNoConnection)) {
+        if matches!(
+            hit,
+            Some(Hit::StripeNoConnection | Hit::GenesysNoConnection)
+        ) {
             return Err(Unanswered::Connect);
         }
         let (answer, answered) = oneshot::channel();
@@ -166,16 +183,24 @@ impl Transport for Line {
             let fault = hit.and_then(|hit| played(hit, &line.far));
             let name = format!("{} {}", request.method, request.path);
             let looks = request.method == "GET" && matches!(line.far, Far::Stripe(_));
-            let intent = request.path.trim_end_matches("/cancel").rsplit('/').next().unwrap_or_default().to_owned();
+            let intent = request
+                .path
+                .trim_end_matches("/cancel")
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             // The payer was a little faster.
             if cancels && !line.sim.is_calm() && line.sim.chance(150) {
                 line.watch.payer_acts(&intent);
             }
             if matches!(hit, Some(Hit::Stripe500Acted | Hit::Stripe500Kept)) {
-                line.watch.kept(request.header("idempotency-key").unwrap_or_default());
+                line.watch
+                    .kept(request.header("idempotency-key").unwrap_or_default());
             }
             let carried = line.carry(request, fault).await;
-            // What was read may be out of date before it arrives: the payer acts, and the answer takes its time.
+            // What was read may be out of date before it arrives: the payer acts, and the answer
+            // takes its time.
             if looks && !line.sim.is_calm() && line.sim.chance(200) {
                 line.watch.payer_acts(&intent);
                 line.sim.pause(1, 1200).await;
@@ -183,8 +208,14 @@ impl Transport for Line {
             if let Carried::Answer { headers, body, .. } = &carried
                 && String::from_utf8_lossy(body).contains("email_invalid")
             {
-                let kept = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotent-replayed"));
-                line.sim.hit(if kept { Hit::ReceiptRefusedKept } else { Hit::ReceiptRefused });
+                let kept = headers
+                    .iter()
+                    .any(|(name, _)| name.eq_ignore_ascii_case("idempotent-replayed"));
+                line.sim.hit(if kept {
+                    Hit::ReceiptRefusedKept
+                } else {
+                    Hit::ReceiptRefused
+                });
             }
             line.sim.note(|| match &carried {
                 Carried::Answer { status, .. } => format!("  ← {status} {name}"),
@@ -198,11 +229,20 @@ impl Transport for Line {
             return Err(Unanswered::Broken);
         }
         match answered.await {
-            Ok(Carried::Answer { status, headers, body }) => {
+            Ok(Carried::Answer {
+                status,
+                headers,
+                body,
+            }) => {
                 let name = |name: &str| HeaderName::try_from(name).expect("a header name");
                 let value = |value: &str| HeaderValue::try_from(value).expect("a header value");
                 let headers: HeaderMap = headers.iter().map(|(n, v)| (name(n), value(v))).collect();
-                Ok(Answered { status, headers, body, took: started.elapsed() })
+                Ok(Answered {
+                    status,
+                    headers,
+                    body,
+                    took: started.elapsed(),
+                })
             }
             Ok(Carried::Broken) => Err(Unanswered::Broken),
             Ok(Carried::Silence) => pending().await,
@@ -217,8 +257,16 @@ fn recorded(request: &Request) -> Recorded {
         method: request.method().as_str().to_owned(),
         path: request.url().path().to_owned(),
         query: request.url().query().unwrap_or_default().to_owned(),
-        headers: request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
-        body: request.body().and_then(|body| body.as_bytes()).unwrap_or_default().to_vec(),
+        headers: request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body: request
+            .body()
+            .and_then(|body| body.as_bytes())
+            .unwrap_or_default()
+            .to_vec(),
         at: 0,
     }
 }
@@ -246,8 +294,16 @@ type Said = (u16, String);
 impl Aws {
     pub(crate) fn new(sim: &Arc<Sim>, watch: &Arc<Watch>, database: Database) -> Self {
         let (sim, watch) = (Arc::clone(sim), Arc::clone(watch));
-        let (secrets, secrets_are_down, scripted) = (Arc::default(), Arc::default(), Arc::default());
-        Self { sim, watch, database, secrets, secrets_are_down, scripted }
+        let (secrets, secrets_are_down, scripted) =
+            (Arc::default(), Arc::default(), Arc::default());
+        Self {
+            sim,
+            watch,
+            database,
+            secrets,
+            secrets_are_down,
+            scripted,
+        }
     }
 
     /// The next request to DynamoDB that holds this text meets this fault, whatever the dice say.
@@ -257,7 +313,10 @@ impl Aws {
 
     /// Writes a secret's text.
     pub(crate) fn put_secret(&self, id: &str, text: &Value) {
-        self.secrets.lock().unwrap().insert(id.to_owned(), text.to_string());
+        self.secrets
+            .lock()
+            .unwrap()
+            .insert(id.to_owned(), text.to_string());
     }
 
     /// A secret's text as it is now.
@@ -279,10 +338,14 @@ impl Aws {
         let name = operation.split('.').nth(1).unwrap_or_default().to_owned();
         let scripted = {
             let mut scripted = self.scripted.lock().unwrap();
-            let next = scripted.iter().position(|(text, _)| dynamo && body.contains(text));
+            let next = scripted
+                .iter()
+                .position(|(text, _)| dynamo && body.contains(text));
             next.map(|at| scripted.remove(at))
         };
-        let hit = scripted.map(|(_, hit)| hit).or_else(|| self.fault(&name, dynamo));
+        let hit = scripted
+            .map(|(_, hit)| hit)
+            .or_else(|| self.fault(&name, dynamo));
         if let Some(hit) = hit {
             self.sim.hit(hit);
             if body.contains("LINK#") {
@@ -296,11 +359,17 @@ impl Aws {
             return Ok((500, error("InternalServiceError").1));
         }
         match hit {
-            Some(Hit::DynamoThrottled) => return Ok(error("ProvisionedThroughputExceededException")),
+            Some(Hit::DynamoThrottled) => {
+                return Ok(error("ProvisionedThroughputExceededException"));
+            }
             Some(Hit::SecretsThrottled) => return Ok(error("ThrottlingException")),
             Some(Hit::DynamoInternal) => return Ok((500, error("InternalServerError").1)),
-            Some(Hit::DynamoTransactionConflict) if name == "TransactWriteItems" => return Ok(canceled_by_conflict()),
-            Some(Hit::DynamoTransactionConflict) => return Ok(error("TransactionConflictException")),
+            Some(Hit::DynamoTransactionConflict) if name == "TransactWriteItems" => {
+                return Ok(canceled_by_conflict());
+            }
+            Some(Hit::DynamoTransactionConflict) => {
+                return Ok(error("TransactionConflictException"));
+            }
             Some(Hit::DynamoDroppedBefore) => return Err(lost()),
             Some(Hit::DynamoTimeoutBefore | Hit::SecretsTimeout) => pending().await,
             _ => {}
@@ -309,7 +378,11 @@ impl Aws {
         let aws = self.clone();
         tokio::spawn(async move {
             aws.sim.way().await;
-            let said = if dynamo { aws.dynamo(&name, &body) } else { aws.secret(&body) };
+            let said = if dynamo {
+                aws.dynamo(&name, &body)
+            } else {
+                aws.secret(&body)
+            };
             aws.sim.way().await;
             let _ = answer.send(said);
         });
@@ -334,15 +407,24 @@ impl Aws {
         let thousandths = self.sim.roughness.aws;
         let drawn = match dynamo {
             true => self.sim.fault(thousandths, &DYNAMO),
-            false => self.sim.fault(thousandths, &[Hit::SecretsThrottled, Hit::SecretsTimeout]),
+            false => self
+                .sim
+                .fault(thousandths, &[Hit::SecretsThrottled, Hit::SecretsTimeout]),
         };
         // A read is in no transaction.
-        drawn.filter(|hit| *hit != Hit::DynamoTransactionConflict || !matches!(name, "GetItem" | "Query"))
+        drawn.filter(|hit| {
+            *hit != Hit::DynamoTransactionConflict || !matches!(name, "GetItem" | "Query")
+        })
     }
 
     fn secret(&self, body: &str) -> Said {
         let asked: Value = serde_json::from_str(body).expect("JSON");
-        match self.secrets.lock().unwrap().get(asked["SecretId"].as_str().expect("an id")) {
+        match self
+            .secrets
+            .lock()
+            .unwrap()
+            .get(asked["SecretId"].as_str().expect("an id"))
+        {
             Some(text) => (200, json!({ "SecretString": text }).to_string()),
             None => error("ResourceNotFoundException"),
         }
@@ -379,7 +461,8 @@ impl Aws {
                 ) {
                     self.sim.hit(Hit::DynamoConditionFailed);
                 } else {
-                    self.sim.violation(format!("DynamoDB refused a request of ours: {refused}"));
+                    self.sim
+                        .violation(format!("DynamoDB refused a request of ours: {refused}"));
                 }
                 (refused.status_code(), refused.to_json())
             }
@@ -388,31 +471,49 @@ impl Aws {
 }
 
 fn error(kind: &str) -> Said {
-    (400, json!({ "__type": format!("com.amazonaws#{kind}"), "message": "scripted" }).to_string())
+    (
+        400,
+        json!({ "__type": format!("com.amazonaws#{kind}"), "message": "scripted" }).to_string(),
+    )
 }
 
 fn canceled_by_conflict() -> Said {
     let reasons = json!([{ "Code": "TransactionConflict" }, { "Code": "None" }]);
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    (400, json!({ "__type": kind, "Message": "scripted", "CancellationReasons": reasons }).to_string())
+    (
+        400,
+        json!({ "__type": kind, "Message": "scripted", "CancellationReasons": reasons })
+            .to_string(),
+    )
 }
 
 impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let operation = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+        let operation = request
+            .headers()
+            .get("x-amz-target")
+            .unwrap_or_default()
+            .to_owned();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
         let aws = self.clone();
         HttpConnectorFuture::new(async move {
             let (status, body) = aws.exchange(operation, body).await?;
-            let mut response = HttpResponse::new(StatusCode::try_from(status).expect("a status"), body.into());
-            response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+            let mut response =
+                HttpResponse::new(StatusCode::try_from(status).expect("a status"), body.into());
+            response
+                .headers_mut()
+                .insert("content-type", "application/x-amz-json-1.0");
             Ok(response)
         })
     }
 }
 
 impl HttpClient for Aws {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }

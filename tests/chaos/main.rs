@@ -1,6 +1,7 @@
-//! The campaign: seeded random schedules drive the three real handlers and adapters over a DynamoDB engine and the Stripe
-//! and Genesys stand-ins, in memory and on virtual time, while everything that can go wrong does. The six invariants are
-//! checked at every write, at every answer, and once all is quiet. The same seed is the same schedule.
+//! The campaign: seeded random schedules drive the three real handlers and adapters over a DynamoDB
+//! engine and the Stripe and Genesys stand-ins, in memory and on virtual time, while everything
+//! that can go wrong does. The six invariants are checked at every write, at every answer, and once
+//! all is quiet. The same seed is the same schedule.
 //!
 //! `SEEDS=n` plays that many, `FROM=n` begins elsewhere, `SEED=n` tells the story of one.
 
@@ -32,7 +33,10 @@ use sim::{Hit, Hits};
 const SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| text.parse().expect("a number"))
+    std::env::var(name)
+        .ok()
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse().expect("a number"))
 }
 
 #[test]
@@ -42,7 +46,10 @@ fn the_invariants_hold_in_every_schedule() {
         assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
         return;
     }
-    let (from, seeds) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(SEEDS));
+    let (from, seeds) = (
+        number("FROM").unwrap_or(0),
+        number("SEEDS").unwrap_or(SEEDS),
+    );
     let campaign = Campaign::new(from, seeds);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -73,7 +80,11 @@ fn every_function_may_die_at_every_await() {
         let mut deaths = 0;
         loop {
             let (died, violations) = play_one_death(scene, function, deaths + 1);
-            assert!(violations.is_empty(), "{scene:?}: {function} died at wait {}: {violations:#?}", deaths + 1);
+            assert!(
+                violations.is_empty(),
+                "{scene:?}: {function} died at wait {}: {violations:#?}",
+                deaths + 1
+            );
             if !died {
                 break;
             }
@@ -87,7 +98,9 @@ fn every_function_may_die_at_every_await() {
 #[test]
 fn the_same_seed_is_the_same_schedule() {
     let told = |seed| {
-        let Outcome { hits, invocations, .. } = play(seed, false);
+        let Outcome {
+            hits, invocations, ..
+        } = play(seed, false);
         (hits, invocations)
     };
     for seed in 0..5 {
@@ -113,7 +126,13 @@ struct Done {
 
 impl Campaign {
     fn new(from: u64, seeds: u64) -> Self {
-        Self { from, seeds, next: AtomicU64::new(0), began: Instant::now(), done: Mutex::default() }
+        Self {
+            from,
+            seeds,
+            next: AtomicU64::new(0),
+            began: Instant::now(),
+            done: Mutex::default(),
+        }
     }
 
     fn work(&self) {
@@ -122,7 +141,11 @@ impl Campaign {
             if number >= self.seeds || self.done.lock().unwrap().failed.is_some() {
                 return;
             }
-            let Outcome { hits, violations, invocations } = play(self.from + number, false);
+            let Outcome {
+                hits,
+                violations,
+                invocations,
+            } = play(self.from + number, false);
             let mut done = self.done.lock().unwrap();
             done.schedules += 1;
             done.invocations += invocations;
@@ -138,27 +161,53 @@ impl Campaign {
 
     fn progress(&self, done: &Done) {
         const WIDTH: u64 = 40;
-        if !stderr().is_terminal() || (!done.schedules.is_multiple_of(16) && done.schedules != self.seeds) {
+        if !stderr().is_terminal()
+            || (!done.schedules.is_multiple_of(16) && done.schedules != self.seeds)
+        {
             return;
         }
         let filled = usize::try_from(done.schedules * WIDTH / self.seeds.max(1)).unwrap();
-        let (bar, rest) = ("█".repeat(filled), " ".repeat(usize::try_from(WIDTH).unwrap() - filled));
+        let (bar, rest) = (
+            "█".repeat(filled),
+            " ".repeat(usize::try_from(WIDTH).unwrap() - filled),
+        );
         let seconds = self.began.elapsed().as_secs();
-        let _ = write!(stderr(), "\r{bar}{rest}▏{}/{} {seconds} s ", done.schedules, self.seeds);
+        let _ = write!(
+            stderr(),
+            "\r{bar}{rest}▏{}/{} {seconds} s ",
+            done.schedules,
+            self.seeds
+        );
     }
 
     fn report(self) {
-        let Done { schedules, invocations, hits, failed } = self.done.into_inner().unwrap();
+        let Done {
+            schedules,
+            invocations,
+            hits,
+            failed,
+        } = self.done.into_inner().unwrap();
         let took = self.began.elapsed();
-        eprintln!("\n{schedules} schedules, {invocations} invocations, {:.1} s", took.as_secs_f64());
+        eprintln!(
+            "\n{schedules} schedules, {invocations} invocations, {:.1} s",
+            took.as_secs_f64()
+        );
         for hit in Hit::ALL {
             eprintln!("{hit:<56} {:>9}", hits.get(hit).copied().unwrap_or(0));
         }
         if let Some((seed, violations)) = failed {
-            panic!("seed {seed} breaks what must hold: {violations:#?}\nto replay it: make chaos SEED={seed}");
+            panic!(
+                "seed {seed} breaks what must hold: {violations:#?}\nto replay it: make chaos SEED={seed}"
+            );
         }
-        let never: Vec<String> =
-            Hit::ALL.iter().filter(|hit| !hits.contains_key(hit)).map(ToString::to_string).collect();
-        assert!(self.seeds < SEEDS || never.is_empty(), "never met, so nothing is proved about it: {never:#?}");
+        let never: Vec<String> = Hit::ALL
+            .iter()
+            .filter(|hit| !hits.contains_key(hit))
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            self.seeds < SEEDS || never.is_empty(),
+            "never met, so nothing is proved about it: {never:#?}"
+        );
     }
 }

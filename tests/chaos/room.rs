@@ -1,4 +1,5 @@
-//! One seed's world: the three functions in as many instances as run at once, and everything they are connected to.
+//! One seed's world: the three functions in as many instances as run at once, and everything they
+//! are connected to.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -68,7 +69,8 @@ pub(crate) struct Room {
     statuses: Mutex<Vec<Status>>,
 }
 
-/// Where an instance reads one secret. It knows what it gave last, which is what the instance holds.
+/// Where an instance reads one secret. It knows what it gave last, which is what the instance
+/// holds.
 #[derive(Clone)]
 pub(crate) struct Shelf {
     sim: Arc<Sim>,
@@ -85,9 +87,16 @@ impl Shelf {
         given.is_some() && *given == self.aws.secret_text(self.id)
     }
 
-    /// Whether it is held as it is now, and has this in it: Stripe may sign with a new secret before it is written down.
+    /// Whether it is held as it is now, and has this in it: Stripe may sign with a new secret
+    /// before it is written down.
     fn holds(&self, secret: &str) -> bool {
-        self.is_held() && self.given.lock().unwrap().as_ref().is_some_and(|given| given.contains(secret))
+        self.is_held()
+            && self
+                .given
+                .lock()
+                .unwrap()
+                .as_ref()
+                .is_some_and(|given| given.contains(secret))
     }
 }
 
@@ -96,7 +105,9 @@ impl ReadSecret for Shelf {
         let read = self.manager.read_secret().await;
         match &read {
             Ok(text) => *self.given.lock().unwrap() = Some(text.expose_secret().to_owned()),
-            Err(_) if self.aws.secrets_are_down() && self.is_held() => self.sim.hit(Hit::SecretsDownHeld),
+            Err(_) if self.aws.secrets_are_down() && self.is_held() => {
+                self.sim.hit(Hit::SecretsDownHeld)
+            }
             Err(_) => {}
         }
         read
@@ -133,7 +144,8 @@ fn http() -> &'static Http {
 
 impl Room {
     pub(crate) async fn new(seed: u64, sim: &Arc<Sim>) -> Arc<Self> {
-        let stripe = Stripe::start(&Credentials::stripe_key(0), &Credentials::webhook_secret(0)).await;
+        let stripe =
+            Stripe::start(&Credentials::stripe_key(0), &Credentials::webhook_secret(0)).await;
         let genesys = Genesys::start(GENESYS_CLIENT, &Credentials::genesys_secret(0)).await;
         let events = stripe.subscribe();
         for (address, kept) in RECEIPTS[1..].iter().zip([false, true]) {
@@ -145,9 +157,15 @@ impl Room {
         let mut orders = Vec::new();
         for n in 0..conversations {
             let conversation = format!("7d3c1f5e-8a51-4c0e-9b7a-{:012x}", seed * 2 + n);
-            let scene = if sim.chance(300) { Scene::outbound() } else { Scene::with_agent() };
+            let scene = if sim.chance(300) {
+                Scene::outbound()
+            } else {
+                Scene::with_agent()
+            };
             genesys.open_conversation(&conversation, scene);
-            orders.extend((0..=sim.below(2)).map(|order| (conversation.clone(), format!("{n}-{order}"))));
+            orders.extend(
+                (0..=sim.below(2)).map(|order| (conversation.clone(), format!("{n}-{order}"))),
+            );
         }
 
         let database = database();
@@ -176,7 +194,11 @@ impl Room {
                 .retry_partition(partition())
                 .build(),
         );
-        let capture = if sim.chance(200) { "manual" } else { "automatic" };
+        let capture = if sim.chance(200) {
+            "manual"
+        } else {
+            "automatic"
+        };
         let config = CreateIntentConfig::read(|name| {
             let value = match name {
                 "TABLE_NAME" => "payments",
@@ -198,7 +220,11 @@ impl Room {
             credentials: Mutex::default(),
             orders: Mutex::new(orders),
             links: Mutex::default(),
-            table: Table::new(dynamodb, config.table.name.clone(), config.table.record_days),
+            table: Table::new(
+                dynamodb,
+                config.table.name.clone(),
+                config.table.record_days,
+            ),
             secrets_manager,
             late_payment_flow: sim.chance(500),
             config,
@@ -232,7 +258,8 @@ impl Room {
         self.links.lock().unwrap().push(link);
     }
 
-    /// The next event of Stripe's; none any more once [`Self::stop_events`] was called and all were given.
+    /// The next event of Stripe's; none any more once [`Self::stop_events`] was called and all were
+    /// given.
     pub(crate) async fn next_event(&self, events: &mut UnboundedReceiver<Value>) -> Option<Value> {
         tokio::select! {
             biased;
@@ -246,7 +273,11 @@ impl Room {
 
     /// Stripe's events, for the one who delivers them.
     pub(crate) fn events(&self) -> UnboundedReceiver<Value> {
-        self.events.lock().unwrap().take().expect("one who delivers")
+        self.events
+            .lock()
+            .unwrap()
+            .take()
+            .expect("one who delivers")
     }
 
     pub(crate) fn stop_events(&self) {
@@ -263,14 +294,17 @@ impl Room {
 
     /// Writes both secrets as the credentials are now.
     pub(crate) fn write_secrets(&self) {
-        let Credentials { stripe_key, webhook_secret, genesys_secret } = *self.credentials.lock().unwrap();
+        let Credentials {
+            stripe_key,
+            webhook_secret,
+            genesys_secret,
+        } = *self.credentials.lock().unwrap();
         let stripe = json!({
             "secret_key": Credentials::stripe_key(stripe_key),
             "publishable_key": "pk_test_1",
             "webhook_secrets": [Credentials::webhook_secret(webhook_secret)],
         });
-        let genesys =
-            json!({ "client_id": GENESYS_CLIENT, "client_secret": Credentials::genesys_secret(genesys_secret) });
+        let genesys = json!({ "client_id": GENESYS_CLIENT, "client_secret": Credentials::genesys_secret(genesys_secret) });
         self.aws.put_secret("stripe", &stripe);
         self.aws.put_secret("genesys", &genesys);
     }
@@ -278,14 +312,25 @@ impl Room {
     /// Stripe and Genesys accept the credentials as they are now, and no others.
     pub(crate) fn retire_old_credentials(&self) {
         let now = *self.credentials.lock().unwrap();
-        self.stripe.set_secret_keys(&[&Credentials::stripe_key(now.stripe_key)]);
-        self.stripe.set_webhook_secrets(&[&Credentials::webhook_secret(now.webhook_secret)]);
-        self.genesys.set_credentials(GENESYS_CLIENT, &Credentials::genesys_secret(now.genesys_secret));
+        self.stripe
+            .set_secret_keys(&[&Credentials::stripe_key(now.stripe_key)]);
+        self.stripe
+            .set_webhook_secrets(&[&Credentials::webhook_secret(now.webhook_secret)]);
+        self.genesys.set_credentials(
+            GENESYS_CLIENT,
+            &Credentials::genesys_secret(now.genesys_secret),
+        );
     }
 
     fn shelf(&self, id: &'static str) -> Shelf {
         let manager = SecretsManager::new(self.secrets_manager.clone(), id.to_owned());
-        Shelf { sim: Arc::clone(&self.sim), aws: self.aws.clone(), id, manager, given: Arc::default() }
+        Shelf {
+            sim: Arc::clone(&self.sim),
+            aws: self.aws.clone(),
+            id,
+            manager,
+            given: Arc::default(),
+        }
     }
 
     fn stripe_client(&self) -> (StripeAdapter, Arc<CachedSecret<Shelf, StripeSecret>>, Shelf) {
@@ -293,7 +338,11 @@ impl Room {
         let secret = Arc::new(CachedSecret::new(shelf.clone()));
         let line = Line::to_stripe(&self.sim, &self.watch, &self.stripe);
         let base = self.config.stripe.api_base.clone();
-        (StripeClient::new(http().over(line), base, Arc::clone(&secret), false), secret, shelf)
+        (
+            StripeClient::new(http().over(line), base, Arc::clone(&secret), false),
+            secret,
+            shelf,
+        )
     }
 
     fn genesys_client(&self) -> GenesysAdapter {
@@ -304,7 +353,11 @@ impl Room {
             late_payment_flow_id: self.late_payment_flow.then(|| "flow".to_owned()),
         };
         let line = Line::to_genesys(&self.sim, &self.watch, &self.genesys);
-        GenesysClient::new(http().over(line), config, Arc::new(CachedSecret::new(self.shelf("genesys"))))
+        GenesysClient::new(
+            http().over(line),
+            config,
+            Arc::new(CachedSecret::new(self.shelf("genesys"))),
+        )
     }
 
     pub(crate) fn clock(&self) -> SimClock {
@@ -314,14 +367,31 @@ impl Room {
     /// `POST /payments`; `None` when the function was killed.
     pub(crate) async fn post(&self, body: &Value) -> Option<Answer> {
         let function = self.create_instance();
-        let event = rest_event("POST", "/payments", &json!({}), &json!({}), &body.to_string());
-        let response = self.invoke("create-intent", CREATE_BUDGET, function.handle(request(&event))).await?;
+        let event = rest_event(
+            "POST",
+            "/payments",
+            &json!({}),
+            &json!({}),
+            &body.to_string(),
+        );
+        let response = self
+            .invoke(
+                "create-intent",
+                CREATE_BUDGET,
+                function.handle(request(&event)),
+            )
+            .await?;
         self.creates.lock().unwrap().push(function);
         let handled = self.read("create-intent", response);
         self.usable("create-intent", &handled);
         if handled.status < 300 {
             let same = handled.body["amount_minor"] == body["amount_minor"];
-            self.sim.check(same, || format!("1: {body} is answered with another amount: {}", handled.body));
+            self.sim.check(same, || {
+                format!(
+                    "1: {body} is answered with another amount: {}",
+                    handled.body
+                )
+            });
             let name = |field: &str| body[field].as_str().expect("a name").to_owned();
             self.handed_out(&(name("conversation_id"), name("order_id")), &handled.body);
         }
@@ -331,7 +401,12 @@ impl Room {
     /// `DELETE /payments/{conversation_id}`; `None` when the function was killed.
     pub(crate) async fn cancel(&self, order: &Order) -> Option<Answer> {
         let (conversation, order_id) = order;
-        match self.watch.record(order).map(|record| record.status).as_deref() {
+        match self
+            .watch
+            .record(order)
+            .map(|record| record.status)
+            .as_deref()
+        {
             _ if self.sim.is_calm() => {}
             Some("CREATING") => self.sim.hit(Hit::CancelCreating),
             Some("PENDING" | "DECLINED") => self.sim.hit(Hit::CancelPayable),
@@ -341,14 +416,25 @@ impl Room {
         let function = self.create_instance();
         let names = json!({ "conversation_id": conversation });
         let path = format!("/payments/{conversation}");
-        let event = rest_event("DELETE", &path, &names, &json!({ "order_id": order_id }), "");
-        let response = self.invoke("cancel", CREATE_BUDGET, function.handle(request(&event))).await?;
+        let event = rest_event(
+            "DELETE",
+            &path,
+            &names,
+            &json!({ "order_id": order_id }),
+            "",
+        );
+        let response = self
+            .invoke("cancel", CREATE_BUDGET, function.handle(request(&event)))
+            .await?;
         self.creates.lock().unwrap().push(function);
         let handled = self.read("cancel", response);
         self.usable("cancel", &handled);
         match handled.body["payment_status"].as_str() {
             Some("CANCELED") => {
-                self.watch.answered_canceled(order, handled.body["attempt"].as_u64().expect("an attempt"));
+                self.watch.answered_canceled(
+                    order,
+                    handled.body["attempt"].as_u64().expect("an attempt"),
+                );
             }
             Some("CONFIRMED") => self.sim.hit(Hit::CancelTooLate),
             _ => {}
@@ -357,24 +443,48 @@ impl Room {
     }
 
     fn create_instance(&self) -> Create {
-        self.instance(&self.creates).unwrap_or_else(|| CreateIntentFunction {
-            store: self.table.clone(),
-            stripe: self.stripe_client().0,
-            random: SeededBits { sim: Arc::clone(&self.sim), watch: Arc::clone(&self.watch) },
-            clock: self.clock(),
-            policy: self.config.policy.clone(),
-            budget: CREATE_BUDGET,
-            pay_link: self.config.pay_link.clone(),
-        })
+        self.instance(&self.creates)
+            .unwrap_or_else(|| CreateIntentFunction {
+                store: self.table.clone(),
+                stripe: self.stripe_client().0,
+                random: SeededBits {
+                    sim: Arc::clone(&self.sim),
+                    watch: Arc::clone(&self.watch),
+                },
+                clock: self.clock(),
+                policy: self.config.policy.clone(),
+                budget: CREATE_BUDGET,
+                pay_link: self.config.pay_link.clone(),
+            })
     }
 
     /// `GET /payments/{conversation_id}`; `None` when the function was killed.
-    pub(crate) async fn status(&self, (conversation, order): &Order, by_order: bool) -> Option<Answer> {
+    pub(crate) async fn status(
+        &self,
+        (conversation, order): &Order,
+        by_order: bool,
+    ) -> Option<Answer> {
         let function = self.status_instance();
-        let query = if by_order { json!({ "order_id": order }) } else { json!({}) };
+        let query = if by_order {
+            json!({ "order_id": order })
+        } else {
+            json!({})
+        };
         let path = format!("/payments/{conversation}");
-        let event = rest_event("GET", &path, &json!({ "conversation_id": conversation }), &query, "");
-        let response = self.invoke("status-query", status_query::BUDGET, function.handle(request(&event))).await?;
+        let event = rest_event(
+            "GET",
+            &path,
+            &json!({ "conversation_id": conversation }),
+            &query,
+            "",
+        );
+        let response = self
+            .invoke(
+                "status-query",
+                status_query::BUDGET,
+                function.handle(request(&event)),
+            )
+            .await?;
         self.return_status_instance(function);
         let handled = self.read("status-query", response);
         self.usable("status-query", &handled);
@@ -382,13 +492,14 @@ impl Room {
     }
 
     pub(crate) fn status_instance(&self) -> Status {
-        self.instance(&self.statuses).unwrap_or_else(|| StatusQueryFunction {
-            store: self.table.clone(),
-            stripe: self.stripe_client().0,
-            genesys: Some(self.genesys_client()),
-            clock: self.clock(),
-            merchant_name: tests::MERCHANT.to_owned(),
-        })
+        self.instance(&self.statuses)
+            .unwrap_or_else(|| StatusQueryFunction {
+                store: self.table.clone(),
+                stripe: self.stripe_client().0,
+                genesys: Some(self.genesys_client()),
+                clock: self.clock(),
+                merchant_name: tests::MERCHANT.to_owned(),
+            })
     }
 
     pub(crate) fn return_status_instance(&self, function: Status) {
@@ -399,28 +510,61 @@ impl Room {
     pub(crate) async fn deliver(&self, event: &Value) -> Option<Answer> {
         let (function, shelf) = self.instance(&self.webhooks).unwrap_or_else(|| {
             let (stripe, secret, shelf) = self.stripe_client();
-            let (store, genesys, clock) = (self.table.clone(), Some(self.genesys_client()), self.clock());
-            (StripeWebhookFunction { store, stripe, genesys, secret, clock }, shelf)
+            let (store, genesys, clock) = (
+                self.table.clone(),
+                Some(self.genesys_client()),
+                self.clock(),
+            );
+            (
+                StripeWebhookFunction {
+                    store,
+                    stripe,
+                    genesys,
+                    secret,
+                    clock,
+                },
+                shelf,
+            )
         });
-        let holds = shelf.holds(&Credentials::webhook_secret(self.credentials.lock().unwrap().webhook_secret));
+        let holds = shelf.holds(&Credentials::webhook_secret(
+            self.credentials.lock().unwrap().webhook_secret,
+        ));
         self.stripe.set_now(self.sim.true_second());
         let webhook = self.stripe.webhook(event);
-        let event = url_event(&webhook.body, Some(&webhook.signature), self.sim.chance(500));
-        let response = self.invoke("stripe-webhook", stripe_webhook::BUDGET, function.handle(request(&event))).await?;
+        let event = url_event(
+            &webhook.body,
+            Some(&webhook.signature),
+            self.sim.chance(500),
+        );
+        let response = self
+            .invoke(
+                "stripe-webhook",
+                stripe_webhook::BUDGET,
+                function.handle(request(&event)),
+            )
+            .await?;
         self.webhooks.lock().unwrap().push((function, shelf));
         let handled = self.read("stripe-webhook", response);
         let stopped = holds && handled.text("outcome") == "secret_unavailable";
-        self.sim.check(!stopped, || "6: stripe-webhook stopped although it holds its secret".to_owned());
+        self.sim.check(!stopped, || {
+            "6: stripe-webhook stopped although it holds its secret".to_owned()
+        });
         let known = matches!(handled.status, 200 | 400 | 503);
-        self.sim.check(known, || format!("6: stripe-webhook answered {} {}", handled.status, handled.body));
+        self.sim.check(known, || {
+            format!(
+                "6: stripe-webhook answered {} {}",
+                handled.status, handled.body
+            )
+        });
         Some(handled)
     }
 
-    /// An idle instance; now and then none, so that one starts cold. In a calm outage of Secrets Manager none does, for
-    /// nobody could give it its secret.
+    /// An idle instance; now and then none, so that one starts cold. In a calm outage of Secrets
+    /// Manager none does, for nobody could give it its secret.
     fn instance<F>(&self, idle: &Mutex<Vec<F>>) -> Option<F> {
         let mut idle = idle.lock().unwrap();
-        let cold = u64::from(idle.is_empty() || !(self.sim.is_calm() && self.aws.secrets_are_down()));
+        let cold =
+            u64::from(idle.is_empty() || !(self.sim.is_calm() && self.aws.secrets_are_down()));
         let at = self.sim.below(idle.len() as u64 + cold);
         (at < idle.len() as u64).then(|| idle.swap_remove(usize::try_from(at).unwrap()))
     }
@@ -450,26 +594,45 @@ impl Room {
             return None;
         };
         let took = started.elapsed();
-        sim.check(took <= budget + GRAIN, || format!("6: {name} took {took:?}"));
+        sim.check(took <= budget + GRAIN, || {
+            format!("6: {name} took {took:?}")
+        });
         Some(response)
     }
 
     pub(crate) fn read(&self, name: &str, response: Response<Body>) -> Answer {
         let answer = Answer::read(response);
-        self.sim.note(|| format!("◀ {name} {} {}", answer.status, answer.body));
+        self.sim
+            .note(|| format!("◀ {name} {} {}", answer.status, answer.body));
         answer
     }
 
     /// Whether a flow can branch on an answer.
     fn usable(&self, name: &str, answer: &Answer) {
-        const STATUSES: [&str; 8] =
-            ["CREATING", "PENDING", "PROCESSING", "AUTHORIZED", "CONFIRMED", "DECLINED", "CANCELED", "NOT_FOUND"];
+        const STATUSES: [&str; 8] = [
+            "CREATING",
+            "PENDING",
+            "PROCESSING",
+            "AUTHORIZED",
+            "CONFIRMED",
+            "DECLINED",
+            "CANCELED",
+            "NOT_FOUND",
+        ];
         let body = &answer.body;
         let usable = match answer.status {
-            200 | 201 => body["payment_status"].as_str().is_some_and(|status| STATUSES.contains(&status)),
-            _ => body["code"].is_string() && body["retryable"].is_boolean() && body["status"] == answer.status,
+            200 | 201 => body["payment_status"]
+                .as_str()
+                .is_some_and(|status| STATUSES.contains(&status)),
+            _ => {
+                body["code"].is_string()
+                    && body["retryable"].is_boolean()
+                    && body["status"] == answer.status
+            }
         };
-        self.sim.check(usable, || format!("6: {name} answered {} {body}", answer.status));
+        self.sim.check(usable, || {
+            format!("6: {name} answered {} {body}", answer.status)
+        });
     }
 
     /// Nothing secret is in any item.
@@ -477,13 +640,16 @@ impl Room {
         let tokens = self.watch.tokens();
         for item in self.watch.items() {
             let leak = secrets(&tokens).find(|secret| item.contains(secret));
-            self.sim.check(leak.is_none(), || format!("5: {leak:?} is in an item"));
+            self.sim
+                .check(leak.is_none(), || format!("5: {leak:?} is in an item"));
         }
     }
 }
 
 /// What nothing may hold that outlives a request.
-const SECRETS: [&str; 7] = ["canary0", "sk_test_", "whsec_", "_secret_", "pm_", "v1=", "Bearer "];
+const SECRETS: [&str; 7] = [
+    "canary0", "sk_test_", "whsec_", "_secret_", "pm_", "v1=", "Bearer ",
+];
 
 /// The same with the tokens of the pay links.
 pub(crate) fn secrets(tokens: &[String]) -> impl Iterator<Item = &str> {
@@ -496,7 +662,9 @@ fn credentials() -> aws_sdk_dynamodb::config::Credentials {
 
 fn partition() -> aws_sdk_dynamodb::config::retry::RetryPartition {
     use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
-    RetryPartition::custom("schedule").token_bucket(TokenBucket::default()).build()
+    RetryPartition::custom("schedule")
+        .token_bucket(TokenBucket::default())
+        .build()
 }
 
 fn database() -> Database {
@@ -509,6 +677,8 @@ fn database() -> Database {
         "AttributeDefinitions": [attribute("pk"), attribute("sk")],
         "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
     });
-    database.create_table(serde_json::from_value(table).expect("a request")).expect("a table");
+    database
+        .create_table(serde_json::from_value(table).expect("a request"))
+        .expect("a table");
     database
 }

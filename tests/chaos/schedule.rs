@@ -1,5 +1,5 @@
-//! What happens in one seed: callers, payers, Stripe's deliveries and disturbances, all at once, on virtual time. Then
-//! calm, what is outstanding is delivered, and the books are balanced.
+//! What happens in one seed: callers, payers, Stripe's deliveries and disturbances, all at once, on
+//! virtual time. Then calm, what is outstanding is delivered, and the books are balanced.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -14,9 +14,13 @@ use crate::room::{Credentials, Room, secrets};
 use crate::sim::{Hit, Hits, Sim};
 use crate::watch::Order;
 
-/// Where receipts go: to an address that Stripe takes, to one that it refuses, and to one whose refusal it keeps under the
-/// idempotency key.
-pub(crate) const RECEIPTS: [&str; 3] = ["taken@b.example", "refused@b.example", "refused-and-kept@b.example"];
+/// Where receipts go: to an address that Stripe takes, to one that it refuses, and to one whose
+/// refusal it keeps under the idempotency key.
+pub(crate) const RECEIPTS: [&str; 3] = [
+    "taken@b.example",
+    "refused@b.example",
+    "refused-and-kept@b.example",
+];
 
 /// How long everything outstanding may take to be taken once nothing goes wrong any more.
 const SETTLING: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -36,12 +40,14 @@ pub(crate) fn play(seed: u64, tracing: bool) -> Outcome {
     stage(seed, tracing, async |room| run(room).await)
 }
 
-/// What is played without any trouble, but that one function dies once. Whoever called it calls again.
+/// What is played without any trouble, but that one function dies once. Whoever called it calls
+/// again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scene {
     /// A payment by token.
     Token,
-    /// A payment by token for whose receipt Stripe refuses the address; `kept` under the key, or not.
+    /// A payment by token for whose receipt Stripe refuses the address; `kept` under the key, or
+    /// not.
     ReceiptRefused { kept: bool },
     /// A payment by link, which is opened and told of before it is paid.
     Link,
@@ -51,8 +57,13 @@ pub(crate) enum Scene {
     CancelOfTheUnfinished,
 }
 
-/// Plays a scene in which this function dies at this wait. Tells whether it waited that often, and what was wrong.
-pub(crate) fn play_one_death(scene: Scene, function: &'static str, lives: u64) -> (bool, Vec<String>) {
+/// Plays a scene in which this function dies at this wait. Tells whether it waited that often, and
+/// what was wrong.
+pub(crate) fn play_one_death(
+    scene: Scene,
+    function: &'static str,
+    lives: u64,
+) -> (bool, Vec<String>) {
     let died = Cell::new(false);
     let outcome = stage(0, false, async |room| {
         room.sim.calm_down();
@@ -89,7 +100,9 @@ pub(crate) fn play_one_death(scene: Scene, function: &'static str, lives: u64) -
                     }
                 };
                 let status = &canceled.body["payment_status"];
-                room.sim.check(status == "CANCELED", || format!("6: it is not canceled but {status}"));
+                room.sim.check(status == "CANCELED", || {
+                    format!("6: it is not canceled but {status}")
+                });
                 "CANCELED"
             }
         };
@@ -105,26 +118,37 @@ pub(crate) fn play_one_death(scene: Scene, function: &'static str, lives: u64) -
         room.try_every_link().await;
         room.watch.balance(&room.genesys, &room.orders());
         let record = room.watch.record(order);
-        let ended = record.as_ref().is_some_and(|record| record.status == ends_as);
-        room.sim.check(ended, || format!("3: it is not {ends_as}, but {record:?}"));
+        let ended = record
+            .as_ref()
+            .is_some_and(|record| record.status == ends_as);
+        room.sim
+            .check(ended, || format!("3: it is not {ends_as}, but {record:?}"));
         died.set(deaths() != before);
     });
     (died.get(), outcome.violations)
 }
 
-/// Lets create-intent die again and again, each time a wait later, until it dies when Stripe has made the intent.
+/// Lets create-intent die again and again, each time a wait later, until it dies when Stripe has
+/// made the intent.
 async fn leave_unfinished(room: &Room, order: &Order) {
     for lives in 1.. {
         room.sim.doom("create-intent", lives);
         let answer = room.post(&body(order, 5000)).await;
-        assert!(answer.is_none(), "create-intent never dies after Stripe made the intent");
+        assert!(
+            answer.is_none(),
+            "create-intent never dies after Stripe made the intent"
+        );
         room.sim.pause(1000, 1000).await;
         if !room.stripe.intents().is_empty() {
             break;
         }
     }
     let record = room.watch.record(order).expect("a record");
-    assert_eq!((record.status.as_str(), record.intent), ("CREATING", None), "it died too late");
+    assert_eq!(
+        (record.status.as_str(), record.intent),
+        ("CREATING", None),
+        "it died too late"
+    );
 }
 
 /// The payer opens the newest link, and Genesys hears of it. Gives the client secret.
@@ -139,14 +163,21 @@ async fn open_and_tell(room: &Room, order: &Order) -> String {
     room.sim.pause(16_000, 16_000).await;
     while room.status(order, true).await.is_none() {}
     let progress = room.genesys.attributes(&order.0).remove("payment_progress");
-    room.sim.check(progress.as_deref() == Some("link_opened"), || format!("3: it is not opened but {progress:?}"));
+    room.sim
+        .check(progress.as_deref() == Some("link_opened"), || {
+            format!("3: it is not opened but {progress:?}")
+        });
     answer.text("client_secret").to_owned()
 }
 
 /// Delivers every event Stripe has, in order, again until it is taken.
 async fn deliver_all(room: &Room) {
     for event in room.stripe.events() {
-        while room.deliver(&event).await.is_none_or(|answer| answer.status != 200) {
+        while room
+            .deliver(&event)
+            .await
+            .is_none_or(|answer| answer.status != 200)
+        {
             room.sim.pause(1000, 20_000).await;
         }
     }
@@ -156,8 +187,11 @@ pub(crate) fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>
     // The AWS SDK draws its back-off from the thread's own dice.
     fastrand::seed(seed);
     tests::forget_thread_log();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let sim = Sim::new(seed, tracing);
         let room = Room::new(seed, &sim).await;
@@ -165,10 +199,17 @@ pub(crate) fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>
         let log = tests::thread_log();
         let tokens = room.watch.tokens();
         if let Some(secret) = secrets(&tokens).find(|secret| log.contains(secret)) {
-            let line = log.lines().find(|line| line.contains(secret)).unwrap_or_default();
+            let line = log
+                .lines()
+                .find(|line| line.contains(secret))
+                .unwrap_or_default();
             sim.violation(format!("5: a secret is in the log: {line}"));
         }
-        Outcome { hits: sim.hits(), violations: sim.violations(), invocations: room.invocations() }
+        Outcome {
+            hits: sim.hits(),
+            violations: sim.violations(),
+            invocations: room.invocations(),
+        }
     })
 }
 
@@ -190,12 +231,18 @@ async fn run(room: &Arc<Room>) {
     room.write_secrets();
     room.retire_old_credentials();
     sim.note(|| "calm".to_owned());
-    // Whoever is on the line once more: the status is polled until every turn that died with its holder has lapsed.
+    // Whoever is on the line once more: the status is polled until every turn that died with its
+    // holder has lapsed.
     for _ in 0..3 {
         sim.pause(16_000, 17_000).await;
         for order in &room.orders() {
-            let answer = room.status(order, true).await.expect("nothing is killed any more");
-            sim.check(answer.status == 200, || format!("6: {} {}", answer.status, answer.body));
+            let answer = room
+                .status(order, true)
+                .await
+                .expect("nothing is killed any more");
+            sim.check(answer.status == 200, || {
+                format!("6: {} {}", answer.status, answer.body)
+            });
         }
     }
     for order in &room.orders() {
@@ -203,7 +250,9 @@ async fn run(room: &Arc<Room>) {
     }
     room.stop_events();
     let all_taken = timeout(SETTLING, deliveries).await;
-    sim.check(all_taken.is_ok_and(|ended| ended.is_ok()), || "3: an event is never taken".to_owned());
+    sim.check(all_taken.is_ok_and(|ended| ended.is_ok()), || {
+        "3: an event is never taken".to_owned()
+    });
     sim.pause(16_000, 17_000).await;
     for order in &room.orders() {
         let _ = room.status(order, true).await;
@@ -217,7 +266,8 @@ pub(crate) fn body((conversation, order): &Order, cents: u64) -> Value {
     json!({ "conversation_id": conversation, "order_id": order, "amount_minor": cents, "currency": "usd" })
 }
 
-/// The flow: asks for the payment until it gets an answer it can go on with, then polls, now and then asking again.
+/// The flow: asks for the payment until it gets an answer it can go on with, then polls, now and
+/// then asking again.
 async fn caller(room: Arc<Room>, order: Order) {
     let sim = &room.sim;
     // The same amount for all: what tells orders apart must not be their amount.
@@ -255,7 +305,11 @@ async fn caller(room: Arc<Room>, order: Order) {
         attempts += 1;
         match answered {
             Some(answer) if answer.status < 300 => break,
-            Some(answer) if !answer.body["retryable"].as_bool().unwrap_or(false) && attempts > 1 => break,
+            Some(answer)
+                if !answer.body["retryable"].as_bool().unwrap_or(false) && attempts > 1 =>
+            {
+                break;
+            }
             _ if attempts > 5 => break,
             _ => sim.pause(200, 8000).await,
         }
@@ -278,7 +332,9 @@ async fn caller(room: Arc<Room>, order: Order) {
             _ => {
                 let by_order = sim.chance(800);
                 let answer = room.status(&order, by_order).await;
-                if by_order && answer.is_some_and(|answer| answer.body["payment_status"] == "CANCELED") {
+                if by_order
+                    && answer.is_some_and(|answer| answer.body["payment_status"] == "CANCELED")
+                {
                     sim.hit(Hit::NewAttempt);
                     room.post(&body(&order, cents + sim.pick(&[0, 700]))).await;
                 }
@@ -297,7 +353,8 @@ async fn caller(room: Arc<Room>, order: Order) {
     }
 }
 
-/// The order is released: the payment is canceled, once or twice at once, until there is an answer. Some begin anew.
+/// The order is released: the payment is canceled, once or twice at once, until there is an answer.
+/// Some begin anew.
 async fn cancel(room: &Room, order: &Order) {
     let sim = &room.sim;
     let mut answered = if sim.chance(300) {
@@ -322,11 +379,15 @@ async fn cancel(room: &Room, order: &Order) {
 }
 
 /// Tokens of a voice vault: one that pays, two that do not, one nobody knows.
-pub(crate) const TOKENS: [&str; 4] =
-    ["pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "pm_nobody_knows"];
+pub(crate) const TOKENS: [&str; 4] = [
+    "pm_card_visa",
+    "pm_card_visa_chargeDeclined",
+    "pm_card_authenticationRequired",
+    "pm_nobody_knows",
+];
 
-/// The payer, by link or by whatever else leads to Stripe's fields, who also plays whoever captures or cancels in the
-/// dashboard.
+/// The payer, by link or by whatever else leads to Stripe's fields, who also plays whoever captures
+/// or cancels in the dashboard.
 async fn payer(room: Arc<Room>, of: Order) {
     let sim = &room.sim;
     if sim.chance(100) {
@@ -356,7 +417,9 @@ async fn payer(room: Arc<Room>, of: Order) {
 /// Opens a link that came with a reply, and pays with the client secret that the session hands out.
 async fn pay_by_link(room: &Room, order: &Order) {
     let sim = &room.sim;
-    let Some(link) = room.a_link(order) else { return room.session_of_nobody_s().await };
+    let Some(link) = room.a_link(order) else {
+        return room.session_of_nobody_s().await;
+    };
     if sim.chance(200) {
         room.page().await;
     }
@@ -366,7 +429,10 @@ async fn pay_by_link(room: &Room, order: &Order) {
             None | Some("unavailable") => sim.pause(500, 4000).await,
             Some("open") => {
                 sim.pause(100, 8000).await;
-                let secret = answer.as_ref().map(|answer| answer.text("client_secret")).unwrap_or_default();
+                let secret = answer
+                    .as_ref()
+                    .map(|answer| answer.text("client_secret"))
+                    .unwrap_or_default();
                 return room.watch.pay_with(secret);
             }
             Some(_) => return,
@@ -418,7 +484,8 @@ async fn disturbances(room: Arc<Room>) {
             8 => secrets_are_down(&room).await,
             9 => {
                 sim.hit(Hit::SearchRefused);
-                room.stripe.set_search_refused(Some(sim.pick(&[400, 403, 404])));
+                room.stripe
+                    .set_search_refused(Some(sim.pick(&[400, 403, 404])));
                 sim.pause(1000, 60_000).await;
                 room.stripe.set_search_refused(None);
             }
@@ -428,8 +495,9 @@ async fn disturbances(room: Arc<Room>) {
     }
 }
 
-/// Secrets Manager is down for ten minutes, twice as long as a secret is used without asking. Events come again, and the
-/// status is asked for, so that those who hold the secret have something to do.
+/// Secrets Manager is down for ten minutes, twice as long as a secret is used without asking.
+/// Events come again, and the status is asked for, so that those who hold the secret have something
+/// to do.
 async fn secrets_are_down(room: &Room) {
     let sim = &room.sim;
     sim.hit(Hit::SecretsDown);
@@ -447,12 +515,13 @@ async fn secrets_are_down(room: &Room) {
     room.aws.set_secrets_down(false);
 }
 
-/// Another account's payment succeeds whose metadata names an order of ours: as an event of a connected account, or as one
-/// of ours about an intent that our key does not see.
+/// Another account's payment succeeds whose metadata names an order of ours: as an event of a
+/// connected account, or as one of ours about an intent that our key does not see.
 async fn deliver_a_copy(room: &Room) {
     let sim = &room.sim;
     let orders = room.orders();
-    let (conversation, order) = &orders[usize::try_from(sim.below(orders.len() as u64)).expect("an index")];
+    let (conversation, order) =
+        &orders[usize::try_from(sim.below(orders.len() as u64)).expect("an index")];
     let now = sim.true_second();
     let mut event = json!({
         "id": "evt_copied", "object": "event", "type": "payment_intent.succeeded", "created": now, "livemode": false,
@@ -468,11 +537,22 @@ async fn deliver_a_copy(room: &Room) {
     sim.hit(Hit::AccountCopied);
     for _ in 0..3 {
         let answer = room.deliver(&event).await;
-        let outcome = answer.as_ref().map(|answer| (answer.status, answer.text("outcome").to_owned()));
-        let ignored = ["other_account", "not_ours", "disagreement", "earlier_attempt", "final"];
-        let taken =
-            outcome.as_ref().is_none_or(|(status, outcome)| *status != 200 || ignored.contains(&outcome.as_str()));
-        sim.check(taken, || format!("2: another account's event is {outcome:?}"));
+        let outcome = answer
+            .as_ref()
+            .map(|answer| (answer.status, answer.text("outcome").to_owned()));
+        let ignored = [
+            "other_account",
+            "not_ours",
+            "disagreement",
+            "earlier_attempt",
+            "final",
+        ];
+        let taken = outcome
+            .as_ref()
+            .is_none_or(|(status, outcome)| *status != 200 || ignored.contains(&outcome.as_str()));
+        sim.check(taken, || {
+            format!("2: another account's event is {outcome:?}")
+        });
         if outcome.is_some_and(|(status, _)| status == 200) {
             return;
         }
@@ -480,17 +560,21 @@ async fn deliver_a_copy(room: &Room) {
     }
 }
 
-/// The new credential goes into Secrets Manager and the old one stops being good, in this order or the other.
+/// The new credential goes into Secrets Manager and the old one stops being good, in this order or
+/// the other.
 async fn rotate(room: &Room) {
     // While both are good, whoever still has the old one is served.
     let overlap = room.sim.chance(700);
     let now = *room.credentials.lock().unwrap();
     if overlap {
-        let both = |name: fn(u32) -> String, number: u32| [name(number.saturating_sub(1)), name(number)];
+        let both =
+            |name: fn(u32) -> String, number: u32| [name(number.saturating_sub(1)), name(number)];
         let keys = both(Credentials::stripe_key, now.stripe_key);
         let secrets = both(Credentials::webhook_secret, now.webhook_secret);
-        room.stripe.set_secret_keys(&keys.each_ref().map(String::as_str));
-        room.stripe.set_webhook_secrets(&secrets.each_ref().map(String::as_str));
+        room.stripe
+            .set_secret_keys(&keys.each_ref().map(String::as_str));
+        room.stripe
+            .set_webhook_secrets(&secrets.each_ref().map(String::as_str));
         room.write_secrets();
         room.sim.pause(100, 20_000).await;
         room.retire_old_credentials();
@@ -501,11 +585,16 @@ async fn rotate(room: &Room) {
     }
 }
 
-/// The functions' clock is off for a while: by seconds at any moment, by up to two hours while nothing is under way.
+/// The functions' clock is off for a while: by seconds at any moment, by up to two hours while
+/// nothing is under way.
 async fn set_clock(room: &Room, hit: Hit, sign: i64) {
     let sim = &room.sim;
     let far = sim.chance(500) && room.is_idle();
-    let by = if far { sim.between(60_000, 7_200_000) } else { sim.between(500, 4_000) };
+    let by = if far {
+        sim.between(60_000, 7_200_000)
+    } else {
+        sim.between(500, 4_000)
+    };
     sim.hit(hit);
     sim.skew(sign * i64::try_from(by.as_millis()).expect("a skew"));
     sim.pause(1000, 60_000).await;
@@ -515,15 +604,21 @@ async fn set_clock(room: &Room, hit: Hit, sign: i64) {
     }
 }
 
-/// Somebody edits an intent's metadata in Stripe's dashboard, so that it names another order: one whose creator has died
-/// before it came to Stripe, so that whoever looks for that order's intent finds this one.
+/// Somebody edits an intent's metadata in Stripe's dashboard, so that it names another order: one
+/// whose creator has died before it came to Stripe, so that whoever looks for that order's intent
+/// finds this one.
 async fn edit_metadata(room: &Room) {
     let intents = room.stripe.intents();
     if intents.is_empty() {
         return;
     }
     let intent = &intents[usize::try_from(room.sim.below(intents.len() as u64)).expect("an index")];
-    let text = |name: &str| intent["metadata"][name].as_str().expect("metadata").to_owned();
+    let text = |name: &str| {
+        intent["metadata"][name]
+            .as_str()
+            .expect("metadata")
+            .to_owned()
+    };
     let from = (text("conversation_id"), text("order_id"));
     let to = (from.0.clone(), format!("{}-after", from.1));
     if from.1.ends_with("-after") || room.watch.was_edited(&from) {
@@ -535,14 +630,17 @@ async fn edit_metadata(room: &Room) {
     room.sim.doom("create-intent", 1 + room.sim.below(6));
     room.post(&body(&to, 5000)).await;
     let edit = [("order_id", to.1.as_str())];
-    room.stripe.edit_metadata(intent["id"].as_str().expect("an id"), &edit).expect("an intent");
+    room.stripe
+        .edit_metadata(intent["id"].as_str().expect("an id"), &edit)
+        .expect("an intent");
     for _ in 0..2 {
         room.sim.pause(10_500, 12_000).await;
         room.status(&to, true).await;
     }
 }
 
-/// Stripe's deliveries: each event one to three times, at once or much later, and again until it is taken.
+/// Stripe's deliveries: each event one to three times, at once or much later, and again until it is
+/// taken.
 async fn deliver_everything(room: Arc<Room>) {
     let mut events = room.events();
     let mut under_way = JoinSet::new();
@@ -573,7 +671,13 @@ async fn deliver_everything(room: Arc<Room>) {
             if delay >= Duration::from_secs(60) {
                 sim.hit(Hit::WebhookDelayed);
             }
-            under_way.spawn(deliver(Arc::clone(&room), event.clone(), count, delay, Arc::clone(&delivered)));
+            under_way.spawn(deliver(
+                Arc::clone(&room),
+                event.clone(),
+                count,
+                delay,
+                Arc::clone(&delivered),
+            ));
         }
         count += 1;
     }
@@ -591,19 +695,37 @@ async fn deliver(
 ) {
     let sim = &room.sim;
     tokio::time::sleep(delay).await;
-    let intent = event["data"]["object"]["id"].as_str().expect("an id").to_owned();
-    if delivered.lock().unwrap().iter().any(|(of, other)| *of == intent && *other > number) {
+    let intent = event["data"]["object"]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    if delivered
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|(of, other)| *of == intent && *other > number)
+    {
         sim.hit(Hit::WebhookReordered);
     }
     if !room.watch.is_on_record(&intent) {
         sim.hit(Hit::WebhookEarly);
     }
     loop {
-        sim.note(|| format!("event {} {} {}", event["type"], event["created"], event["data"]["object"]["status"]));
-        if room.deliver(&event).await.is_some_and(|answer| answer.status == 200) {
+        sim.note(|| {
+            format!(
+                "event {} {} {}",
+                event["type"], event["created"], event["data"]["object"]["status"]
+            )
+        });
+        if room
+            .deliver(&event)
+            .await
+            .is_some_and(|answer| answer.status == 200)
+        {
             delivered.lock().unwrap().insert((intent, number));
             return;
         }
-        sim.pause(1000, if sim.chance(800) { 20_000 } else { 3_600_000 }).await;
+        sim.pause(1000, if sim.chance(800) { 20_000 } else { 3_600_000 })
+            .await;
     }
 }

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep};
 
 macro_rules! hits {
     ($($hit:ident $name:literal,)*) => {
-        /// Everything that can go wrong in a schedule. A campaign that never met one of them proves nothing about it.
+        /// Everything that can go wrong in a schedule. A campaign that never met one of them proves
+        /// nothing about it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Hit { $(#[doc = $name] $hit,)* }
 
@@ -118,7 +119,8 @@ hits! {
 /// Times each thing was met.
 pub(crate) type Hits = BTreeMap<Hit, u64>;
 
-/// How rough a schedule is, drawn anew for each seed: a rule may hold in a storm because nothing gets through.
+/// How rough a schedule is, drawn anew for each seed: a rule may hold in a storm because nothing
+/// gets through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Roughness {
     /// Of a request to Stripe, Genesys, DynamoDB or Secrets Manager, in thousandths.
@@ -193,7 +195,15 @@ impl Sim {
 
     /// One way of a request or an answer.
     pub(crate) async fn way(&self) {
-        self.pause(1, if self.is_calm() { 5 } else { self.roughness.latency_ms }).await;
+        self.pause(
+            1,
+            if self.is_calm() {
+                5
+            } else {
+                self.roughness.latency_ms
+            },
+        )
+        .await;
     }
 
     /// One of these faults, or none; the more of them the likelier the rougher the schedule.
@@ -252,7 +262,11 @@ impl Sim {
     /// A line of the story, told when one seed is replayed.
     pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         if self.tracing {
-            eprintln!("{:>12.3} s  {}", self.started.elapsed().as_secs_f64(), line());
+            eprintln!(
+                "{:>12.3} s  {}",
+                self.started.elapsed().as_secs_f64(),
+                line()
+            );
         }
     }
 
@@ -283,7 +297,8 @@ impl Clock for SimClock {
     }
 }
 
-/// Runs a future until it is done or has been left waiting `lives` times, when it dies on the spot: `None`.
+/// Runs a future until it is done or has been left waiting `lives` times, when it dies on the spot:
+/// `None`.
 pub(crate) async fn mortal<F: Future>(lives: Option<u64>, future: F) -> Option<F::Output> {
     struct Mortal<'a, F> {
         future: Pin<&'a mut F>,
@@ -300,10 +315,18 @@ pub(crate) async fn mortal<F: Future>(lives: Option<u64>, future: F) -> Option<F
                 Poll::Pending => {
                     self.lives = self.lives.map(|lives| lives - 1);
                     // It dies where it waits, not when it is next woken.
-                    if self.lives == Some(0) { Poll::Ready(None) } else { Poll::Pending }
+                    if self.lives == Some(0) {
+                        Poll::Ready(None)
+                    } else {
+                        Poll::Pending
+                    }
                 }
             }
         }
     }
-    Mortal { future: pin!(future), lives }.await
+    Mortal {
+        future: pin!(future),
+        lives,
+    }
+    .await
 }

@@ -1,4 +1,5 @@
-//! Looks at every write to the table and every act of Stripe's the moment it happens, and once more when all is over.
+//! Looks at every write to the table and every act of Stripe's the moment it happens, and once more
+//! when all is over.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -44,7 +45,11 @@ impl Record {
     /// What Genesys should hold.
     fn notice(&self) -> Option<Notice> {
         let opened = self.opened_at.is_some() && self.status == "PENDING";
-        Some((self.intent.clone()?, self.status.clone(), progress(&self.status, opened)))
+        Some((
+            self.intent.clone()?,
+            self.status.clone(),
+            progress(&self.status, opened),
+        ))
     }
 }
 
@@ -60,8 +65,8 @@ struct Seen {
     records: BTreeMap<Order, Record>,
     /// What each intent was made for, whatever its metadata says since, and its attempt.
     made_for: HashMap<String, (Order, u64)>,
-    /// Orders whose intent's metadata somebody has edited. What becomes of them is theirs; what they may never do is
-    /// to count one charge twice.
+    /// Orders whose intent's metadata somebody has edited. What becomes of them is theirs; what
+    /// they may never do is to count one charge twice.
     edited: Vec<Order>,
     /// Conversations in which nobody hears anything any more.
     over: Vec<String>,
@@ -88,16 +93,25 @@ pub(crate) struct PayLink {
 impl Watch {
     pub(crate) fn new(sim: &Arc<Sim>, database: &Database, stripe: &Stripe) -> Arc<Self> {
         let (sim, database, stripe) = (Arc::clone(sim), database.clone(), stripe.clone());
-        Arc::new(Self { sim, database, stripe, seen: Mutex::default() })
+        Arc::new(Self {
+            sim,
+            database,
+            stripe,
+            seen: Mutex::default(),
+        })
     }
 
     /// The payment item of an order, as it is in the table.
     pub(crate) fn record(&self, (conversation, order): &Order) -> Option<Record> {
-        let key =
-            json!({ "pk": { "S": format!("CONVERSATION#{conversation}") }, "sk": { "S": format!("ORDER#{order}") } });
+        let key = json!({ "pk": { "S": format!("CONVERSATION#{conversation}") }, "sk": { "S": format!("ORDER#{order}") } });
         let item = self.item(&key)?;
         let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
-        let number = |name: &str| item[name]["N"].as_str().and_then(|n| n.parse::<i64>().ok()).expect("a number");
+        let number = |name: &str| {
+            item[name]["N"]
+                .as_str()
+                .and_then(|n| n.parse::<i64>().ok())
+                .expect("a number")
+        };
         Some(Record {
             attempt: u64::try_from(number("attempt")).expect("an attempt"),
             status: text("status").expect("a status"),
@@ -107,17 +121,20 @@ impl Watch {
             reason: text("reason_code"),
             currency: text("currency").expect("a currency"),
             opened_at: item["opened_at"]["N"].as_str().and_then(|n| n.parse().ok()),
-            notified: text("notified_intent_id").zip(text("notified_status")).map(|(intent, status)| {
-                let progress = progress(&status, item["notified_opened"]["BOOL"] == true);
-                (intent, status, progress)
-            }),
+            notified: text("notified_intent_id").zip(text("notified_status")).map(
+                |(intent, status)| {
+                    let progress = progress(&status, item["notified_opened"]["BOOL"] == true);
+                    (intent, status, progress)
+                },
+            ),
         })
     }
 
     /// The link behind a URL, as it is in the table.
     pub(crate) fn link(&self, url: &str) -> Option<PayLink> {
         let token = LinkToken::parse(tests::token_of(url)).ok()?;
-        let key = json!({ "pk": { "S": format!("LINK#{}", token.sha256()) }, "sk": { "S": "LINK" } });
+        let key =
+            json!({ "pk": { "S": format!("LINK#{}", token.sha256()) }, "sk": { "S": "LINK" } });
         let item = self.item(&key)?;
         let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
         let number = |name: &str| item[name]["N"].as_str().and_then(|n| n.parse().ok());
@@ -141,13 +158,21 @@ impl Watch {
     /// No pay link is in what a function sends.
     pub(crate) fn sent(&self, texts: &[&str]) {
         let seen = self.seen.lock().unwrap();
-        let leaks = texts.iter().any(|text| seen.tokens.iter().any(|token| text.contains(token)));
-        self.sim.check(!leaks, || format!("5: a pay link is in a request: {texts:?}"));
+        let leaks = texts
+            .iter()
+            .any(|text| seen.tokens.iter().any(|token| text.contains(token)));
+        self.sim.check(!leaks, || {
+            format!("5: a pay link is in a request: {texts:?}")
+        });
     }
 
     /// Somebody asks to open a link.
     pub(crate) fn opening(&self, link: &PayLink) {
-        self.seen.lock().unwrap().opening.insert((link.order.clone(), link.attempt));
+        self.seen
+            .lock()
+            .unwrap()
+            .opening
+            .insert((link.order.clone(), link.attempt));
     }
 
     /// Whose intent this is: the order and the attempt it was made for.
@@ -162,24 +187,37 @@ impl Watch {
             (parts.next(), parts.next(), parts.next(), parts.next())
         {
             let attempt = attempt.parse().expect("an attempt");
-            self.seen.lock().unwrap().kept.insert(((conversation, order), attempt));
+            self.seen
+                .lock()
+                .unwrap()
+                .kept
+                .insert(((conversation, order), attempt));
         }
     }
 
-    /// A request to cancel was answered `CANCELED`: nobody may be able to pay that attempt, now or later.
+    /// A request to cancel was answered `CANCELED`: nobody may be able to pay that attempt, now or
+    /// later.
     pub(crate) fn answered_canceled(&self, order: &Order, attempt: u64) {
-        self.seen.lock().unwrap().canceled.insert((order.clone(), attempt));
+        self.seen
+            .lock()
+            .unwrap()
+            .canceled
+            .insert((order.clone(), attempt));
         self.stripe_acted();
     }
 
     /// Whether an intent has its pointer.
     pub(crate) fn is_on_record(&self, intent: &str) -> bool {
-        self.item(&json!({ "pk": { "S": format!("INTENT#{intent}") }, "sk": { "S": "INTENT" } })).is_some()
+        self.item(&json!({ "pk": { "S": format!("INTENT#{intent}") }, "sk": { "S": "INTENT" } }))
+            .is_some()
     }
 
     fn item(&self, key: &Value) -> Option<Value> {
         let asked = json!({ "TableName": "payments", "Key": key });
-        let got = self.database.get_item(serde_json::from_value(asked).expect("a request")).expect("a read");
+        let got = self
+            .database
+            .get_item(serde_json::from_value(asked).expect("a request"))
+            .expect("a read");
         let item = serde_json::to_value(got).expect("JSON")["Item"].take();
         (!item.is_null()).then_some(item)
     }
@@ -187,13 +225,25 @@ impl Watch {
     /// Every item of the table, in DynamoDB's JSON.
     pub(crate) fn items(&self) -> Vec<String> {
         let asked = json!({ "TableName": "payments" });
-        let got = self.database.scan(serde_json::from_value(asked).expect("a request")).expect("a scan");
+        let got = self
+            .database
+            .scan(serde_json::from_value(asked).expect("a request"))
+            .expect("a scan");
         let items = serde_json::to_value(got).expect("JSON")["Items"].take();
-        items.as_array().expect("items").iter().map(Value::to_string).collect()
+        items
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(Value::to_string)
+            .collect()
     }
 
     pub(crate) fn edited(&self, one: &Order, other: &Order) {
-        self.seen.lock().unwrap().edited.extend([one.clone(), other.clone()]);
+        self.seen
+            .lock()
+            .unwrap()
+            .edited
+            .extend([one.clone(), other.clone()]);
     }
 
     /// The call ends, or the customer leaves it.
@@ -213,7 +263,12 @@ impl Watch {
             keys.push(step["Update"]["Key"].clone());
         }
         for key in keys {
-            let part = |name: &str, prefix: &str| key[name]["S"].as_str()?.strip_prefix(prefix).map(str::to_owned);
+            let part = |name: &str, prefix: &str| {
+                key[name]["S"]
+                    .as_str()?
+                    .strip_prefix(prefix)
+                    .map(str::to_owned)
+            };
             if let Some(order) = part("pk", "CONVERSATION#").zip(part("sk", "ORDER#")) {
                 self.moved(&order);
             }
@@ -222,39 +277,79 @@ impl Watch {
 
     fn moved(&self, order: &Order) {
         let now = self.record(order).expect("what was written is there");
-        let before = self.seen.lock().unwrap().records.insert(order.clone(), now.clone());
+        let before = self
+            .seen
+            .lock()
+            .unwrap()
+            .records
+            .insert(order.clone(), now.clone());
         if before.as_ref() != Some(&now) {
             self.sim.note(|| format!("  = {} {now:?}", order.1));
         }
         if now.reason.as_deref() == Some("stripe_failed") && now.status == "CANCELED" {
             self.sim.hit(Hit::KeptEnded);
             let of = (order.clone(), now.attempt);
-            let made = self.seen.lock().unwrap().made_for.values().any(|made_for| *made_for == of);
+            let made = self
+                .seen
+                .lock()
+                .unwrap()
+                .made_for
+                .values()
+                .any(|made_for| *made_for == of);
             let known = made && !self.was_edited(order);
-            self.sim.check(!known, || format!("1: {of:?} ended though Stripe has its intent"));
+            self.sim.check(!known, || {
+                format!("1: {of:?} ended though Stripe has its intent")
+            });
         }
-        let kept = self.seen.lock().unwrap().kept.contains(&(order.clone(), now.attempt));
-        if kept && before.as_ref().is_some_and(|before| before.intent.is_none()) && now.intent.is_some() {
+        let kept = self
+            .seen
+            .lock()
+            .unwrap()
+            .kept
+            .contains(&(order.clone(), now.attempt));
+        if kept
+            && before
+                .as_ref()
+                .is_some_and(|before| before.intent.is_none())
+            && now.intent.is_some()
+        {
             self.sim.hit(Hit::KeptAdopted);
         }
         if let Some(before) = before {
             let next_attempt = now.attempt == before.attempt + 1 && before.status == "CANCELED";
             let stays = now.attempt == before.attempt;
-            self.sim.check(stays || next_attempt, || format!("4: attempt {before:?} → {now:?}"));
+            self.sim.check(stays || next_attempt, || {
+                format!("4: attempt {before:?} → {now:?}")
+            });
             let leaves_final = before.is_final() && now.status != before.status && !next_attempt;
-            self.sim.check(!leaves_final, || format!("4: a final status was left: {before:?} → {now:?}"));
+            self.sim.check(!leaves_final, || {
+                format!("4: a final status was left: {before:?} → {now:?}")
+            });
             let other_intent = stays && before.intent.is_some() && now.intent != before.intent;
-            self.sim.check(!other_intent, || format!("1: another intent for one attempt: {before:?} → {now:?}"));
+            self.sim.check(!other_intent, || {
+                format!("1: another intent for one attempt: {before:?} → {now:?}")
+            });
             let again = stays && before.opened_at.is_some() && now.opened_at != before.opened_at;
-            self.sim.check(!again, || format!("4: the first opening was forgotten: {before:?} → {now:?}"));
+            self.sim.check(!again, || {
+                format!("4: the first opening was forgotten: {before:?} → {now:?}")
+            });
             let known = before.notified.is_some() && before.notified == before.notice();
             let told_again = known && now.notified.is_none();
-            self.sim.check(!told_again, || format!("4: Genesys is told again what it is known to hold: {before:?}"));
+            self.sim.check(!told_again, || {
+                format!("4: Genesys is told again what it is known to hold: {before:?}")
+            });
         }
-        let by_somebody = || self.seen.lock().unwrap().opening.contains(&(order.clone(), now.attempt));
-        self.sim.check(now.opened_at.is_none() || by_somebody(), || {
-            format!("4: nobody opened a link of {order:?} {now:?}")
-        });
+        let by_somebody = || {
+            self.seen
+                .lock()
+                .unwrap()
+                .opening
+                .contains(&(order.clone(), now.attempt))
+        };
+        self.sim
+            .check(now.opened_at.is_none() || by_somebody(), || {
+                format!("4: nobody opened a link of {order:?} {now:?}")
+            });
         if now.status == "CONFIRMED" {
             let intent = now.intent.as_deref().and_then(|id| self.stripe.intent(id));
             let succeeded = intent.as_ref().is_some_and(|intent| {
@@ -266,14 +361,18 @@ impl Watch {
                     && intent["amount"] == now.amount
                     && intent["currency"] == now.currency.as_str()
             });
-            self.sim.check(succeeded, || format!("2: {now:?}, but Stripe says {intent:?}"));
+            self.sim.check(succeeded, || {
+                format!("2: {now:?}, but Stripe says {intent:?}")
+            });
         }
     }
 
     /// The payer does something with the intent, as it stands, or somebody in the dashboard does.
     pub(crate) fn payer_acts(&self, id: &str) {
         let (sim, stripe) = (&self.sim, &self.stripe);
-        let Some(intent) = stripe.intent(id) else { return };
+        let Some(intent) = stripe.intent(id) else {
+            return;
+        };
         let status = intent["status"].as_str().expect("a status");
         stripe.set_now(sim.true_second());
         let act = sim.below(10);
@@ -299,22 +398,36 @@ impl Watch {
 
     /// The payer tries some card on the intent of a client secret.
     pub(crate) fn pay_with(&self, client_secret: &str) {
-        const CARDS: [&str; 4] =
-            ["pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired", "pm_card_processing"];
-        let card = if self.sim.chance(500) { CARDS[0] } else { self.sim.pick(&CARDS) };
+        const CARDS: [&str; 4] = [
+            "pm_card_visa",
+            "pm_card_visa_chargeDeclined",
+            "pm_card_authenticationRequired",
+            "pm_card_processing",
+        ];
+        let card = if self.sim.chance(500) {
+            CARDS[0]
+        } else {
+            self.sim.pick(&CARDS)
+        };
         self.pay_by_card(client_secret, card);
     }
 
-    /// The payer tries this card. What Stripe refuses is part of the story: the payment may have been canceled since.
+    /// The payer tries this card. What Stripe refuses is part of the story: the payment may have
+    /// been canceled since.
     pub(crate) fn pay_by_card(&self, client_secret: &str, card: &str) {
         let (sim, stripe) = (&self.sim, &self.stripe);
         let intents = stripe.intents();
-        let Some(intent) = intents.iter().find(|intent| intent["client_secret"] == client_secret) else {
+        let Some(intent) = intents
+            .iter()
+            .find(|intent| intent["client_secret"] == client_secret)
+        else {
             return sim.violation("6: a client secret of no intent was handed out".to_owned());
         };
         let id = intent["id"].as_str().expect("an id");
         stripe.set_now(sim.true_second());
-        let paid = stripe.pay(id, card).is_ok_and(|intent| intent["status"] == "succeeded");
+        let paid = stripe
+            .pay(id, card)
+            .is_ok_and(|intent| intent["status"] == "succeeded");
         sim.note(|| format!("payer: {id} with {card} by link: paid is {paid}"));
         if paid {
             sim.hit(Hit::LinkPaid);
@@ -322,35 +435,54 @@ impl Watch {
         self.stripe_acted();
     }
 
-    /// Stripe has acted: is every order still charged at most once, and has it at most one intent that lives?
+    /// Stripe has acted: is every order still charged at most once, and has it at most one intent
+    /// that lives?
     pub(crate) fn stripe_acted(&self) {
         let mut seen = self.seen.lock().unwrap();
         let mut live: HashMap<Order, Vec<String>> = HashMap::new();
         for intent in self.stripe.intents() {
             let id = intent["id"].as_str().expect("an id").to_owned();
-            let metadata = |name: &str| intent["metadata"][name].as_str().expect("metadata").to_owned();
+            let metadata = |name: &str| {
+                intent["metadata"][name]
+                    .as_str()
+                    .expect("metadata")
+                    .to_owned()
+            };
             let made_for = || {
                 let order = (metadata("conversation_id"), metadata("order_id"));
                 (order, metadata("attempt").parse().expect("an attempt"))
             };
-            let of = seen.made_for.entry(id.clone()).or_insert_with(made_for).clone();
+            let of = seen
+                .made_for
+                .entry(id.clone())
+                .or_insert_with(made_for)
+                .clone();
             if intent["status"] != "canceled" {
                 let released = seen.canceled.contains(&of) && !seen.edited.contains(&of.0);
-                self.sim.check(!released, || format!("1: {of:?} was answered to be canceled, and {id} can be paid"));
+                self.sim.check(!released, || {
+                    format!("1: {of:?} was answered to be canceled, and {id} can be paid")
+                });
                 live.entry(of.0).or_default().push(id);
             }
         }
         for (order, intents) in live {
-            // One behind a kept failure that was edited before it was found is found no more. Nobody has its secret.
+            // One behind a kept failure that was edited before it was found is found no more.
+            // Nobody has its secret.
             let one = intents.len() == 1 || seen.edited.contains(&order);
-            self.sim.check(one, || format!("1: {order:?} has several live intents: {intents:?}"));
+            self.sim.check(one, || {
+                format!("1: {order:?} has several live intents: {intents:?}")
+            });
         }
         let mut charged: HashMap<Order, usize> = HashMap::new();
         for charge in self.stripe.charges() {
-            *charged.entry(seen.made_for[&charge.intent].0.clone()).or_default() += 1;
+            *charged
+                .entry(seen.made_for[&charge.intent].0.clone())
+                .or_default() += 1;
         }
         for (order, times) in charged {
-            self.sim.check(times == 1, || format!("1: {order:?} was charged {times} times"));
+            self.sim.check(times == 1, || {
+                format!("1: {order:?} was charged {times} times")
+            });
         }
     }
 
@@ -370,29 +502,46 @@ impl Watch {
                 if let Some(intent) = &record.intent
                     && let Some(other) = owners.insert(intent.clone(), order)
                 {
-                    self.sim.violation(format!("books: {intent} is on the record of {order:?} and of {other:?}"));
+                    self.sim.violation(format!(
+                        "books: {intent} is on the record of {order:?} and of {other:?}"
+                    ));
                 }
             }
             if self.was_edited(order) {
                 continue;
             }
-            let intents: Vec<(&String, u64)> =
-                made_for.iter().filter(|(_, (of, _))| of == order).map(|(id, (_, attempt))| (id, *attempt)).collect();
+            let intents: Vec<(&String, u64)> = made_for
+                .iter()
+                .filter(|(_, (of, _))| of == order)
+                .map(|(id, (_, attempt))| (id, *attempt))
+                .collect();
             let Some(record) = record else {
-                self.sim.check(intents.is_empty(), || format!("3: {order:?} has {intents:?} and no record"));
+                self.sim.check(intents.is_empty(), || {
+                    format!("3: {order:?} has {intents:?} and no record")
+                });
                 continue;
             };
-            let current = intents.iter().find(|(_, attempt)| *attempt == record.attempt).map(|(id, _)| (*id).clone());
-            self.sim.check(record.intent == current, || format!("3: {record:?}, but Stripe has {current:?}"));
+            let current = intents
+                .iter()
+                .find(|(_, attempt)| *attempt == record.attempt)
+                .map(|(id, _)| (*id).clone());
+            self.sim.check(record.intent == current, || {
+                format!("3: {record:?}, but Stripe has {current:?}")
+            });
             let Some(intent) = current else {
                 let begun = matches!(record.status.as_str(), "CREATING" | "CANCELED");
-                self.sim.check(begun, || format!("3: {record:?} without an intent"));
+                self.sim
+                    .check(begun, || format!("3: {record:?} without an intent"));
                 continue;
             };
             let status = payment_status(&self.stripe.intent(&intent).expect("an intent"));
-            self.sim.check(record.status == status, || format!("3: {record:?}, but Stripe says {status}"));
+            self.sim.check(record.status == status, || {
+                format!("3: {record:?}, but Stripe says {status}")
+            });
             let expected = record.notice();
-            self.sim.check(record.notified == expected, || format!("3: {record:?} was not told as {expected:?}"));
+            self.sim.check(record.notified == expected, || {
+                format!("3: {record:?} was not told as {expected:?}")
+            });
             let heard = told.iter().rfind(|(of, ..)| *of == intent);
             let over = self.seen.lock().unwrap().over.contains(&order.0);
             self.sim.check(over || heard == expected.as_ref(), || {
@@ -405,14 +554,19 @@ impl Watch {
             *charged.entry(charge.currency).or_default() += charge.amount;
         }
         let balanced = match orders.iter().any(|order| self.was_edited(order)) {
-            true => confirmed.iter().all(|(currency, sum)| charged.get(currency).is_some_and(|charged| sum <= charged)),
+            true => confirmed
+                .iter()
+                .all(|(currency, sum)| charged.get(currency).is_some_and(|charged| sum <= charged)),
             false => charged == confirmed,
         };
-        self.sim.check(balanced, || format!("books: Stripe charged {charged:?}, the records say {confirmed:?}"));
+        self.sim.check(balanced, || {
+            format!("books: Stripe charged {charged:?}, the records say {confirmed:?}")
+        });
     }
 
-    /// What Genesys was told of an order must go through Stripe's history forwards. The same once more does no harm. Once
-    /// it has heard that the link was opened, it does not hear of a link that was not.
+    /// What Genesys was told of an order must go through Stripe's history forwards. The same once
+    /// more does no harm. Once it has heard that the link was opened, it does not hear of a link
+    /// that was not.
     fn told_in_order(
         &self,
         order: &Order,
@@ -426,7 +580,10 @@ impl Watch {
         let told: Vec<_> = told.iter().filter(|line| of_order(&line.0)).collect();
         let mut opened = HashSet::new();
         for (intent, status, progress) in &told {
-            while truth_left.peek().is_some_and(|next| (&next.0, &next.1) != (intent, status)) {
+            while truth_left
+                .peek()
+                .is_some_and(|next| (&next.0, &next.1) != (intent, status))
+            {
                 truth_left.next();
             }
             if progress == "link_opened" {
@@ -434,8 +591,9 @@ impl Watch {
             }
             let closes = progress == "pending" && opened.contains(intent);
             if truth_left.peek().is_none() || closes {
-                self.sim
-                    .violation(format!("4: Genesys heard {told:?} of {order:?}, where Stripe's history is {truth:?}"));
+                self.sim.violation(format!(
+                    "4: Genesys heard {told:?} of {order:?}, where Stripe's history is {truth:?}"
+                ));
                 return;
             }
         }
@@ -457,23 +615,38 @@ pub(crate) fn payment_status(intent: &Value) -> &'static str {
 
 /// `payment_progress`, by the words of the agent's screen and not by the code under test.
 fn progress(status: &str, opened: bool) -> String {
-    if opened { "link_opened".to_owned() } else { status.to_ascii_lowercase() }
+    if opened {
+        "link_opened".to_owned()
+    } else {
+        status.to_ascii_lowercase()
+    }
 }
 
 /// Everything Genesys was told, in order.
 fn told(genesys: &Genesys) -> Vec<Notice> {
     let line = |attributes: &BTreeMap<String, String>| {
         let text = |name: &str| attributes[name].clone();
-        (text("stripe_intent_id"), text("payment_status"), text("payment_progress"))
+        (
+            text("stripe_intent_id"),
+            text("payment_status"),
+            text("payment_progress"),
+        )
     };
-    genesys.patches().iter().map(|patch| line(&patch.attributes)).collect()
+    genesys
+        .patches()
+        .iter()
+        .map(|patch| line(&patch.attributes))
+        .collect()
 }
 
 /// Intent and payment status of everything that was ever true at Stripe, in order.
 fn truth(stripe: &Stripe) -> Vec<(String, String)> {
     let line = |event: Value| {
         let intent = &event["data"]["object"];
-        (intent["id"].as_str().expect("an id").to_owned(), payment_status(intent).to_owned())
+        (
+            intent["id"].as_str().expect("an id").to_owned(),
+            payment_status(intent).to_owned(),
+        )
     };
     stripe.events().into_iter().map(line).collect()
 }

@@ -1,4 +1,5 @@
-//! The Data Action files, run as Genesys runs them (`tests/local/data_action.py`), against the handlers they call.
+//! The Data Action files, run as Genesys runs them (`tests/local/data_action.py`), against the
+//! handlers they call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,14 +16,19 @@ use shared::payment::PaymentStatus;
 use stand_ins::{Fault, Match, Stage};
 use tests::{Answer, CONVERSATION, Setup, World, order, request, rest_event};
 
-/// The actions that call the API; each is there once for Web Services and once, with this suffix, for AWS Lambda.
+/// The actions that call the API; each is there once for Web Services and once, with this suffix,
+/// for AWS Lambda.
 const VARIANTS: [&str; 2] = ["", " (Lambda)"];
-const POSTS: [&str; 3] = ["Create Payment", "Create Payment Secure", "Confirm With Token"];
+const POSTS: [&str; 3] = [
+    "Create Payment",
+    "Create Payment Secure",
+    "Confirm With Token",
+];
 const QUERY: &str = "Get Payment Status";
 const CANCEL: &str = "Cancel Payment";
 
-/// What callers, agents and careless flows may put into a text. It is a valid value only in a description, or before the
-/// `@` of an e-mail address.
+/// What callers, agents and careless flows may put into a text. It is a valid value only in a
+/// description, or before the `@` of an e-mail address.
 const NASTY: [&str; 29] = [
     "\"",
     "\\",
@@ -61,7 +67,10 @@ fn root() -> PathBuf {
 
 fn python() -> PathBuf {
     let python = root().join(".venv/bin/python");
-    assert!(python.exists(), "the tools are not installed: run `make tools`");
+    assert!(
+        python.exists(),
+        "the tools are not installed: run `make tools`"
+    );
     python
 }
 
@@ -87,7 +96,10 @@ impl Genesys {
         static GENESYS: LazyLock<Mutex<Genesys>> = LazyLock::new(|| Mutex::new(Genesys::start()));
         let mut genesys = GENESYS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut answer = String::new();
-        let asked = writeln!(genesys.process.stdin.as_mut().expect("a pipe"), "{question}");
+        let asked = writeln!(
+            genesys.process.stdin.as_mut().expect("a pipe"),
+            "{question}"
+        );
         let answered = asked.and_then(|()| genesys.answers.read_line(&mut answer));
         assert!(
             answered.is_ok_and(|length| length > 0),
@@ -113,10 +125,22 @@ impl Sent {
 
     /// The path below the stage, and the parameters, both as they stand in the URL.
     fn path_and_query(&self) -> (Vec<String>, Option<String>) {
-        let url: Uri = self.url.parse().unwrap_or_else(|error| panic!("{error}: {:.200}", self.url));
-        assert_eq!(url.authority().unwrap().as_str(), "API_ID.execute-api.REGION.amazonaws.com");
-        let path = url.path().strip_prefix("/v1/").unwrap_or_else(|| panic!("{:.200}", self.url));
-        (path.split('/').map(str::to_owned).collect(), url.query().map(str::to_owned))
+        let url: Uri = self
+            .url
+            .parse()
+            .unwrap_or_else(|error| panic!("{error}: {:.200}", self.url));
+        assert_eq!(
+            url.authority().unwrap().as_str(),
+            "API_ID.execute-api.REGION.amazonaws.com"
+        );
+        let path = url
+            .path()
+            .strip_prefix("/v1/")
+            .unwrap_or_else(|| panic!("{:.200}", self.url));
+        (
+            path.split('/').map(str::to_owned).collect(),
+            url.query().map(str::to_owned),
+        )
     }
 
     /// What API Gateway or Lambda makes of it for the function.
@@ -131,17 +155,34 @@ impl Sent {
         } else {
             let (path, query) = self.path_and_query();
             let event = |parameters: Value| {
-                let query = query.as_deref().map_or_else(|| json!({}), |query| json!(form(query)));
+                let query = query
+                    .as_deref()
+                    .map_or_else(|| json!({}), |query| json!(form(query)));
                 let path = format!("/{}", path.join("/"));
-                request(&rest_event(&self.method, &path, &parameters, &query, self.body.as_deref().unwrap_or_default()))
+                request(&rest_event(
+                    &self.method,
+                    &path,
+                    &parameters,
+                    &query,
+                    self.body.as_deref().unwrap_or_default(),
+                ))
             };
-            match (self.method.as_str(), &path.iter().map(String::as_str).collect::<Vec<_>>()[..]) {
+            match (
+                self.method.as_str(),
+                &path.iter().map(String::as_str).collect::<Vec<_>>()[..],
+            ) {
                 ("POST", ["payments"]) => world.create_intent.handle(event(json!({}))).await,
                 ("GET", ["payments", id]) => {
-                    world.status_query.handle(event(json!({ "conversation_id": decoded(id) }))).await
+                    world
+                        .status_query
+                        .handle(event(json!({ "conversation_id": decoded(id) })))
+                        .await
                 }
                 ("DELETE", ["payments", id]) => {
-                    world.create_intent.handle(event(json!({ "conversation_id": decoded(id) }))).await
+                    world
+                        .create_intent
+                        .handle(event(json!({ "conversation_id": decoded(id) })))
+                        .await
                 }
                 _ => panic!("no route {} {}", self.method, self.url),
             }
@@ -154,7 +195,9 @@ const FUNCTION_ARN: &str = "arn:aws:lambda:REGION:ACCOUNT_ID:function:";
 
 /// A form's fields, decoded.
 fn form(query: &str) -> BTreeMap<String, String> {
-    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     let fields: BTreeMap<_, _> = pairs.iter().cloned().collect();
     assert_eq!(fields.len(), pairs.len(), "a field twice: {query}");
     fields
@@ -176,13 +219,18 @@ impl Action {
     fn all() -> Vec<Self> {
         let folder = root().join("genesys/data-actions");
         let entries = |folder: &Path| {
-            let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
             paths.sort();
             paths
         };
         let files = entries(&folder).into_iter().flat_map(|kind| {
             let name = kind.file_name().unwrap().to_str().unwrap().to_owned();
-            entries(&kind).into_iter().map(move |file| (name.clone(), file))
+            entries(&kind)
+                .into_iter()
+                .map(move |file| (name.clone(), file))
         });
         let read = |(kind, file): (String, PathBuf)| {
             let json = serde_json::from_str(&fs::read_to_string(&file).unwrap()).expect("JSON");
@@ -192,12 +240,18 @@ impl Action {
     }
 
     fn named(name: &str) -> Self {
-        Self::all().into_iter().find(|action| action.name() == name).unwrap_or_else(|| panic!("no action {name}"))
+        Self::all()
+            .into_iter()
+            .find(|action| action.name() == name)
+            .unwrap_or_else(|| panic!("no action {name}"))
     }
 
     /// Those that call the API, by name.
     fn of_the_api() -> Vec<Self> {
-        Self::all().into_iter().filter(|action| action.kind != "genesys-cloud").collect()
+        Self::all()
+            .into_iter()
+            .filter(|action| action.kind != "genesys-cloud")
+            .collect()
     }
 
     fn name(&self) -> &str {
@@ -218,11 +272,18 @@ impl Action {
     }
 
     fn outputs(&self) -> &Map<String, Value> {
-        self.json["contract"]["output"]["successSchema"]["properties"].as_object().unwrap()
+        self.json["contract"]["output"]["successSchema"]["properties"]
+            .as_object()
+            .unwrap()
     }
 
     fn required(&self) -> Vec<&str> {
-        self.input_schema()["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
+        self.input_schema()["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect()
     }
 
     /// Inputs with which it goes well: an order of its own, for $50.00 where there is an amount.
@@ -237,17 +298,25 @@ impl Action {
             "text_body" => "Please pay here.",
             _ => "",
         };
-        let good = self.inputs().keys().map(|name| (name.clone(), json!(value(name))));
+        let good = self
+            .inputs()
+            .keys()
+            .map(|name| (name.clone(), json!(value(name))));
         good.filter(|(_, value)| value != "").collect()
     }
 
     fn send(&self, inputs: &Map<String, Value>) -> Result<Sent, String> {
         let credentials = json!({ "apiKey": "the-key" });
-        let answer = Genesys::ask(&json!({ "file": self.file, "inputs": inputs, "credentials": credentials }));
+        let answer = Genesys::ask(
+            &json!({ "file": self.file, "inputs": inputs, "credentials": credentials }),
+        );
         if let Some(failure) = answer["failure"].as_str() {
             return Err(failure.to_owned());
         }
-        assert_eq!(answer["timeout_seconds"], self.json["config"]["timeoutSeconds"]);
+        assert_eq!(
+            answer["timeout_seconds"],
+            self.json["config"]["timeoutSeconds"]
+        );
         Ok(Sent {
             method: answer["method"].as_str().unwrap().to_owned(),
             url: answer["url"].as_str().unwrap().to_owned(),
@@ -258,27 +327,39 @@ impl Action {
 
     fn receive(&self, response: &Value) -> Result<Value, String> {
         let answer = Genesys::ask(&json!({ "file": self.file, "response": response }));
-        answer["failure"].as_str().map_or_else(|| Ok(answer["outputs"].clone()), |failure| Err(failure.to_owned()))
+        answer["failure"].as_str().map_or_else(
+            || Ok(answer["outputs"].clone()),
+            |failure| Err(failure.to_owned()),
+        )
     }
 
-    /// What the action makes of a handler's answer. A bare request has no status: its problem is a function error.
+    /// What the action makes of a handler's answer. A bare request has no status: its problem is a
+    /// function error.
     fn take(&self, answer: &Answer) -> Result<Value, String> {
         let is_problem = !(200..300).contains(&answer.status);
         self.receive(&if self.kind == "aws-lambda" && is_problem {
-            let error = json!({ "errorType": answer.body["code"], "errorMessage": answer.body["detail"] });
+            let error =
+                json!({ "errorType": answer.body["code"], "errorMessage": answer.body["detail"] });
             json!({ "status": 200, "body": error.to_string(), "function_error": "Unhandled" })
         } else {
             json!({ "status": answer.status, "body": answer.body.to_string() })
         })
     }
 
-    /// The whole way: inputs, request, handler, reply, outputs. The outputs are the reply's fields, no more and no less.
+    /// The whole way: inputs, request, handler, reply, outputs. The outputs are the reply's fields,
+    /// no more and no less.
     async fn run(&self, world: &World, inputs: &Map<String, Value>) -> Outputs {
         let answer = self.send(inputs).unwrap().arrive(world).await;
-        let outputs = self.take(&answer).unwrap_or_else(|failure| panic!("{failure}: {:#}", answer.body));
+        let outputs = self
+            .take(&answer)
+            .unwrap_or_else(|failure| panic!("{failure}: {:#}", answer.body));
         let mut reply = answer.body;
         if !self.outputs().contains_key("client_secret") {
-            reply.as_object_mut().unwrap().remove("client_secret").expect("a reply has every field");
+            reply
+                .as_object_mut()
+                .unwrap()
+                .remove("client_secret")
+                .expect("a reply has every field");
         }
         assert_eq!(outputs, reply, "{}", self.name());
         Outputs(outputs)
@@ -290,7 +371,9 @@ struct Outputs(Value);
 
 impl Outputs {
     fn text(&self, name: &str) -> &str {
-        self.0[name].as_str().unwrap_or_else(|| panic!("no text {name} in {:#}", self.0))
+        self.0[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no text {name} in {:#}", self.0))
     }
 
     fn status(&self) -> &str {
@@ -314,7 +397,8 @@ fn with(inputs: &Map<String, Value>, name: &str, value: &Value) -> Map<String, V
 /// The body that an API action, or `Send Payment Link`, sends for these inputs.
 fn wanted_body(action: &Action, inputs: &Map<String, Value>) -> Value {
     let required = action.required();
-    let is_sent = |name: &str, value: &Value| required.contains(&name) || !(value.is_null() || value == "");
+    let is_sent =
+        |name: &str, value: &Value| required.contains(&name) || !(value.is_null() || value == "");
     let sent = inputs.iter().filter(|(name, value)| is_sent(name, value));
     let name_there = |name: &str| match name {
         "from_address" => "fromAddress".to_owned(),
@@ -322,7 +406,9 @@ fn wanted_body(action: &Action, inputs: &Map<String, Value>) -> Value {
         "text_body" => "textBody".to_owned(),
         same => same.to_owned(),
     };
-    let mut body: Map<String, Value> = sent.map(|(name, value)| (name_there(name), value.clone())).collect();
+    let mut body: Map<String, Value> = sent
+        .map(|(name, value)| (name_there(name), value.clone()))
+        .collect();
     match action.base_name() {
         "Create Payment Secure" => body.insert("include_client_secret".to_owned(), json!(true)),
         CANCEL => body.insert("operation".to_owned(), json!("cancel")),
@@ -333,17 +419,34 @@ fn wanted_body(action: &Action, inputs: &Map<String, Value>) -> Value {
 }
 
 fn assert_sent(action: &Action, inputs: &Map<String, Value>) {
-    let sent = action.send(inputs).unwrap_or_else(|failure| panic!("{failure}: {inputs:?}"));
+    let sent = action
+        .send(inputs)
+        .unwrap_or_else(|failure| panic!("{failure}: {inputs:?}"));
     if sent.method == "POST" {
-        assert_eq!(sent.json(), wanted_body(action, inputs), "{}", action.name());
+        assert_eq!(
+            sent.json(),
+            wanted_body(action, inputs),
+            "{}",
+            action.name()
+        );
         return;
     }
     let (path, query) = sent.path_and_query();
-    let [payments, conversation] = &path[..] else { panic!("{:.200}", sent.url) };
-    assert_eq!((payments.as_str(), json!(decoded(conversation))), ("payments", inputs["conversation_id"].clone()));
-    let is_sent = |order: &&Value| action.required().contains(&"order_id") || !(order.is_null() || **order == "");
+    let [payments, conversation] = &path[..] else {
+        panic!("{:.200}", sent.url)
+    };
+    assert_eq!(
+        (payments.as_str(), json!(decoded(conversation))),
+        ("payments", inputs["conversation_id"].clone())
+    );
+    let is_sent = |order: &&Value| {
+        action.required().contains(&"order_id") || !(order.is_null() || **order == "")
+    };
     let order = inputs.get("order_id").filter(is_sent);
-    assert_eq!(query.map(|query| json!(form(&query))), order.map(|order| json!({ "order_id": order })));
+    assert_eq!(
+        query.map(|query| json!(form(&query))),
+        order.map(|order| json!({ "order_id": order }))
+    );
 }
 
 #[test]
@@ -351,8 +454,10 @@ fn whatever_an_input_holds_the_request_carries_exactly_that() {
     let long = "x\"\\".repeat(5_000);
     for action in Action::all() {
         let good = action.good("A-1");
-        let (texts, numbers): (Vec<_>, Vec<_>) =
-            action.inputs().iter().partition(|(_, property)| property["type"] == "string");
+        let (texts, numbers): (Vec<_>, Vec<_>) = action
+            .inputs()
+            .iter()
+            .partition(|(_, property)| property["type"] == "string");
         for (name, _) in &texts {
             for nasty in NASTY.into_iter().chain([long.as_str(), " ", ""]) {
                 assert_sent(&action, &with(&good, name, &json!(nasty)));
@@ -364,7 +469,13 @@ fn whatever_an_input_holds_the_request_carries_exactly_that() {
             }
         }
         for nasty in NASTY {
-            assert_sent(&action, &texts.iter().map(|(name, _)| ((*name).clone(), json!(nasty))).collect());
+            assert_sent(
+                &action,
+                &texts
+                    .iter()
+                    .map(|(name, _)| ((*name).clone(), json!(nasty)))
+                    .collect(),
+            );
         }
     }
 }
@@ -376,7 +487,11 @@ fn an_optional_input_that_is_unset_or_empty_leaves_no_trace() {
         let mut only_required = action.good("A-1");
         only_required.retain(|name, _| required.contains(&name.as_str()));
         assert_sent(&action, &only_required);
-        for (name, property) in action.inputs().iter().filter(|(name, _)| !required.contains(&name.as_str())) {
+        for (name, property) in action
+            .inputs()
+            .iter()
+            .filter(|(name, _)| !required.contains(&name.as_str()))
+        {
             assert_sent(&action, &with(&only_required, name, &Value::Null));
             if property["type"] == "string" {
                 assert_sent(&action, &with(&only_required, name, &json!("")));
@@ -392,11 +507,23 @@ fn an_input_that_is_missing_or_of_another_type_is_not_sent() {
         for name in action.required() {
             let mut inputs = good.clone();
             inputs.remove(name);
-            assert!(action.send(&inputs).is_err(), "{} without {name}", action.name());
+            assert!(
+                action.send(&inputs).is_err(),
+                "{} without {name}",
+                action.name()
+            );
         }
         for (name, property) in action.inputs() {
-            let other = if property["type"] == "string" { json!(50) } else { json!("50") };
-            assert!(action.send(&with(&good, name, &other)).is_err(), "{} with another type of {name}", action.name());
+            let other = if property["type"] == "string" {
+                json!(50)
+            } else {
+                json!("50")
+            };
+            assert!(
+                action.send(&with(&good, name, &other)).is_err(),
+                "{} with another type of {name}",
+                action.name()
+            );
         }
     }
 }
@@ -409,10 +536,12 @@ fn problem(input: &str, text: &str) -> Option<&'static str> {
         "amount" => Some("invalid_amount"),
         "currency" | "region" => Some("invalid_currency"),
         "payment_method" => Some("invalid_payment_method"),
-        "description" => text.contains(|c: char| c.is_control() && !c.is_whitespace()).then_some("malformed_request"),
-        "receipt_email" => {
-            text.contains(|c: char| c.is_control() || c.is_whitespace()).then_some("invalid_receipt_email")
-        }
+        "description" => text
+            .contains(|c: char| c.is_control() && !c.is_whitespace())
+            .then_some("malformed_request"),
+        "receipt_email" => text
+            .contains(|c: char| c.is_control() || c.is_whitespace())
+            .then_some("invalid_receipt_email"),
         other => panic!("no input {other}"),
     }
 }
@@ -423,11 +552,19 @@ async fn a_nasty_text_arrives_at_stripe_unchanged_or_is_refused_and_never_change
         for name in POSTS {
             let action = Action::named(&format!("{name}{variant}"));
             let world = World::new().await;
-            let texts = action.inputs().iter().filter(|(_, property)| property["type"] == "string");
-            for (number, (input, nasty)) in
-                texts.flat_map(|(input, _)| NASTY.iter().map(move |nasty| (input, *nasty))).enumerate()
+            let texts = action
+                .inputs()
+                .iter()
+                .filter(|(_, property)| property["type"] == "string");
+            for (number, (input, nasty)) in texts
+                .flat_map(|(input, _)| NASTY.iter().map(move |nasty| (input, *nasty)))
+                .enumerate()
             {
-                let text = if input == "receipt_email" { format!("{nasty}@b.example") } else { nasty.to_owned() };
+                let text = if input == "receipt_email" {
+                    format!("{nasty}@b.example")
+                } else {
+                    nasty.to_owned()
+                };
                 let mut inputs = action.good(&format!("A-{number}"));
                 if input == "region" {
                     inputs.remove("currency");
@@ -441,9 +578,20 @@ async fn a_nasty_text_arrives_at_stripe_unchanged_or_is_refused_and_never_change
                     assert_eq!(intents.len(), before, "{input} {text:?}");
                     assert!(action.take(&answer).is_err());
                 } else {
-                    assert_eq!((answer.status, intents.len()), (201, before + 1), "{input} {text:?} {:#}", answer.body);
-                    let intent = world.stripe.intent(answer.text("payment_intent_id")).unwrap();
-                    assert_eq!((&intent[input], &intent["amount"]), (&json!(text), &json!(5000)));
+                    assert_eq!(
+                        (answer.status, intents.len()),
+                        (201, before + 1),
+                        "{input} {text:?} {:#}",
+                        answer.body
+                    );
+                    let intent = world
+                        .stripe
+                        .intent(answer.text("payment_intent_id"))
+                        .unwrap();
+                    assert_eq!(
+                        (&intent[input], &intent["amount"]),
+                        (&json!(text), &json!(5000))
+                    );
                 }
             }
         }
@@ -454,8 +602,14 @@ async fn a_nasty_text_arrives_at_stripe_unchanged_or_is_refused_and_never_change
 async fn a_nasty_name_is_queried_and_canceled_by_nobody() {
     let world = World::new().await;
     world.begin("A-1").await;
-    for action in Action::of_the_api().iter().filter(|action| [QUERY, CANCEL].contains(&action.base_name())) {
-        for (input, code) in [("conversation_id", "invalid_conversation_id"), ("order_id", "invalid_order_id")] {
+    for action in Action::of_the_api()
+        .iter()
+        .filter(|action| [QUERY, CANCEL].contains(&action.base_name()))
+    {
+        for (input, code) in [
+            ("conversation_id", "invalid_conversation_id"),
+            ("order_id", "invalid_order_id"),
+        ] {
             for nasty in NASTY {
                 let inputs = with(&action.good("A-1"), input, &json!(nasty));
                 let answer = action.send(&inputs).unwrap().arrive(&world).await;
@@ -464,7 +618,11 @@ async fn a_nasty_name_is_queried_and_canceled_by_nobody() {
             }
         }
     }
-    assert_eq!(world.stripe.intents()[0]["status"], "requires_payment_method", "nothing was canceled");
+    assert_eq!(
+        world.stripe.intents()[0]["status"],
+        "requires_payment_method",
+        "nothing was canceled"
+    );
 }
 
 // ---- replies ----
@@ -488,7 +646,11 @@ struct Flow {
 
 impl Flow {
     async fn new(variant: &'static str, setup: Setup) -> Self {
-        Self { world: Arc::new(World::with(setup).await), variant, seen: BTreeSet::new() }
+        Self {
+            world: Arc::new(World::with(setup).await),
+            variant,
+            seen: BTreeSet::new(),
+        }
     }
 
     async fn run(&mut self, name: &str, order_id: &str, more: &Value) -> Outputs {
@@ -511,12 +673,29 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
         let mut flow = Flow::new(variant, Setup::default()).await;
         assert_eq!(flow.query("A-1").await.status(), "NOT_FOUND");
 
-        let first = flow.run("Create Payment", "A-1", &json!({ "description": "Order \"A-1\"" })).await;
+        let first = flow
+            .run(
+                "Create Payment",
+                "A-1",
+                &json!({ "description": "Order \"A-1\"" }),
+            )
+            .await;
         let again = flow.run("Create Payment", "A-1", &json!({})).await;
-        assert_eq!((first.status(), first.but_the_link()), ("PENDING", again.but_the_link()));
+        assert_eq!(
+            (first.status(), first.but_the_link()),
+            ("PENDING", again.but_the_link())
+        );
         let links = [first.text("payment_url"), again.text("payment_url")];
-        assert!(links.iter().all(|link| link.starts_with("https://pay.example.com/pay#")) && links[0] != links[1]);
-        assert_eq!((first.text("amount"), &first.0["amount_minor"]), ("50.00", &json!(5000)));
+        assert!(
+            links
+                .iter()
+                .all(|link| link.starts_with("https://pay.example.com/pay#"))
+                && links[0] != links[1]
+        );
+        assert_eq!(
+            (first.text("amount"), &first.0["amount_minor"]),
+            ("50.00", &json!(5000))
+        );
 
         let minor = json!({ "amount": null, "amount_minor": 500, "currency": "", "region": "jp" });
         let yen = flow.run("Create Payment", "A-2", &minor).await;
@@ -524,46 +703,115 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
 
         for _ in ["first", "replayed"] {
             let secure = flow.run("Create Payment Secure", "A-3", &json!({})).await;
-            let intent = flow.world.stripe.intent(secure.text("payment_intent_id")).unwrap();
+            let intent = flow
+                .world
+                .stripe
+                .intent(secure.text("payment_intent_id"))
+                .unwrap();
             assert_eq!(secure.0["client_secret"], intent["client_secret"]);
         }
 
         for (token, reason, retryable) in [
-            ("pm_card_visa_chargeDeclinedInsufficientFunds", "insufficient_funds", true),
+            (
+                "pm_card_visa_chargeDeclinedInsufficientFunds",
+                "insufficient_funds",
+                true,
+            ),
             ("pm_card_visa_chargeDeclinedLostCard", "lost_card", false),
         ] {
-            let declined = flow.run("Confirm With Token", "A-4", &json!({ "payment_method": token })).await;
-            assert_eq!((declined.status(), declined.text("reason_code")), ("DECLINED", reason));
-            assert_eq!((&declined.0["retryable"], &declined.0["final"]), (&json!(retryable), &json!(false)));
-            assert_eq!(flow.query("A-4").await.but_the_link(), declined.but_the_link());
+            let declined = flow
+                .run(
+                    "Confirm With Token",
+                    "A-4",
+                    &json!({ "payment_method": token }),
+                )
+                .await;
+            assert_eq!(
+                (declined.status(), declined.text("reason_code")),
+                ("DECLINED", reason)
+            );
+            assert_eq!(
+                (&declined.0["retryable"], &declined.0["final"]),
+                (&json!(retryable), &json!(false))
+            );
+            assert_eq!(
+                flow.query("A-4").await.but_the_link(),
+                declined.but_the_link()
+            );
         }
         let secure = flow.run("Create Payment Secure", "A-4", &json!({})).await;
-        assert!(!secure.text("client_secret").is_empty(), "another card may pay a declined payment");
+        assert!(
+            !secure.text("client_secret").is_empty(),
+            "another card may pay a declined payment"
+        );
         for _ in ["first", "replayed"] {
             let paid = flow.run("Confirm With Token", "A-4", &json!({})).await;
-            assert_eq!((paid.status(), &paid.0["final"]), ("CONFIRMED", &json!(true)));
+            assert_eq!(
+                (paid.status(), &paid.0["final"]),
+                ("CONFIRMED", &json!(true))
+            );
         }
-        assert_eq!(flow.run("Create Payment Secure", "A-4", &json!({})).await.text("client_secret"), "");
+        assert_eq!(
+            flow.run("Create Payment Secure", "A-4", &json!({}))
+                .await
+                .text("client_secret"),
+            ""
+        );
 
         let processing = json!({ "payment_method": "pm_card_processing" });
-        assert_eq!(flow.run("Confirm With Token", "A-5", &processing).await.status(), "PROCESSING");
+        assert_eq!(
+            flow.run("Confirm With Token", "A-5", &processing)
+                .await
+                .status(),
+            "PROCESSING"
+        );
         assert_eq!(flow.query("A-5").await.status(), "PROCESSING");
 
         let canceled = flow.run(CANCEL, "A-1", &json!({})).await;
-        assert_eq!((canceled.status(), &canceled.0["final"]), ("CANCELED", &json!(true)));
+        assert_eq!(
+            (canceled.status(), &canceled.0["final"]),
+            ("CANCELED", &json!(true))
+        );
         assert_eq!(flow.query("A-1").await.0, canceled.0);
-        assert_eq!(flow.run("Create Payment", "A-1", &json!({})).await.0["attempt"], 2);
+        assert_eq!(
+            flow.run("Create Payment", "A-1", &json!({})).await.0["attempt"],
+            2
+        );
 
-        flow.world.crash_while_creating(Stage::Answer, order("A-6")).await;
+        flow.world
+            .crash_while_creating(Stage::Answer, order("A-6"))
+            .await;
         let creating = flow.query("A-6").await;
-        assert_eq!((creating.text("payment_intent_id"), &creating.0["retryable"]), ("", &json!(true)));
+        assert_eq!(
+            (creating.text("payment_intent_id"), &creating.0["retryable"]),
+            ("", &json!(true))
+        );
 
-        let mut manual = Flow::new(variant, Setup { capture_method: "manual", ..Setup::default() }).await;
+        let mut manual = Flow::new(
+            variant,
+            Setup {
+                capture_method: "manual",
+                ..Setup::default()
+            },
+        )
+        .await;
         manual.run("Confirm With Token", "A-7", &json!({})).await;
         assert_eq!(manual.query("A-7").await.status(), "AUTHORIZED");
 
-        let seen: BTreeSet<&str> = flow.seen.iter().chain(&manual.seen).map(String::as_str).collect();
-        assert_eq!(seen, STATUSES.map(PaymentStatus::as_str).into_iter().chain(["NOT_FOUND"]).collect());
+        let seen: BTreeSet<&str> = flow
+            .seen
+            .iter()
+            .chain(&manual.seen)
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            seen,
+            STATUSES
+                .map(PaymentStatus::as_str)
+                .into_iter()
+                .chain(["NOT_FOUND"])
+                .collect()
+        );
     }
 }
 
@@ -571,36 +819,68 @@ async fn every_status_reaches_the_flow_as_the_reply_says_it() {
 async fn a_cancellation_tells_the_flow_what_became_of_the_payment() {
     for variant in VARIANTS {
         let mut flow = Flow::new(variant, Setup::default()).await;
-        let cancel = async |flow: &mut Flow, order_id: &str| flow.run(CANCEL, order_id, &json!({})).await;
+        let cancel =
+            async |flow: &mut Flow, order_id: &str| flow.run(CANCEL, order_id, &json!({})).await;
         assert_eq!(cancel(&mut flow, "A-1").await.status(), "NOT_FOUND");
 
         let payment = flow.run("Create Payment", "A-1", &json!({})).await;
         for _ in ["first", "again"] {
             let canceled = cancel(&mut flow, "A-1").await;
-            assert_eq!((canceled.status(), canceled.text("payment_url")), ("CANCELED", ""));
-            assert_eq!(canceled.text("payment_intent_id"), payment.text("payment_intent_id"));
+            assert_eq!(
+                (canceled.status(), canceled.text("payment_url")),
+                ("CANCELED", "")
+            );
+            assert_eq!(
+                canceled.text("payment_intent_id"),
+                payment.text("payment_intent_id")
+            );
         }
-        assert_eq!(flow.world.open_link(payment.text("payment_url")).await.text("state"), "canceled");
-        assert!(flow.world.stripe.pay(payment.text("payment_intent_id"), "pm_card_visa").is_err());
+        assert_eq!(
+            flow.world
+                .open_link(payment.text("payment_url"))
+                .await
+                .text("state"),
+            "canceled"
+        );
+        assert!(
+            flow.world
+                .stripe
+                .pay(payment.text("payment_intent_id"), "pm_card_visa")
+                .is_err()
+        );
         let anew = flow.run("Create Payment", "A-1", &json!({})).await;
         assert_eq!((anew.status(), &anew.0["attempt"]), ("PENDING", &json!(2)));
 
         // What went through, or is on its way, is told as that.
-        for (order_id, token, status) in
-            [("A-2", "pm_card_visa", "CONFIRMED"), ("A-3", "pm_card_processing", "PROCESSING")]
-        {
+        for (order_id, token, status) in [
+            ("A-2", "pm_card_visa", "CONFIRMED"),
+            ("A-3", "pm_card_processing", "PROCESSING"),
+        ] {
             let payment = flow.run("Create Payment", order_id, &json!({})).await;
             flow.world.advance(5);
-            flow.world.stripe.pay(payment.text("payment_intent_id"), token).unwrap();
+            flow.world
+                .stripe
+                .pay(payment.text("payment_intent_id"), token)
+                .unwrap();
             assert_eq!(cancel(&mut flow, order_id).await.status(), status);
         }
 
         // An outage is no answer; asked again, it is done.
         flow.run("Create Payment", "A-4", &json!({})).await;
-        flow.world.stripe.outage(Match::post("/v1/payment_intents").ending("/cancel"), Fault::status(503));
+        flow.world.stripe.outage(
+            Match::post("/v1/payment_intents").ending("/cancel"),
+            Fault::status(503),
+        );
         let action = Action::named(&format!("{CANCEL}{variant}"));
-        let answer = action.send(&action.good("A-4")).unwrap().arrive(&flow.world).await;
-        assert_eq!((answer.text("code"), action.take(&answer).is_err()), ("stripe_unavailable", true));
+        let answer = action
+            .send(&action.good("A-4"))
+            .unwrap()
+            .arrive(&flow.world)
+            .await;
+        assert_eq!(
+            (answer.text("code"), action.take(&answer).is_err()),
+            ("stripe_unavailable", true)
+        );
         flow.world.stripe.clear_faults();
         assert_eq!(cancel(&mut flow, "A-4").await.status(), "CANCELED");
     }
@@ -622,7 +902,11 @@ async fn without_an_order_the_newest_payment_is_queried() {
 
 /// The field of the response that an output comes from.
 fn field<'a>(action: &Action, output: &'a str) -> &'a str {
-    if action.kind == "genesys-cloud" { "conversationId" } else { output }
+    if action.kind == "genesys-cloud" {
+        "conversationId"
+    } else {
+        output
+    }
 }
 
 /// Outputs of the contract's types, all different from the defaults.
@@ -632,13 +916,20 @@ fn full_outputs(action: &Action, text: &dyn Fn(&str) -> String) -> Map<String, V
         "boolean" => json!(true),
         _ => json!(text(name)),
     };
-    action.outputs().iter().map(|(name, property)| (name.clone(), value(name, property))).collect()
+    action
+        .outputs()
+        .iter()
+        .map(|(name, property)| (name.clone(), value(name, property)))
+        .collect()
 }
 
-/// What the action makes of a response with these values, each in the field that its output comes from.
+/// What the action makes of a response with these values, each in the field that its output comes
+/// from.
 fn received(action: &Action, outputs: &Map<String, Value>) -> Result<Value, String> {
-    let body: Map<String, Value> =
-        outputs.iter().map(|(name, v)| (field(action, name).to_owned(), v.clone())).collect();
+    let body: Map<String, Value> = outputs
+        .iter()
+        .map(|(name, v)| (field(action, name).to_owned(), v.clone()))
+        .collect();
     action.receive(&json!({ "status": 200, "body": json!(body).to_string() }))
 }
 
@@ -646,7 +937,12 @@ fn received(action: &Action, outputs: &Map<String, Value>) -> Result<Value, Stri
 fn a_field_that_is_missing_gets_its_default_and_one_of_another_type_fails() {
     for action in Action::all() {
         let full = full_outputs(&action, &str::to_owned);
-        assert_eq!(received(&action, &full), Ok(json!(full)), "{}", action.name());
+        assert_eq!(
+            received(&action, &full),
+            Ok(json!(full)),
+            "{}",
+            action.name()
+        );
         for (name, property) in action.outputs() {
             let (default, other) = match property["type"].as_str().unwrap() {
                 "integer" => (json!(0), json!("7")),
@@ -656,9 +952,18 @@ fn a_field_that_is_missing_gets_its_default_and_one_of_another_type_fails() {
             let mut without = full.clone();
             without.remove(name);
             let wanted = json!(with(&full, name, &default));
-            assert_eq!(received(&action, &without), Ok(wanted), "{} without {name}", action.name());
+            assert_eq!(
+                received(&action, &without),
+                Ok(wanted),
+                "{} without {name}",
+                action.name()
+            );
             for wrong in [other, Value::Null] {
-                assert!(received(&action, &with(&full, name, &wrong)).is_err(), "{} {name} {wrong}", action.name());
+                assert!(
+                    received(&action, &with(&full, name, &wrong)).is_err(),
+                    "{} {name} {wrong}",
+                    action.name()
+                );
             }
         }
     }
@@ -669,7 +974,12 @@ fn whatever_a_reply_s_texts_hold_the_flow_gets_exactly_that() {
     for action in Action::all() {
         for nasty in NASTY {
             let full = full_outputs(&action, &|name| format!("{name}: {nasty}"));
-            assert_eq!(received(&action, &full), Ok(json!(full)), "{}", action.name());
+            assert_eq!(
+                received(&action, &full),
+                Ok(json!(full)),
+                "{}",
+                action.name()
+            );
         }
     }
 }
@@ -692,14 +1002,22 @@ fn every_problem_takes_the_failure_path() {
 // ---- what the files must agree with ----
 
 fn keys(value: &Value) -> BTreeSet<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 #[tokio::test]
 async fn the_contracts_are_the_fields_that_the_handlers_read_and_write() {
     let world = World::new().await;
     let unknown = world.post(&json!({ "unknown": 1 })).await;
-    let (_, known) = unknown.text("detail").split_once("known are ").expect("the known fields");
+    let (_, known) = unknown
+        .text("detail")
+        .split_once("known are ")
+        .expect("the known fields");
     let known: BTreeSet<&str> = known.split(", ").collect();
     let reply = world.post(&order("A-1")).await.body;
     let reply = keys(&reply);
@@ -708,7 +1026,8 @@ async fn the_contracts_are_the_fields_that_the_handlers_read_and_write() {
         let name = action.base_name();
         let wanted: BTreeSet<&str> = match name {
             QUERY | CANCEL => BTreeSet::from(["conversation_id", "order_id"]),
-            // `Create Payment Secure` says include_client_secret itself; only a token's action has a token.
+            // `Create Payment Secure` says include_client_secret itself; only a token's action has
+            // a token.
             _ => known
                 .iter()
                 .copied()
@@ -720,7 +1039,11 @@ async fn the_contracts_are_the_fields_that_the_handlers_read_and_write() {
         assert_eq!(inputs, wanted, "{}", action.name());
         let gives_secret = name == "Create Payment Secure";
         let outputs: BTreeSet<&str> = action.outputs().keys().map(String::as_str).collect();
-        let wanted = reply.iter().copied().filter(|field| gives_secret || *field != "client_secret").collect();
+        let wanted = reply
+            .iter()
+            .copied()
+            .filter(|field| gives_secret || *field != "client_secret")
+            .collect();
         assert_eq!(outputs, wanted, "{}", action.name());
     }
 }
@@ -729,7 +1052,10 @@ async fn the_contracts_are_the_fields_that_the_handlers_read_and_write() {
 async fn every_input_but_the_required_ones_can_be_left_out() {
     let world = World::new().await;
     // How much and in what can be said in two ways.
-    let ways = [json!({}), json!({ "amount": null, "amount_minor": 5000, "currency": null, "region": "US" })];
+    let ways = [
+        json!({}),
+        json!({ "amount": null, "amount_minor": 5000, "currency": null, "region": "US" }),
+    ];
     for (number, action) in Action::of_the_api().into_iter().enumerate() {
         let mut needed: BTreeSet<&str> = action.inputs().keys().map(String::as_str).collect();
         for (way, more) in ways.iter().enumerate() {
@@ -743,7 +1069,12 @@ async fn every_input_but_the_required_ones_can_be_left_out() {
             assert!(action.take(&answer).is_ok(), "{:#}", answer.body);
             needed.retain(|name| inputs.get(*name).is_some_and(|value| !value.is_null()));
         }
-        assert_eq!(action.required().into_iter().collect::<BTreeSet<_>>(), needed, "{}", action.name());
+        assert_eq!(
+            action.required().into_iter().collect::<BTreeSet<_>>(),
+            needed,
+            "{}",
+            action.name()
+        );
     }
 }
 
@@ -761,8 +1092,16 @@ fn url_method_headers_and_time_out_are_the_template_s() {
         let is_query = action.base_name() == QUERY;
         let (function, event, placeholder) = match action.base_name() {
             QUERY => ("StatusQueryFunction", "GetPayment", "STATUS_QUERY_FUNCTION"),
-            CANCEL => ("CreateIntentFunction", "CancelPayment", "CREATE_INTENT_FUNCTION"),
-            _ => ("CreateIntentFunction", "CreatePayment", "CREATE_INTENT_FUNCTION"),
+            CANCEL => (
+                "CreateIntentFunction",
+                "CancelPayment",
+                "CREATE_INTENT_FUNCTION",
+            ),
+            _ => (
+                "CreateIntentFunction",
+                "CreatePayment",
+                "CREATE_INTENT_FUNCTION",
+            ),
         };
         let function = &template["Resources"][function]["Properties"];
         let event = &function["Events"][event]["Properties"];
@@ -770,31 +1109,62 @@ fn url_method_headers_and_time_out_are_the_template_s() {
         let longest_budget_ms = if is_query {
             u64::try_from(status_query::BUDGET.as_millis()).unwrap()
         } else {
-            template["Parameters"]["BudgetMs"]["MaxValue"].as_u64().unwrap()
+            template["Parameters"]["BudgetMs"]["MaxValue"]
+                .as_u64()
+                .unwrap()
         };
-        assert!(longest_budget_ms < time_out_ms, "{} waits for the whole answer", action.name());
-        assert!(time_out_ms <= function["Timeout"].as_u64().unwrap() * 1000, "{}", action.name());
+        assert!(
+            longest_budget_ms < time_out_ms,
+            "{} waits for the whole answer",
+            action.name()
+        );
+        assert!(
+            time_out_ms <= function["Timeout"].as_u64().unwrap() * 1000,
+            "{}",
+            action.name()
+        );
 
         let sent = action.send(&action.good("A:1")).unwrap();
         if action.kind == "aws-lambda" {
-            assert_eq!((sent.method.as_str(), sent.url), ("POST", format!("{FUNCTION_ARN}{placeholder}")));
+            assert_eq!(
+                (sent.method.as_str(), sent.url),
+                ("POST", format!("{FUNCTION_ARN}{placeholder}"))
+            );
             assert_eq!(sent.headers, json!({}));
             continue;
         }
-        assert!(event["TimeoutInMillis"].as_u64().unwrap() < time_out_ms, "{} gets the API's answer", action.name());
+        assert!(
+            event["TimeoutInMillis"].as_u64().unwrap() < time_out_ms,
+            "{} gets the API's answer",
+            action.name()
+        );
         assert!(event["Auth"].is_null(), "the API's own rule holds");
-        let path = event["Path"].as_str().unwrap().replace("{conversation_id}", CONVERSATION);
-        let query = if POSTS.contains(&action.base_name()) { "" } else { "?order_id=A%3A1" };
+        let path = event["Path"]
+            .as_str()
+            .unwrap()
+            .replace("{conversation_id}", CONVERSATION);
+        let query = if POSTS.contains(&action.base_name()) {
+            ""
+        } else {
+            "?order_id=A%3A1"
+        };
         let url = format!("https://API_ID.execute-api.REGION.amazonaws.com/{stage}{path}{query}");
-        assert_eq!((Some(sent.method.as_str()), sent.url), (event["Method"].as_str(), url));
-        assert_eq!(sent.headers, json!({ "Content-Type": "application/json", "x-api-key": "the-key" }));
+        assert_eq!(
+            (Some(sent.method.as_str()), sent.url),
+            (event["Method"].as_str(), url)
+        );
+        assert_eq!(
+            sent.headers,
+            json!({ "Content-Type": "application/json", "x-api-key": "the-key" })
+        );
     }
 }
 
 #[test]
 fn the_lambda_variant_differs_only_in_how_the_function_is_reached() {
     for name in POSTS.into_iter().chain([QUERY, CANCEL]) {
-        let [mut web, mut lambda] = VARIANTS.map(|variant| Action::named(&format!("{name}{variant}")).json);
+        let [mut web, mut lambda] =
+            VARIANTS.map(|variant| Action::named(&format!("{name}{variant}")).json);
         for json in [&mut web, &mut lambda] {
             let fields = json.as_object_mut().unwrap();
             fields.remove("name");
@@ -823,48 +1193,114 @@ fn every_file_has_the_shape_of_an_export() {
         let json = &action.json;
         assert_eq!(
             keys(json),
-            BTreeSet::from(["name", "integrationType", "actionType", "config", "contract", "secure"])
+            BTreeSet::from([
+                "name",
+                "integrationType",
+                "actionType",
+                "config",
+                "contract",
+                "secure"
+            ])
         );
-        assert_eq!(action.file.file_name().unwrap().to_str().unwrap(), format!("{}.custom.json", action.name()));
+        assert_eq!(
+            action.file.file_name().unwrap().to_str().unwrap(),
+            format!("{}.custom.json", action.name())
+        );
         assert_eq!(json["integrationType"], kinds[action.kind.as_str()]);
         assert_eq!(json["actionType"], "custom");
-        assert_eq!(json["secure"], ["Create Payment Secure", "Confirm With Token"].contains(&action.base_name()));
-        assert_eq!(keys(&json["config"]), BTreeSet::from(["request", "response", "timeoutSeconds"]));
+        assert_eq!(
+            json["secure"],
+            ["Create Payment Secure", "Confirm With Token"].contains(&action.base_name())
+        );
+        assert_eq!(
+            keys(&json["config"]),
+            BTreeSet::from(["request", "response", "timeoutSeconds"])
+        );
         assert!((1..=60).contains(&json["config"]["timeoutSeconds"].as_u64().unwrap()));
 
         let request = &json["config"]["request"];
-        assert_eq!(keys(request), BTreeSet::from(["requestUrlTemplate", "requestType", "headers", "requestTemplate"]));
+        assert_eq!(
+            keys(request),
+            BTreeSet::from([
+                "requestUrlTemplate",
+                "requestType",
+                "headers",
+                "requestTemplate"
+            ])
+        );
         // What these ask for is in the URL; the template is Genesys's default.
         if ["GET", "DELETE"].contains(&request["requestType"].as_str().unwrap()) {
             assert_eq!(request["requestTemplate"], "${input.rawRequest}");
         }
 
         let response = &json["config"]["response"];
-        assert_eq!(keys(response), BTreeSet::from(["translationMap", "translationMapDefaults", "successTemplate"]));
+        assert_eq!(
+            keys(response),
+            BTreeSet::from([
+                "translationMap",
+                "translationMapDefaults",
+                "successTemplate"
+            ])
+        );
         let outputs: BTreeSet<&str> = action.outputs().keys().map(String::as_str).collect();
         assert_eq!(keys(&response["translationMap"]), outputs);
         assert_eq!(keys(&response["translationMapDefaults"]), outputs);
 
-        assert_eq!(keys(&json["contract"]["input"]), BTreeSet::from(["inputSchema"]));
-        assert_eq!(keys(&json["contract"]["output"]), BTreeSet::from(["successSchema"]));
-        for schema in [action.input_schema(), &json["contract"]["output"]["successSchema"]] {
+        assert_eq!(
+            keys(&json["contract"]["input"]),
+            BTreeSet::from(["inputSchema"])
+        );
+        assert_eq!(
+            keys(&json["contract"]["output"]),
+            BTreeSet::from(["successSchema"])
+        );
+        for schema in [
+            action.input_schema(),
+            &json["contract"]["output"]["successSchema"],
+        ] {
             assert_eq!(schema["$schema"], "http://json-schema.org/draft-04/schema#");
-            assert_eq!((&schema["type"], &schema["additionalProperties"]), (&json!("object"), &json!(true)));
+            assert_eq!(
+                (&schema["type"], &schema["additionalProperties"]),
+                (&json!("object"), &json!(true))
+            );
             for (name, property) in schema["properties"].as_object().unwrap() {
                 // Scalars only: Architect takes nothing nested for an input.
-                assert_eq!(keys(property), BTreeSet::from(["type", "description"]), "{} {name}", action.name());
-                assert!(["string", "integer", "boolean"].contains(&property["type"].as_str().unwrap()), "{name}");
-                assert!(property["description"].as_str().unwrap().ends_with('.'), "{} {name}", action.name());
+                assert_eq!(
+                    keys(property),
+                    BTreeSet::from(["type", "description"]),
+                    "{} {name}",
+                    action.name()
+                );
+                assert!(
+                    ["string", "integer", "boolean"].contains(&property["type"].as_str().unwrap()),
+                    "{name}"
+                );
+                assert!(
+                    property["description"].as_str().unwrap().ends_with('.'),
+                    "{} {name}",
+                    action.name()
+                );
             }
         }
-        names.entry(kinds[action.kind.as_str()]).or_default().insert(action.name().to_owned());
+        names
+            .entry(kinds[action.kind.as_str()])
+            .or_default()
+            .insert(action.name().to_owned());
     }
-    let of_the_api =
-        |variant: &str| POSTS.into_iter().chain([QUERY, CANCEL]).map(|name| format!("{name}{variant}")).collect();
+    let of_the_api = |variant: &str| {
+        POSTS
+            .into_iter()
+            .chain([QUERY, CANCEL])
+            .map(|name| format!("{name}{variant}"))
+            .collect()
+    };
     let wanted = BTreeMap::from([
         ("custom-rest-actions", of_the_api(VARIANTS[0])),
         ("aws-lambda-data-actions", of_the_api(VARIANTS[1])),
-        ("purecloud-data-actions", BTreeSet::from(["Send Payment Link".to_owned()])),
+        (
+            "purecloud-data-actions",
+            BTreeSet::from(["Send Payment Link".to_owned()]),
+        ),
     ]);
     assert_eq!(names, wanted);
 }
@@ -873,10 +1309,17 @@ fn every_file_has_the_shape_of_an_export() {
 fn a_message_goes_out_through_genesys_s_own_api() {
     let action = Action::named("Send Payment Link");
     let sent = action.send(&action.good("")).unwrap();
-    assert_eq!((sent.method.as_str(), sent.url.as_str()), ("POST", "/api/v2/conversations/messages/agentless"));
+    assert_eq!(
+        (sent.method.as_str(), sent.url.as_str()),
+        ("POST", "/api/v2/conversations/messages/agentless")
+    );
     assert_eq!(sent.headers, json!({ "Content-Type": "application/json" }));
-    let accepted = json!({ "id": "m-1", "conversationId": "c-1", "messengerType": "sms" }).to_string();
-    assert_eq!(action.receive(&json!({ "status": 202, "body": accepted })), Ok(json!({ "conversation_id": "c-1" })));
+    let accepted =
+        json!({ "id": "m-1", "conversationId": "c-1", "messengerType": "sms" }).to_string();
+    assert_eq!(
+        action.receive(&json!({ "status": 202, "body": accepted })),
+        Ok(json!({ "conversation_id": "c-1" }))
+    );
 }
 
 // ---- the stand-in itself ----
@@ -891,7 +1334,11 @@ fn scratch(name: &str, url: &str, path: &str) -> Action {
     json["config"]["response"]["successTemplate"] = json!("{\"text\": ${text}}");
     json["contract"]["output"]["successSchema"]["properties"] = json!({});
     fs::write(&file, json.to_string()).unwrap();
-    Action { kind: "web-services".to_owned(), file, json }
+    Action {
+        kind: "web-services".to_owned(),
+        file,
+        json,
+    }
 }
 
 /// What Apache Velocity 1.7 makes of the same templates.
@@ -899,15 +1346,30 @@ fn scratch(name: &str, url: &str, path: &str) -> Action {
 fn templates_are_rendered_as_by_velocity() {
     let inputs = json!({ "from_address": "", "to_address": "+1 5", "text_body": "#end ${input.to_address} \" \\" });
     for (number, (template, wanted)) in [
-        ("${input.unset}|$!{input.unset}|$input.unset|$!input.unset", "${input.unset}||$input.unset|"),
+        (
+            "${input.unset}|$!{input.unset}|$input.unset|$!input.unset",
+            "${input.unset}||$input.unset|",
+        ),
         ("${input.text_body}", "#end ${input.to_address} \" \\"),
-        ("$esc.jsonString(\"${input.text_body}\")", "#end ${input.to_address} \\\" \\\\"),
-        ("$esc.jsonString(${input.text_body})", "#end ${input.to_address} \\\" \\\\"),
+        (
+            "$esc.jsonString(\"${input.text_body}\")",
+            "#end ${input.to_address} \\\" \\\\",
+        ),
+        (
+            "$esc.jsonString(${input.text_body})",
+            "#end ${input.to_address} \\\" \\\\",
+        ),
         ("$esc.jsonString(\"${input.unset}\")", "${input.unset}"),
         ("$esc.jsonString(\"$!{input.unset}\")", ""),
-        ("$esc.jsonString(${input.unset})", "$esc.jsonString(${input.unset})"),
+        (
+            "$esc.jsonString(${input.unset})",
+            "$esc.jsonString(${input.unset})",
+        ),
         ("$esc.url(\"${input.to_address}\")", "%2B1+5"),
-        ("$esc.unknown(\"x\")|$unknown.url(\"x\")", "$esc.unknown(\"x\")|$unknown.url(\"x\")"),
+        (
+            "$esc.unknown(\"x\")|$unknown.url(\"x\")",
+            "$esc.unknown(\"x\")|$unknown.url(\"x\")",
+        ),
         ("#if(\"$!{input.unset}\" != \"\")a#else b#end", " b"),
         ("#if(\"$!{input.from_address}\" != \"\")a#else b#end", " b"),
         ("#if(\"${input.unset}\" != \"\")a#else b#end", "a"),
@@ -918,9 +1380,16 @@ fn templates_are_rendered_as_by_velocity() {
     .enumerate()
     {
         let action = scratch(&format!("template-{number}"), template, "$.text");
-        assert_eq!(action.send(inputs.as_object().unwrap()).unwrap().url, wanted, "{template}");
+        assert_eq!(
+            action.send(inputs.as_object().unwrap()).unwrap().url,
+            wanted,
+            "{template}"
+        );
     }
-    for (number, wrong) in ["#if(true)", "#if($input.text_body)a#end"].into_iter().enumerate() {
+    for (number, wrong) in ["#if(true)", "#if($input.text_body)a#end"]
+        .into_iter()
+        .enumerate()
+    {
         let action = scratch(&format!("template-wrong-{number}"), wrong, "$.text");
         assert!(action.send(inputs.as_object().unwrap()).is_err(), "{wrong}");
     }
@@ -933,7 +1402,11 @@ fn a_path_finds_a_value_null_or_nothing_and_a_default_stands_in_for_nothing() {
         ("$.a.b", json!({ "a": { "b": [1, 2] } }), json!([1, 2])),
         ("$.a", json!({ "a": null }), Value::Null),
         ("$.a", json!({}), json!("default")),
-        ("$.a[?(@.b == 1)].c", json!({ "a": [{ "b": 1, "c": 2 }, { "b": 2, "c": 3 }] }), json!([2])),
+        (
+            "$.a[?(@.b == 1)].c",
+            json!({ "a": [{ "b": 1, "c": 2 }, { "b": 2, "c": 3 }] }),
+            json!([2]),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -942,7 +1415,11 @@ fn a_path_finds_a_value_null_or_nothing_and_a_default_stands_in_for_nothing() {
         let outputs = action.receive(&json!({ "status": 200, "body": body.to_string() }));
         assert_eq!(outputs, Ok(json!({ "text": wanted })), "{path} of {body}");
     }
-    assert!(scratch("path-json", "x", "$.a").receive(&json!({ "status": 200, "body": "<html>" })).is_err());
+    assert!(
+        scratch("path-json", "x", "$.a")
+            .receive(&json!({ "status": 200, "body": "<html>" }))
+            .is_err()
+    );
 }
 
 // ---- genesys/fill.py ----
@@ -958,9 +1435,18 @@ fn filled(folder: &str, outputs: &Value) -> Result<PathBuf, String> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a process");
-    child.stdin.take().unwrap().write_all(outputs.to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(outputs.to_string().as_bytes())
+        .unwrap();
     let ended = child.wait_with_output().unwrap();
-    if ended.status.success() { Ok(folder) } else { Err(String::from_utf8(ended.stderr).unwrap()) }
+    if ended.status.success() {
+        Ok(folder)
+    } else {
+        Err(String::from_utf8(ended.stderr).unwrap())
+    }
 }
 
 const OUTPUTS: [(&str, &str, &str); 3] = [
@@ -987,15 +1473,32 @@ fn output((name, _, value): (&str, &str, &str)) -> Value {
 
 #[test]
 fn every_placeholder_is_filled_and_nothing_else_changes() {
-    let outputs: Vec<Value> = OUTPUTS.map(output).into_iter().chain([output(("TableName", "", "payments"))]).collect();
+    let outputs: Vec<Value> = OUTPUTS
+        .map(output)
+        .into_iter()
+        .chain([output(("TableName", "", "payments"))])
+        .collect();
     let folder = filled("filled", &json!(outputs)).unwrap();
     for action in Action::all() {
         let text = fs::read_to_string(&action.file).unwrap();
-        let got = fs::read_to_string(folder.join(&action.kind).join(action.file.file_name().unwrap())).unwrap();
-        let wanted =
-            OUTPUTS.iter().fold(text.clone(), |text, (_, placeholder, value)| text.replace(placeholder, value));
+        let got = fs::read_to_string(
+            folder
+                .join(&action.kind)
+                .join(action.file.file_name().unwrap()),
+        )
+        .unwrap();
+        let wanted = OUTPUTS
+            .iter()
+            .fold(text.clone(), |text, (_, placeholder, value)| {
+                text.replace(placeholder, value)
+            });
         assert_eq!(got, wanted, "{}", action.name());
-        assert_eq!(got != text, action.kind != "genesys-cloud", "{} has an address", action.name());
+        assert_eq!(
+            got != text,
+            action.kind != "genesys-cloud",
+            "{} has an address",
+            action.name()
+        );
         for left in ["API_ID", "REGION", "ACCOUNT_ID", "_FUNCTION"] {
             assert!(!got.contains(left), "{left} is left in {}", action.name());
         }
@@ -1006,10 +1509,18 @@ fn every_placeholder_is_filled_and_nothing_else_changes() {
 fn an_output_that_is_missing_or_no_address_is_named() {
     for (number, (name, ..)) in OUTPUTS.into_iter().enumerate() {
         for instead in [None, Some("https://x/v1\", \"x\": \"")] {
-            let others = OUTPUTS.into_iter().filter(|(other, ..)| *other != name).map(output);
-            let outputs: Vec<Value> = others.chain(instead.map(|value| output((name, "", value)))).collect();
+            let others = OUTPUTS
+                .into_iter()
+                .filter(|(other, ..)| *other != name)
+                .map(output);
+            let outputs: Vec<Value> = others
+                .chain(instead.map(|value| output((name, "", value))))
+                .collect();
             let complaint = filled(&format!("unfilled-{number}"), &json!(outputs)).unwrap_err();
-            assert!(complaint.starts_with(&format!("missing or malformed outputs: {name}. ")), "{complaint}");
+            assert!(
+                complaint.starts_with(&format!("missing or malformed outputs: {name}. ")),
+                "{complaint}"
+            );
         }
     }
 }

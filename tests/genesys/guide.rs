@@ -9,7 +9,10 @@ use shared::api::ProblemCode;
 use crate::plan::{Configuration, label};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
 }
 
 fn guide() -> String {
@@ -18,7 +21,9 @@ fn guide() -> String {
 
 /// What is set as code in a text.
 fn code(text: &str) -> BTreeSet<&str> {
-    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+    text.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect()
 }
 
 #[test]
@@ -46,9 +51,15 @@ fn every_action_flow_variable_and_placeholder_is_named() {
     let codes = code(&guide);
     let genesys = root().join("genesys");
     let files = |folder: &str| -> Vec<String> {
-        fs::read_dir(genesys.join(folder)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        fs::read_dir(genesys.join(folder))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect()
     };
-    for action in files("data-actions/web-services").iter().chain(&files("data-actions/genesys-cloud")) {
+    for action in files("data-actions/web-services")
+        .iter()
+        .chain(&files("data-actions/genesys-cloud"))
+    {
         let name = action.strip_suffix(".custom.json").unwrap();
         assert!(codes.iter().any(|code| code.ends_with(name)), "{name}");
     }
@@ -56,7 +67,8 @@ fn every_action_flow_variable_and_placeholder_is_named() {
         assert!(codes.contains(flow.as_str()), "{flow}");
     }
     let example = fs::read_to_string(genesys.join("flow/values.example.json")).unwrap();
-    let example: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&example).unwrap();
+    let example: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&example).unwrap();
     for name in example.keys() {
         assert!(codes.contains(name.as_str()), "{name}");
     }
@@ -67,14 +79,24 @@ fn every_action_flow_variable_and_placeholder_is_named() {
 
 /// The anchor that a heading gets.
 fn anchor(heading: &str) -> String {
-    let kept = heading.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let beside = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"];
+    let docs = fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let beside = [
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "SECURITY.md",
+    ];
     let pages: Vec<PathBuf> = docs
         .filter(|path| path.extension().is_some_and(|e| e == "md"))
         .chain(beside.map(|page| root().join(page)))
@@ -82,21 +104,35 @@ fn every_link_leads_to_a_file_and_a_heading() {
     let mut links = 0;
     for page in &pages {
         let text = fs::read_to_string(page).unwrap();
-        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap())
+        {
             if link.starts_with("http") {
                 continue;
             }
             links += 1;
-            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
-            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
-            let there =
-                fs::read_to_string(&target).unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
+            let (file, heading) = link
+                .split_once('#')
+                .map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let target = if file.is_empty() {
+                page.clone()
+            } else {
+                page.with_file_name(file)
+            };
+            let there = fs::read_to_string(&target)
+                .unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
             let anchors: Vec<String> = there
                 .lines()
                 .filter(|line| line.starts_with('#'))
                 .map(|line| anchor(line.trim_start_matches('#').trim()))
                 .collect();
-            assert!(heading.is_none_or(|heading| anchors.iter().any(|a| a == heading)), "{}: {link}", page.display());
+            assert!(
+                heading.is_none_or(|heading| anchors.iter().any(|a| a == heading)),
+                "{}: {link}",
+                page.display()
+            );
         }
     }
     assert!(links > 10, "{links} links");

@@ -1,6 +1,7 @@
-//! What `terraform plan` makes of a configuration, without Terraform and without a provider: locals, variables,
-//! functions, `count`, `for_each` and dynamic blocks are evaluated. What only the provider would know (ids, an OAuth
-//! client's secret) is the resource's own address and the attribute's name.
+//! What `terraform plan` makes of a configuration, without Terraform and without a provider:
+//! locals, variables, functions, `count`, `for_each` and dynamic blocks are evaluated. What only
+//! the provider would know (ids, an OAuth client's secret) is the resource's own address and the
+//! attribute's name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,13 +38,21 @@ impl Configuration {
             .filter(|path| path.extension().is_some_and(|extension| extension == "tf"))
             .collect();
         files.sort();
-        let blocks = files.iter().flat_map(|file| parse(file).into_blocks()).collect();
-        Self { folder: folder.canonicalize().unwrap(), blocks }
+        let blocks = files
+            .iter()
+            .flat_map(|file| parse(file).into_blocks())
+            .collect();
+        Self {
+            folder: folder.canonicalize().unwrap(),
+            blocks,
+        }
     }
 
     /// The blocks of a kind.
     pub(crate) fn all<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Block> {
-        self.blocks.iter().filter(move |block| block.identifier.as_str() == kind)
+        self.blocks
+            .iter()
+            .filter(move |block| block.identifier.as_str() == kind)
     }
 
     /// Evaluates everything under these variables and the defaults of the others.
@@ -61,7 +70,13 @@ impl Configuration {
         for name in given.keys() {
             assert!(variables.contains_key(name), "there is no variable {name}");
         }
-        Evaluation { folder: &self.folder, variables, locals: Map::new(), resources: Map::new() }.run(self)
+        Evaluation {
+            folder: &self.folder,
+            variables,
+            locals: Map::new(),
+            resources: Map::new(),
+        }
+        .run(self)
     }
 }
 
@@ -76,7 +91,9 @@ pub(crate) fn label(block: &Block, index: usize) -> &str {
 }
 
 pub(crate) fn attribute<'a>(body: &'a Body, name: &str) -> Option<&'a Expression> {
-    body.attributes().find(|attribute| attribute.key.as_str() == name).map(|attribute| &attribute.expr)
+    body.attributes()
+        .find(|attribute| attribute.key.as_str() == name)
+        .map(|attribute| &attribute.expr)
 }
 
 /// What an expression comes to that refers to nothing.
@@ -99,9 +116,15 @@ struct Evaluation<'a> {
 impl Evaluation<'_> {
     /// Evaluates again and again what is left, until everything that it refers to is known.
     fn run(mut self, configuration: &Configuration) -> Plan {
-        let mut locals: Vec<_> = configuration.all("locals").flat_map(|block| block.body.attributes()).collect();
+        let mut locals: Vec<_> = configuration
+            .all("locals")
+            .flat_map(|block| block.body.attributes())
+            .collect();
         let mut resources: Vec<_> = configuration.all("resource").collect();
-        let mut plan = Plan { resources: BTreeMap::new(), outputs: BTreeMap::new() };
+        let mut plan = Plan {
+            resources: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        };
         while !locals.is_empty() || !resources.is_empty() {
             let before = (locals.len(), resources.len());
             let mut why = String::new();
@@ -125,8 +148,12 @@ impl Evaluation<'_> {
             assert!((locals.len(), resources.len()) != before, "{why}");
         }
         for output in configuration.all("output") {
-            let value = attribute(&output.body, "value").unwrap().evaluate(&self.context()).unwrap();
-            plan.outputs.insert(label(output, 0).to_owned(), json(&value));
+            let value = attribute(&output.body, "value")
+                .unwrap()
+                .evaluate(&self.context())
+                .unwrap();
+            plan.outputs
+                .insert(label(output, 0).to_owned(), json(&value));
         }
         plan
     }
@@ -135,8 +162,13 @@ impl Evaluation<'_> {
         let mut context = Context::new();
         context.declare_var("var", self.variables.clone());
         context.declare_var("local", self.locals.clone());
-        context
-            .declare_var("path", Map::from_iter([("module".to_owned(), Value::from(self.folder.to_str().unwrap()))]));
+        context.declare_var(
+            "path",
+            Map::from_iter([(
+                "module".to_owned(),
+                Value::from(self.folder.to_str().unwrap()),
+            )]),
+        );
         for (name, value) in &self.resources {
             context.declare_var(name.as_str(), value.clone());
         }
@@ -150,10 +182,14 @@ impl Evaluation<'_> {
         let context = self.context();
         let mut instances = Vec::new();
         let value = if let Some(count) = attribute(&block.body, "count") {
-            let count = evaluate(count, &context)?.as_u64().ok_or("count is no number")?;
+            let count = evaluate(count, &context)?
+                .as_u64()
+                .ok_or("count is no number")?;
             for index in 0..count {
-                instances
-                    .push((format!("{address}[{index}]"), instance(block, &context, &format!("{address}[{index}]"))?));
+                instances.push((
+                    format!("{address}[{index}]"),
+                    instance(block, &context, &format!("{address}[{index}]"))?,
+                ));
             }
             Value::Array(instances.iter().map(|(_, value)| value.clone()).collect())
         } else if let Some(each) = attribute(&block.body, "for_each") {
@@ -161,7 +197,10 @@ impl Evaluation<'_> {
             let mut map = Map::new();
             for (key, value) in each.as_object().ok_or("for_each is no map")? {
                 let mut context = context.clone();
-                let each = [("key".to_owned(), Value::from(key.as_str())), ("value".to_owned(), value.clone())];
+                let each = [
+                    ("key".to_owned(), Value::from(key.as_str())),
+                    ("value".to_owned(), value.clone()),
+                ];
                 context.declare_var("each", Map::from_iter(each));
                 let address = format!("{address}[{key:?}]");
                 let made = instance(block, &context, &address)?;
@@ -174,21 +213,34 @@ impl Evaluation<'_> {
             instances.push((address, made.clone()));
             made
         };
-        plan.resources.extend(instances.iter().map(|(address, made)| (address.clone(), json(made))));
-        let of_kind = self.resources.entry(kind.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-        of_kind.as_object_mut().ok_or("a type's name is taken")?.insert(name.to_owned(), value);
+        plan.resources.extend(
+            instances
+                .iter()
+                .map(|(address, made)| (address.clone(), json(made))),
+        );
+        let of_kind = self
+            .resources
+            .entry(kind.to_owned())
+            .or_insert_with(|| Value::Object(Map::new()));
+        of_kind
+            .as_object_mut()
+            .ok_or("a type's name is taken")?
+            .insert(name.to_owned(), value);
         Ok(())
     }
 }
 
 fn evaluate(expression: &Expression, context: &Context<'_>) -> Result<Value, String> {
-    expression.evaluate(context).map_err(|error| error.to_string())
+    expression
+        .evaluate(context)
+        .map_err(|error| error.to_string())
 }
 
 fn instance(block: &Block, context: &Context<'_>, address: &str) -> Result<Value, String> {
     let mut made = content(&block.body, context)?;
     for name in COMPUTED {
-        made.entry(name.to_owned()).or_insert_with(|| Value::from(format!("{address}.{name}")));
+        made.entry(name.to_owned())
+            .or_insert_with(|| Value::from(format!("{address}.{name}")));
     }
     Ok(Value::Object(made))
 }
@@ -196,22 +248,45 @@ fn instance(block: &Block, context: &Context<'_>, address: &str) -> Result<Value
 /// The attributes of a body, and its nested blocks as lists.
 fn content(body: &Body, context: &Context<'_>) -> Result<Map<String, Value>, String> {
     let mut made = Map::new();
-    for attribute in body.attributes().filter(|attribute| !META.contains(&attribute.key.as_str())) {
-        made.insert(attribute.key.to_string(), evaluate(&attribute.expr, context)?);
+    for attribute in body
+        .attributes()
+        .filter(|attribute| !META.contains(&attribute.key.as_str()))
+    {
+        made.insert(
+            attribute.key.to_string(),
+            evaluate(&attribute.expr, context)?,
+        );
     }
     for block in body.blocks() {
         let mut add = |name: &str, nested| {
-            let list = made.entry(name.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
-            list.as_array_mut().ok_or("a block has the name of an attribute").map(|list| list.push(nested))
+            let list = made
+                .entry(name.to_owned())
+                .or_insert_with(|| Value::Array(Vec::new()));
+            list.as_array_mut()
+                .ok_or("a block has the name of an attribute")
+                .map(|list| list.push(nested))
         };
         if block.identifier.as_str() != "dynamic" {
-            add(block.identifier.as_str(), Value::Object(content(&block.body, context)?))?;
+            add(
+                block.identifier.as_str(),
+                Value::Object(content(&block.body, context)?),
+            )?;
             continue;
         }
         let name = label(block, 0);
-        let each = evaluate(attribute(&block.body, "for_each").ok_or("a dynamic block without for_each")?, context)?;
-        let inner = block.body.blocks().next().ok_or("a dynamic block without content")?;
-        for item in each.as_array().ok_or("for_each of a dynamic block is no list")? {
+        let each = evaluate(
+            attribute(&block.body, "for_each").ok_or("a dynamic block without for_each")?,
+            context,
+        )?;
+        let inner = block
+            .body
+            .blocks()
+            .next()
+            .ok_or("a dynamic block without content")?;
+        for item in each
+            .as_array()
+            .ok_or("for_each of a dynamic block is no list")?
+        {
             let mut context = context.clone();
             context.declare_var(name, Map::from_iter([("value".to_owned(), item.clone())]));
             add(name, Value::Object(content(&inner.body, &context)?))?;
@@ -227,10 +302,17 @@ fn declare_functions(context: &mut Context<'_>) {
         context.declare_func(name, FuncDef::new(func, params));
     };
     declare("dirname", vec![Text], |args| {
-        Ok(Path::new(args[0].as_str().unwrap()).parent().unwrap().to_str().unwrap().into())
+        Ok(Path::new(args[0].as_str().unwrap())
+            .parent()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .into())
     });
     declare("file", vec![Text], |args| {
-        fs::read_to_string(args[0].as_str().unwrap()).map(Value::from).map_err(|error| error.to_string())
+        fs::read_to_string(args[0].as_str().unwrap())
+            .map(Value::from)
+            .map_err(|error| error.to_string())
     });
     declare("fileset", vec![Text, Text], |args| {
         let folder = Path::new(args[0].as_str().unwrap());
@@ -240,11 +322,16 @@ fn declare_functions(context: &mut Context<'_>) {
         Ok(found.into())
     });
     declare("jsondecode", vec![Text], |args| {
-        let decoded: Json = serde_json::from_str(args[0].as_str().unwrap()).map_err(|error| error.to_string())?;
+        let decoded: Json =
+            serde_json::from_str(args[0].as_str().unwrap()).map_err(|error| error.to_string())?;
         hcl::to_value(decoded).map_err(|error| error.to_string())
     });
-    declare("jsonencode", vec![Any], |args| Ok(json(&args[0]).to_string().into()));
-    declare("sha256", vec![Text], |args| Ok(format!("sha256 of {}", args[0].as_str().unwrap()).into()));
+    declare("jsonencode", vec![Any], |args| {
+        Ok(json(&args[0]).to_string().into())
+    });
+    declare("sha256", vec![Text], |args| {
+        Ok(format!("sha256 of {}", args[0].as_str().unwrap()).into())
+    });
     declare("replace", vec![Text, Text, Text], |args| {
         let [text, from, to] = [0, 1, 2].map(|index| args[index].as_str().unwrap());
         Ok(text.replace(from, to).into())
@@ -253,30 +340,57 @@ fn declare_functions(context: &mut Context<'_>) {
         Ok(args[0].as_array().unwrap().contains(&args[1]).into())
     });
     declare("keys", vec![ParamType::object_of(Any)], |args| {
-        Ok(args[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>().into())
+        Ok(args[0]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .into())
     });
-    declare("merge", vec![ParamType::object_of(Any), ParamType::object_of(Any)], |args| {
-        let mut merged = args[0].as_object().unwrap().clone();
-        merged.extend(args[1].as_object().unwrap().clone());
-        Ok(merged.into())
+    declare(
+        "merge",
+        vec![ParamType::object_of(Any), ParamType::object_of(Any)],
+        |args| {
+            let mut merged = args[0].as_object().unwrap().clone();
+            merged.extend(args[1].as_object().unwrap().clone());
+            Ok(merged.into())
+        },
+    );
+    declare("length", vec![ParamType::array_of(Any)], |args| {
+        Ok(args[0].as_array().unwrap().len().into())
     });
-    declare("length", vec![ParamType::array_of(Any)], |args| Ok(args[0].as_array().unwrap().len().into()));
-    declare("tolist", vec![ParamType::array_of(Any)], |args| Ok(args[0].clone()));
-    declare("one", vec![ParamType::array_of(Any)], |args| match args[0].as_array().unwrap().as_slice() {
-        [] => Ok(Value::Null),
-        [one] => Ok(one.clone()),
-        more => Err(format!("one() of {}", more.len())),
+    declare("tolist", vec![ParamType::array_of(Any)], |args| {
+        Ok(args[0].clone())
     });
-    declare("coalesce", vec![Any, Any], |args| Ok(if args[0].is_null() { args[1].clone() } else { args[0].clone() }));
+    declare("one", vec![ParamType::array_of(Any)], |args| {
+        match args[0].as_array().unwrap().as_slice() {
+            [] => Ok(Value::Null),
+            [one] => Ok(one.clone()),
+            more => Err(format!("one() of {}", more.len())),
+        }
+    });
+    declare("coalesce", vec![Any, Any], |args| {
+        Ok(if args[0].is_null() {
+            args[1].clone()
+        } else {
+            args[0].clone()
+        })
+    });
 }
 
-/// The files below a folder whose path matches a pattern, in which `*` stands for any part of one name.
+/// The files below a folder whose path matches a pattern, in which `*` stands for any part of one
+/// name.
 fn matching(folder: &Path, prefix: &str, pattern: &str, found: &mut Vec<String>) {
-    let (first, rest) = pattern.split_once('/').map_or((pattern, None), |(first, rest)| (first, Some(rest)));
+    let (first, rest) = pattern
+        .split_once('/')
+        .map_or((pattern, None), |(first, rest)| (first, Some(rest)));
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
         let fits = match first.split_once('*') {
-            Some((start, end)) => name.len() >= first.len() - 1 && name.starts_with(start) && name.ends_with(end),
+            Some((start, end)) => {
+                name.len() >= first.len() - 1 && name.starts_with(start) && name.ends_with(end)
+            }
             None => name == first,
         };
         match rest {

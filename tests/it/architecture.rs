@@ -1,4 +1,5 @@
-//! The arrows between the modules, kept: functions → shared, domain below use cases, one file per outside system.
+//! The arrows between the modules, kept: functions → shared, domain below use cases, one file per
+//! outside system.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +17,22 @@ const DOMAIN: [&str; 10] = [
     "stripe_object.rs",
     "time.rs",
 ];
-const USE_CASES: [&str; 8] =
-    ["cancel.rs", "create.rs", "notify.rs", "pay_link.rs", "ports.rs", "query.rs", "secrets.rs", "settle.rs"];
+const USE_CASES: [&str; 8] = [
+    "cancel.rs",
+    "create.rs",
+    "notify.rs",
+    "pay_link.rs",
+    "ports.rs",
+    "query.rs",
+    "secrets.rs",
+    "settle.rs",
+];
 
 /// Source files below a folder, by path relative to it, without their tests and comments.
 fn sources(folder: &str) -> BTreeMap<String, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(folder);
     let mut found = BTreeMap::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
@@ -32,8 +43,14 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let shipped = text.split("#[cfg(test)]").next().unwrap();
-                let code: Vec<&str> = shipped.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-                found.insert(path.strip_prefix(&root).unwrap().display().to_string(), code.join("\n"));
+                let code: Vec<&str> = shipped
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .collect();
+                found.insert(
+                    path.strip_prefix(&root).unwrap().display().to_string(),
+                    code.join("\n"),
+                );
             }
         }
     }
@@ -43,7 +60,11 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 
 /// The files that name something.
 fn naming<'a>(sources: &'a BTreeMap<String, String>, name: &str) -> Vec<&'a str> {
-    sources.iter().filter(|(_, text)| text.contains(name)).map(|(path, _)| path.as_str()).collect()
+    sources
+        .iter()
+        .filter(|(_, text)| text.contains(name))
+        .map(|(path, _)| path.as_str())
+        .collect()
 }
 
 #[test]
@@ -51,7 +72,15 @@ fn the_domain_knows_no_aws_no_http_no_use_case_and_no_time_of_day() {
     let shared = sources("shared/src");
     for file in DOMAIN {
         let text = &shared[file];
-        for name in ["aws_", "reqwest", "lambda_http", "std::env", "crate::adapters", "crate::api", "crate::config"] {
+        for name in [
+            "aws_",
+            "reqwest",
+            "lambda_http",
+            "std::env",
+            "crate::adapters",
+            "crate::api",
+            "crate::config",
+        ] {
             assert!(!text.contains(name), "{file} names {name}");
         }
         for use_case in USE_CASES {
@@ -66,7 +95,15 @@ fn the_domain_knows_no_aws_no_http_no_use_case_and_no_time_of_day() {
 fn use_cases_speak_to_ports_only() {
     let shared = sources("shared/src");
     for file in USE_CASES {
-        for name in ["aws_", "reqwest", "lambda_http", "std::env", "crate::adapters", "crate::api", "crate::config"] {
+        for name in [
+            "aws_",
+            "reqwest",
+            "lambda_http",
+            "std::env",
+            "crate::adapters",
+            "crate::api",
+            "crate::config",
+        ] {
             assert!(!shared[file].contains(name), "{file} names {name}");
         }
     }
@@ -75,11 +112,25 @@ fn use_cases_speak_to_ports_only() {
 #[test]
 fn each_outside_system_is_named_in_one_place() {
     let shared = sources("shared/src");
-    assert_eq!(naming(&shared, "aws_sdk_dynamodb"), ["adapters/aws.rs", "adapters/dynamodb.rs"]);
-    assert_eq!(naming(&shared, "aws_sdk_secretsmanager"), ["adapters/aws.rs", "adapters/secrets_manager.rs"]);
-    let of_http = ["adapters/aws.rs", "adapters/genesys.rs", "adapters/http.rs", "adapters/stripe.rs"];
+    assert_eq!(
+        naming(&shared, "aws_sdk_dynamodb"),
+        ["adapters/aws.rs", "adapters/dynamodb.rs"]
+    );
+    assert_eq!(
+        naming(&shared, "aws_sdk_secretsmanager"),
+        ["adapters/aws.rs", "adapters/secrets_manager.rs"]
+    );
+    let of_http = [
+        "adapters/aws.rs",
+        "adapters/genesys.rs",
+        "adapters/http.rs",
+        "adapters/stripe.rs",
+    ];
     assert_eq!(naming(&shared, "reqwest"), of_http);
-    assert_eq!(naming(&shared, "rustls"), ["adapters/aws.rs", "adapters/http.rs", "adapters/tls.rs"]);
+    assert_eq!(
+        naming(&shared, "rustls"),
+        ["adapters/aws.rs", "adapters/http.rs", "adapters/tls.rs"]
+    );
     assert_eq!(naming(&shared, "lambda_http"), ["api.rs", "entry.rs"]);
     assert_eq!(naming(&shared, "std::env"), ["config.rs", "telemetry.rs"]);
 }
@@ -89,7 +140,14 @@ fn secrets_are_exposed_where_they_are_spent_and_nowhere_else() {
     let shared = sources("shared/src");
     assert_eq!(
         naming(&shared, "expose_secret"),
-        ["adapters/aws.rs", "adapters/genesys.rs", "adapters/stripe.rs", "api.rs", "secrets.rs", "signature.rs"]
+        [
+            "adapters/aws.rs",
+            "adapters/genesys.rs",
+            "adapters/stripe.rs",
+            "api.rs",
+            "secrets.rs",
+            "signature.rs"
+        ]
     );
     assert_eq!(naming(&shared, ".expose()"), ["adapters/stripe.rs"]);
     assert!(naming(&sources("functions"), "expose").is_empty());
@@ -109,9 +167,24 @@ fn handlers_take_ports_and_only_main_wires_adapters() {
 #[test]
 fn every_source_file_of_the_crate_has_its_place() {
     let shared = sources("shared/src");
-    let edges = ["adapters.rs", "api.rs", "config.rs", "entry.rs", "fields.rs", "lib.rs", "telemetry.rs"];
+    let edges = [
+        "adapters.rs",
+        "api.rs",
+        "config.rs",
+        "entry.rs",
+        "fields.rs",
+        "lib.rs",
+        "telemetry.rs",
+    ];
     for path in shared.keys().filter(|path| !path.starts_with("adapters/")) {
-        let known = DOMAIN.iter().chain(&USE_CASES).chain(&edges).any(|file| file == path);
-        assert!(known, "{path} is neither domain, use case, adapter nor edge");
+        let known = DOMAIN
+            .iter()
+            .chain(&USE_CASES)
+            .chain(&edges)
+            .any(|file| file == path);
+        assert!(
+            known,
+            "{path} is neither domain, use case, adapter nor edge"
+        );
     }
 }

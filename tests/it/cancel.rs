@@ -15,7 +15,11 @@ fn create() -> Match {
 }
 
 async fn record(world: &World) -> String {
-    world.status(CONVERSATION, Some("A-1")).await.text("payment_status").to_owned()
+    world
+        .status(CONVERSATION, Some("A-1"))
+        .await
+        .text("payment_status")
+        .to_owned()
 }
 
 #[tokio::test]
@@ -23,9 +27,18 @@ async fn a_canceled_payment_can_be_paid_by_nobody() {
     let world = World::new().await;
     let intent = world.begin("A-1").await;
     let answer = world.cancel("A-1").await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "CANCELED"));
-    assert_eq!((&answer.body["final"], answer.text("payment_intent_id")), (&json!(true), intent.as_str()));
-    assert_eq!((answer.text("payment_url"), answer.text("client_secret")), ("", ""));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "CANCELED")
+    );
+    assert_eq!(
+        (&answer.body["final"], answer.text("payment_intent_id")),
+        (&json!(true), intent.as_str())
+    );
+    assert_eq!(
+        (answer.text("payment_url"), answer.text("client_secret")),
+        ("", "")
+    );
     let at_stripe = world.stripe.intent(&intent).unwrap();
     assert_eq!(
         (&at_stripe["status"], &at_stripe["cancellation_reason"]),
@@ -33,7 +46,10 @@ async fn a_canceled_payment_can_be_paid_by_nobody() {
     );
     assert!(world.stripe.pay(&intent, "pm_card_visa").is_err());
     world.deliver_all().await;
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CANCELED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CANCELED"
+    );
 }
 
 #[tokio::test]
@@ -51,11 +67,19 @@ async fn however_often_and_however_concurrently_the_answer_is_the_same() {
     gate.open();
     for twin in twins {
         let answer = twin.await.unwrap();
-        assert_eq!((answer.status, answer.text("payment_status")), (200, "CANCELED"), "{:#}", answer.body);
+        assert_eq!(
+            (answer.status, answer.text("payment_status")),
+            (200, "CANCELED"),
+            "{:#}",
+            answer.body
+        );
     }
     let sent = world.stripe.requests().len();
     let again = world.cancel("A-1").await;
-    assert_eq!((again.status, again.text("payment_intent_id")), (200, intent.as_str()));
+    assert_eq!(
+        (again.status, again.text("payment_intent_id")),
+        (200, intent.as_str())
+    );
     assert_eq!(world.stripe.requests().len(), sent, "the record knows");
     let next = world.post(&order("A-1")).await;
     assert_eq!((next.status, &next.body["attempt"]), (201, &json!(2)));
@@ -69,7 +93,10 @@ async fn a_payment_that_went_through_meanwhile_is_confirmed_and_stays_so() {
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     for _ in 0..2 {
         let answer = world.cancel("A-1").await;
-        assert_eq!((answer.status, answer.text("payment_status")), (200, "CONFIRMED"));
+        assert_eq!(
+            (answer.status, answer.text("payment_status")),
+            (200, "CONFIRMED")
+        );
         assert_eq!(answer.body["retryable"], false);
     }
     assert_eq!(world.stripe.charges().len(), 1);
@@ -77,8 +104,12 @@ async fn a_payment_that_went_through_meanwhile_is_confirmed_and_stays_so() {
 }
 
 #[tokio::test]
-async fn an_authorisation_is_released_and_a_declined_payment_ends() {
-    let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
+async fn an_authorization_is_released_and_a_declined_payment_ends() {
+    let world = World::with(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
     let intent = world.begin("A-1").await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     assert_eq!(world.cancel("A-1").await.text("payment_status"), "CANCELED");
@@ -100,20 +131,35 @@ async fn what_stripe_is_at_work_on_is_answered_as_it_is_and_can_be_canceled_late
     world.advance(5);
     world.stripe.pay(&intent, "pm_slow").unwrap();
     let answer = world.cancel("A-1").await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "PROCESSING"));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "PROCESSING")
+    );
     world.advance(5);
     world.stripe.finish_processing(&intent, false).unwrap();
-    assert_eq!(world.cancel("A-1").await.text("payment_status"), "CANCELED", "another request, another key");
+    assert_eq!(
+        world.cancel("A-1").await.text("payment_status"),
+        "CANCELED",
+        "another request, another key"
+    );
 }
 
 #[tokio::test]
 async fn an_intent_that_only_stripe_knows_is_not_left_behind() {
     let world = Arc::new(World::new().await);
-    world.crash_while_creating(Stage::Execution, order("A-1")).await;
+    world
+        .crash_while_creating(Stage::Execution, order("A-1"))
+        .await;
     let answer = world.cancel("A-1").await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "CANCELED"));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "CANCELED")
+    );
     let intents = world.stripe.intents();
-    assert_eq!((intents.len(), &intents[0]["status"]), (1, &json!("canceled")));
+    assert_eq!(
+        (intents.len(), &intents[0]["status"]),
+        (1, &json!("canceled"))
+    );
 }
 
 #[tokio::test]
@@ -131,22 +177,41 @@ async fn an_order_that_stripe_refused_or_never_heard_of_is_free() {
     world.stripe.clear_faults();
     world.advance(21 * 3600);
     let answer = world.cancel("A-1").await;
-    assert_eq!((answer.text("payment_status"), answer.text("reason_code")), ("CANCELED", "attempt_expired"));
+    assert_eq!(
+        (answer.text("payment_status"), answer.text("reason_code")),
+        ("CANCELED", "attempt_expired")
+    );
     assert_eq!(world.stripe.intents().len(), 0);
     assert_eq!(world.post(&order("A-1")).await.body["attempt"], 2);
 }
 
 #[tokio::test]
 async fn a_cancellation_whose_answer_was_lost_is_finished_by_the_next_try() {
-    for fault in [Fault::Silent { executed: true }, Fault::Drop { executed: true }, Fault::status(500)] {
-        let world = World::with(Setup { budget: std::time::Duration::from_secs(2), ..Setup::default() }).await;
+    for fault in [
+        Fault::Silent { executed: true },
+        Fault::Drop { executed: true },
+        Fault::status(500),
+    ] {
+        let world = World::with(Setup {
+            budget: std::time::Duration::from_secs(2),
+            ..Setup::default()
+        })
+        .await;
         let intent = world.begin("A-1").await;
         world.stripe.outage(cancel(), fault.clone());
         let first = world.cancel("A-1").await;
-        assert!(matches!(first.status, 503 | 504), "{fault:?} {:#}", first.body);
+        assert!(
+            matches!(first.status, 503 | 504),
+            "{fault:?} {:#}",
+            first.body
+        );
         assert_eq!(first.body["retryable"], true);
         world.stripe.clear_faults();
-        assert_eq!(world.cancel("A-1").await.text("payment_status"), "CANCELED", "{fault:?}");
+        assert_eq!(
+            world.cancel("A-1").await.text("payment_status"),
+            "CANCELED",
+            "{fault:?}"
+        );
         assert_eq!(world.stripe.intent(&intent).unwrap()["status"], "canceled");
     }
 }
@@ -155,12 +220,21 @@ async fn a_cancellation_whose_answer_was_lost_is_finished_by_the_next_try() {
 async fn an_unknown_payment_is_an_answer_and_a_bad_name_is_refused() {
     let world = World::new().await;
     let answer = world.cancel("A-1").await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "NOT_FOUND"));
-    for (order_id, code) in
-        [("", "invalid_order_id"), ("a b", "invalid_order_id"), ("4242424242424242", "card_data_refused")]
-    {
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "NOT_FOUND")
+    );
+    for (order_id, code) in [
+        ("", "invalid_order_id"),
+        ("a b", "invalid_order_id"),
+        ("4242424242424242", "card_data_refused"),
+    ] {
         let answer = world.cancel(order_id).await;
-        assert_eq!((answer.status, answer.text("code")), (422, code), "{order_id}");
+        assert_eq!(
+            (answer.status, answer.text("code")),
+            (422, code),
+            "{order_id}"
+        );
     }
     assert!(world.stripe.requests().is_empty());
 }
@@ -168,7 +242,9 @@ async fn an_unknown_payment_is_an_answer_and_a_bad_name_is_refused() {
 #[tokio::test]
 async fn a_bare_request_cancels_when_it_says_so() {
     let world = World::new().await;
-    let ask = async |event: serde_json::Value| Answer::read(world.create_intent.handle(tests::request(&event)).await);
+    let ask = async |event: serde_json::Value| {
+        Answer::read(world.create_intent.handle(tests::request(&event)).await)
+    };
     world.begin("A-1").await;
     let names = json!({ "conversation_id": CONVERSATION, "order_id": "A-1" });
     let with = |operation: &str| {
@@ -180,10 +256,22 @@ async fn a_bare_request_cancels_when_it_says_so() {
         assert!(matches!(ask(other).await.status, 400 | 422));
     }
     assert_eq!(record(&world).await, "PENDING");
-    let on_status = Answer::read(world.status_query.handle(tests::request(&with("cancel"))).await);
-    assert_eq!((on_status.status, on_status.text("code")), (400, "malformed_request"), "no status is a cancellation");
+    let on_status = Answer::read(
+        world
+            .status_query
+            .handle(tests::request(&with("cancel")))
+            .await,
+    );
+    assert_eq!(
+        (on_status.status, on_status.text("code")),
+        (400, "malformed_request"),
+        "no status is a cancellation"
+    );
     let answer = ask(with("cancel")).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "CANCELED"));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "CANCELED")
+    );
 }
 
 /// `operation` is a word of bare requests; over HTTP the method says what is meant.
@@ -194,18 +282,36 @@ async fn a_post_over_http_cancels_nothing_whatever_operation_it_names() {
     for operation in [json!("cancel"), json!("create"), json!(""), json!(null)] {
         let mut full = order("A-1");
         full["operation"] = operation.clone();
-        let bare = json!({ "operation": operation, "conversation_id": CONVERSATION, "order_id": "A-1" });
+        let bare =
+            json!({ "operation": operation, "conversation_id": CONVERSATION, "order_id": "A-1" });
         for body in [full, bare] {
             let answer = world.post(&body).await;
-            assert_eq!((answer.status, answer.text("code")), (400, "malformed_request"), "{body}");
-            assert!(answer.text("detail").contains("operation"), "{:#}", answer.body);
+            assert_eq!(
+                (answer.status, answer.text("code")),
+                (400, "malformed_request"),
+                "{body}"
+            );
+            assert!(
+                answer.text("detail").contains("operation"),
+                "{:#}",
+                answer.body
+            );
             assert_eq!(record(&world).await, "PENDING", "{body}");
         }
     }
     // Nor does a query, bare or not, take one.
     let bare = json!({ "operation": "cancel", "conversation_id": CONVERSATION, "order_id": "A-1" });
     let answer = Answer::read(world.status_query.handle(request(&bare)).await);
-    assert_eq!((answer.status, answer.text("code")), (400, "malformed_request"));
-    assert!(!world.stripe.requests().iter().any(|request| request.path.ends_with("/cancel")));
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (400, "malformed_request")
+    );
+    assert!(
+        !world
+            .stripe
+            .requests()
+            .iter()
+            .any(|request| request.path.ends_with("/cancel"))
+    );
     assert_eq!(record(&world).await, "PENDING");
 }

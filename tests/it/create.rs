@@ -20,18 +20,33 @@ fn confirm() -> Match {
 
 pub(crate) fn with(order_id: &str, more: &Value) -> Value {
     let mut body = order(order_id);
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     body
 }
 
 #[tokio::test]
 async fn the_first_request_makes_the_intent_and_answers_every_field() {
     let world = World::new().await;
-    let mut answer =
-        world.post(&with("A-1", &json!({ "description": "Order A-1", "receipt_email": "a@b.example" }))).await;
+    let mut answer = world
+        .post(&with(
+            "A-1",
+            &json!({ "description": "Order A-1", "receipt_email": "a@b.example" }),
+        ))
+        .await;
     let payment_url = answer.body["payment_url"].take();
-    assert!(payment_url.as_str().unwrap().starts_with("https://pay.example.com/pay#"), "{payment_url}");
-    assert_eq!((answer.status, answer.content_type.as_str()), (201, "application/json"));
+    assert!(
+        payment_url
+            .as_str()
+            .unwrap()
+            .starts_with("https://pay.example.com/pay#"),
+        "{payment_url}"
+    );
+    assert_eq!(
+        (answer.status, answer.content_type.as_str()),
+        (201, "application/json")
+    );
     let intent = &world.stripe.intents()[0];
     assert_eq!(
         answer.body,
@@ -46,10 +61,22 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
     );
     let sent = &world.stripe.requests()[0];
     assert_eq!(sent.header("stripe-version"), Some(STRIPE_VERSION));
-    assert_eq!(sent.header("idempotency-key"), Some(format!("{CONVERSATION}/A-1/1").as_str()));
-    assert_eq!(sent.parameter("allowed_payment_method_types[0]").as_deref(), Some("card"));
-    assert_eq!(intent["metadata"], json!({ "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1" }));
-    assert_eq!((&intent["description"], &intent["receipt_email"]), (&json!("Order A-1"), &json!("a@b.example")));
+    assert_eq!(
+        sent.header("idempotency-key"),
+        Some(format!("{CONVERSATION}/A-1/1").as_str())
+    );
+    assert_eq!(
+        sent.parameter("allowed_payment_method_types[0]").as_deref(),
+        Some("card")
+    );
+    assert_eq!(
+        intent["metadata"],
+        json!({ "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1" })
+    );
+    assert_eq!(
+        (&intent["description"], &intent["receipt_email"]),
+        (&json!("Order A-1"), &json!("a@b.example"))
+    );
 }
 
 #[tokio::test]
@@ -61,11 +88,22 @@ async fn a_bare_request_is_the_same_request() {
     let request = tests::request(&bare);
     let mut again = tests::Answer::read(world.create_intent.handle(request).await);
     assert_eq!((first.status, again.status), (201, 200));
-    assert_ne!(first.body["payment_url"], again.body["payment_url"], "a fresh link");
+    assert_ne!(
+        first.body["payment_url"], again.body["payment_url"],
+        "a fresh link"
+    );
     again.body["payment_url"] = first.body["payment_url"].clone();
     assert_eq!(first.body, again.body);
-    let refused = tests::Answer::read(world.create_intent.handle(tests::request(&json!({ "Records": [] }))).await);
-    assert_eq!((refused.status, refused.text("code")), (400, "malformed_request"));
+    let refused = tests::Answer::read(
+        world
+            .create_intent
+            .handle(tests::request(&json!({ "Records": [] })))
+            .await,
+    );
+    assert_eq!(
+        (refused.status, refused.text("code")),
+        (400, "malformed_request")
+    );
 }
 
 #[tokio::test]
@@ -74,7 +112,10 @@ async fn the_same_order_gives_the_same_intent_and_asks_stripe_once() {
     let intent = world.begin("A-1").await;
     for _ in 0..3 {
         let again = world.post(&order("A-1")).await;
-        assert_eq!((again.status, again.text("payment_intent_id")), (200, intent.as_str()));
+        assert_eq!(
+            (again.status, again.text("payment_intent_id")),
+            (200, intent.as_str())
+        );
     }
     assert_eq!(world.stripe.requests().len(), 1);
     let other = world.begin("A-2").await;
@@ -82,7 +123,8 @@ async fn the_same_order_gives_the_same_intent_and_asks_stripe_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_identical_requests_at_once_give_one_intent_one_record_and_sixty_four_usable_answers() {
+async fn sixty_four_identical_requests_at_once_give_one_intent_one_record_and_sixty_four_usable_answers()
+ {
     let world = Arc::new(World::new().await);
     let gate = world.stripe.gate(create(), Stage::Execution);
     let requests: Vec<_> = (0..64)
@@ -102,10 +144,18 @@ async fn sixty_four_identical_requests_at_once_give_one_intent_one_record_and_si
         first += usize::from(answer.status == 201);
         intents.insert(answer.text("payment_intent_id").to_owned());
     }
-    assert_eq!((first, intents.len(), world.stripe.intents().len()), (1, 1, 1));
+    assert_eq!(
+        (first, intents.len(), world.stripe.intents().len()),
+        (1, 1, 1)
+    );
     let items = world.dynamo.items().await;
-    let (links, others): (Vec<_>, Vec<_>) = items.keys().partition(|(pk, _)| pk.starts_with("LINK#"));
-    assert_eq!((links.len(), others.len()), (64, 2), "a link each, one payment and one pointer: {others:?}");
+    let (links, others): (Vec<_>, Vec<_>) =
+        items.keys().partition(|(pk, _)| pk.starts_with("LINK#"));
+    assert_eq!(
+        (links.len(), others.len()),
+        (64, 2),
+        "a link each, one payment and one pointer: {others:?}"
+    );
 }
 
 #[tokio::test]
@@ -116,7 +166,11 @@ async fn another_amount_or_currency_for_an_open_order_is_refused() {
         let answer = world.post(&with("A-1", &change)).await;
         assert_eq!((answer.status, answer.text("code")), (409, "order_changed"));
         assert_eq!(answer.content_type, "application/problem+json");
-        assert!(answer.text("detail").contains("50.00 usd"), "{:#}", answer.body);
+        assert!(
+            answer.text("detail").contains("50.00 usd"),
+            "{:#}",
+            answer.body
+        );
     }
     assert_eq!(world.stripe.intents().len(), 1);
 }
@@ -126,15 +180,39 @@ async fn a_bad_request_leaves_nothing_behind() {
     let world = World::new().await;
     for (body, status, code) in [
         ("{".to_owned(), 400, "malformed_request"),
-        (with("A-1", &json!({ "amount": "1.005" })).to_string(), 422, "invalid_amount"),
-        (with("A-1", &json!({ "amount": "10000.01" })).to_string(), 422, "amount_above_limit"),
-        (with("A-1", &json!({ "currency": "chf" })).to_string(), 422, "currency_not_allowed"),
-        (with("A-1", &json!({ "description": "4242 4242 4242 4242" })).to_string(), 422, "card_data_refused"),
+        (
+            with("A-1", &json!({ "amount": "1.005" })).to_string(),
+            422,
+            "invalid_amount",
+        ),
+        (
+            with("A-1", &json!({ "amount": "10000.01" })).to_string(),
+            422,
+            "amount_above_limit",
+        ),
+        (
+            with("A-1", &json!({ "currency": "chf" })).to_string(),
+            422,
+            "currency_not_allowed",
+        ),
+        (
+            with("A-1", &json!({ "description": "4242 4242 4242 4242" })).to_string(),
+            422,
+            "card_data_refused",
+        ),
         (with("a b", &json!({})).to_string(), 422, "invalid_order_id"),
-        (with("A-1", &json!({ "payment_method": "4242" })).to_string(), 422, "invalid_payment_method"),
+        (
+            with("A-1", &json!({ "payment_method": "4242" })).to_string(),
+            422,
+            "invalid_payment_method",
+        ),
     ] {
         let answer = world.post_text(&body).await;
-        assert_eq!((answer.status, answer.text("code")), (status, code), "{body}");
+        assert_eq!(
+            (answer.status, answer.text("code")),
+            (status, code),
+            "{body}"
+        );
         assert!(!answer.body.to_string().contains("4242"));
     }
     assert!(world.stripe.requests().is_empty());
@@ -150,7 +228,10 @@ async fn the_client_secret_is_given_on_request_only_and_is_in_no_item() {
     let secret = world.stripe.intents()[0]["client_secret"].clone();
     assert_eq!(first.body["client_secret"], secret);
     let again = world.post(&with("A-1", &asked)).await;
-    assert_eq!(again.body["client_secret"], secret, "fetched afresh, for it is not stored");
+    assert_eq!(
+        again.body["client_secret"], secret,
+        "fetched afresh, for it is not stored"
+    );
     let without = world.post(&order("A-1")).await;
     assert_eq!(without.body["client_secret"], "");
     assert!(!format!("{:?}", world.dynamo.items().await).contains("_secret_"));
@@ -159,48 +240,110 @@ async fn the_client_secret_is_given_on_request_only_and_is_in_no_item() {
 #[tokio::test]
 async fn a_token_is_charged_at_once() {
     let world = World::new().await;
-    let answer = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa" }))).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (201, "CONFIRMED"));
-    assert_eq!((&answer.body["final"], answer.text("stripe_status")), (&json!(true), "succeeded"));
+    let answer = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
+        .await;
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (201, "CONFIRMED")
+    );
+    assert_eq!(
+        (&answer.body["final"], answer.text("stripe_status")),
+        (&json!(true), "succeeded")
+    );
     assert_eq!(world.stripe.charges().len(), 1);
     assert!(!format!("{:?}", world.dynamo.items().await).contains("pm_card"));
-    let again = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa" }))).await;
-    assert_eq!((again.status, again.text("payment_status")), (200, "CONFIRMED"));
-    let other = world.post(&with("A-1", &json!({ "payment_method": "pm_new" }))).await;
-    assert_eq!((other.status, other.text("payment_status")), (200, "CONFIRMED"));
+    let again = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
+        .await;
+    assert_eq!(
+        (again.status, again.text("payment_status")),
+        (200, "CONFIRMED")
+    );
+    let other = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_new" })))
+        .await;
+    assert_eq!(
+        (other.status, other.text("payment_status")),
+        (200, "CONFIRMED")
+    );
     assert_eq!(world.stripe.charges().len(), 1);
 }
 
 #[tokio::test]
 async fn a_decline_is_an_answer_and_another_token_pays_on_the_same_intent() {
     let world = World::new().await;
-    let declined = with("A-1", &json!({ "payment_method": "pm_card_visa_chargeDeclinedInsufficientFunds" }));
+    let declined = with(
+        "A-1",
+        &json!({ "payment_method": "pm_card_visa_chargeDeclinedInsufficientFunds" }),
+    );
     let answer = world.post(&declined).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "DECLINED"));
-    assert_eq!((answer.text("reason_code"), &answer.body["retryable"]), ("insufficient_funds", &json!(true)));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "DECLINED")
+    );
+    assert_eq!(
+        (answer.text("reason_code"), &answer.body["retryable"]),
+        ("insufficient_funds", &json!(true))
+    );
     assert!(answer.text("caller_message").contains("insufficient funds"));
     let same = world.post(&declined).await;
-    assert_eq!((same.status, same.text("payment_status")), (200, "DECLINED"));
-    let paid = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa" }))).await;
-    assert_eq!((paid.status, paid.text("payment_status"), paid.text("reason_code")), (200, "CONFIRMED", ""));
-    assert_eq!(paid.text("payment_intent_id"), answer.text("payment_intent_id"));
-    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+    assert_eq!(
+        (same.status, same.text("payment_status")),
+        (200, "DECLINED")
+    );
+    let paid = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
+        .await;
+    assert_eq!(
+        (
+            paid.status,
+            paid.text("payment_status"),
+            paid.text("reason_code")
+        ),
+        (200, "CONFIRMED", "")
+    );
+    assert_eq!(
+        paid.text("payment_intent_id"),
+        answer.text("payment_intent_id")
+    );
+    assert_eq!(
+        (world.stripe.intents().len(), world.stripe.charges().len()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_lost_card_is_declined_without_saying_so() {
     let world = World::new().await;
-    let answer = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa_chargeDeclinedLostCard" }))).await;
-    assert_eq!((answer.text("reason_code"), &answer.body["retryable"]), ("lost_card", &json!(false)));
+    let answer = world
+        .post(&with(
+            "A-1",
+            &json!({ "payment_method": "pm_card_visa_chargeDeclinedLostCard" }),
+        ))
+        .await;
+    assert_eq!(
+        (answer.text("reason_code"), &answer.body["retryable"]),
+        ("lost_card", &json!(false))
+    );
     assert!(!answer.text("caller_message").contains("lost"));
 }
 
 #[tokio::test]
 async fn a_card_that_wants_3d_secure_is_declined_on_the_phone() {
     let world = World::new().await;
-    let answer = world.post(&with("A-1", &json!({ "payment_method": "pm_card_authenticationRequired" }))).await;
+    let answer = world
+        .post(&with(
+            "A-1",
+            &json!({ "payment_method": "pm_card_authenticationRequired" }),
+        ))
+        .await;
     assert_eq!(
-        (answer.status, answer.text("payment_status"), answer.text("reason_code")),
+        (
+            answer.status,
+            answer.text("payment_status"),
+            answer.text("reason_code")
+        ),
         (200, "DECLINED", "authentication_required")
     );
 }
@@ -208,10 +351,20 @@ async fn a_card_that_wants_3d_secure_is_declined_on_the_phone() {
 #[tokio::test]
 async fn a_token_stripe_does_not_know_is_refused_and_the_next_one_pays() {
     let world = World::new().await;
-    let answer = world.post(&with("A-1", &json!({ "payment_method": "pm_new_unknown" }))).await;
-    assert_eq!((answer.status, answer.text("code")), (422, "invalid_payment_method"));
-    let paid = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa" }))).await;
-    assert_eq!((paid.status, paid.text("payment_status")), (200, "CONFIRMED"));
+    let answer = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_new_unknown" })))
+        .await;
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (422, "invalid_payment_method")
+    );
+    let paid = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
+        .await;
+    assert_eq!(
+        (paid.status, paid.text("payment_status")),
+        (200, "CONFIRMED")
+    );
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
@@ -222,49 +375,97 @@ async fn two_tokens_at_once_charge_once() {
     let gate = world.stripe.gate(confirm(), Stage::Arrival);
     let tries = ["pm_card_visa", "pm_new"].map(|token| {
         let world = Arc::clone(&world);
-        world.stripe.add_payment_method("pm_new", stand_ins::Outcome::Succeed);
-        tokio::spawn(async move { world.post(&with("A-1", &json!({ "payment_method": token }))).await })
+        world
+            .stripe
+            .add_payment_method("pm_new", stand_ins::Outcome::Succeed);
+        tokio::spawn(async move {
+            world
+                .post(&with("A-1", &json!({ "payment_method": token })))
+                .await
+        })
     });
     gate.arrived(2).await;
     gate.open();
     for one in tries {
         let answer = one.await.unwrap();
-        assert_eq!((answer.status, answer.text("payment_status")), (200, "CONFIRMED"), "{:#}", answer.body);
+        assert_eq!(
+            (answer.status, answer.text("payment_status")),
+            (200, "CONFIRMED"),
+            "{:#}",
+            answer.body
+        );
     }
     assert_eq!(world.stripe.charges().len(), 1);
 }
 
 #[tokio::test]
 async fn moto_is_said_on_confirmation_only() {
-    let world = World::with(Setup { moto: true, ..Setup::default() }).await;
+    let world = World::with(Setup {
+        moto: true,
+        ..Setup::default()
+    })
+    .await;
     world.stripe.allow_moto(true);
-    let answer = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa" }))).await;
-    assert_eq!(answer.text("payment_status"), "CONFIRMED", "{:#}", answer.body);
-    let moto = |request: &stand_ins::Recorded| request.parameter("payment_method_options[card][moto]");
+    let answer = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
+        .await;
+    assert_eq!(
+        answer.text("payment_status"),
+        "CONFIRMED",
+        "{:#}",
+        answer.body
+    );
+    let moto =
+        |request: &stand_ins::Recorded| request.parameter("payment_method_options[card][moto]");
     let requests = world.stripe.requests();
-    assert_eq!((moto(&requests[0]), moto(&requests[1]).as_deref()), (None, Some("true")));
+    assert_eq!(
+        (moto(&requests[0]), moto(&requests[1]).as_deref()),
+        (None, Some("true"))
+    );
 }
 
 #[tokio::test]
 async fn manual_capture_authorizes() {
-    let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
-    let answer = world.post(&with("A-1", &json!({ "payment_method": "pm_card_visa" }))).await;
-    assert_eq!((answer.text("payment_status"), &answer.body["final"]), ("AUTHORIZED", &json!(false)));
+    let world = World::with(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
+    let answer = world
+        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
+        .await;
+    assert_eq!(
+        (answer.text("payment_status"), &answer.body["final"]),
+        ("AUTHORIZED", &json!(false))
+    );
 }
 
 #[tokio::test]
 async fn stripe_silent_is_answered_within_the_budget() {
-    let world = World::with(Setup { budget: Duration::from_millis(600), ..Setup::default() }).await;
-    world.stripe.outage(create(), Fault::Silent { executed: true });
+    let world = World::with(Setup {
+        budget: Duration::from_millis(600),
+        ..Setup::default()
+    })
+    .await;
+    world
+        .stripe
+        .outage(create(), Fault::Silent { executed: true });
     let asked = Instant::now();
     let answer = world.post(&order("A-1")).await;
     let took = asked.elapsed();
-    assert_eq!((answer.status, answer.text("code")), (504, "stripe_timeout"));
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (504, "stripe_timeout")
+    );
     assert_eq!(answer.body["retryable"], true);
     assert!(took < Duration::from_millis(600), "{took:?}");
     world.stripe.clear_faults();
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, world.stripe.intents().len()), (200, 1), "the next try finds what Stripe did");
+    assert_eq!(
+        (answer.status, world.stripe.intents().len()),
+        (200, 1),
+        "the next try finds what Stripe did"
+    );
 }
 
 #[tokio::test]
@@ -273,8 +474,13 @@ async fn stripe_503_then_fine_is_one_retry_with_the_same_key_and_the_same_bytes(
     world.stripe.fault(create(), Reply::status(503));
     let answer = world.post(&order("A-1")).await;
     assert_eq!(answer.status, 201);
-    let [first, second] = &world.stripe.requests()[..] else { panic!("two requests") };
-    assert_eq!(first.header("idempotency-key"), second.header("idempotency-key"));
+    let [first, second] = &world.stripe.requests()[..] else {
+        panic!("two requests")
+    };
+    assert_eq!(
+        first.header("idempotency-key"),
+        second.header("idempotency-key")
+    );
     assert_eq!(first.body, second.body);
 }
 
@@ -299,7 +505,10 @@ async fn stripe_down_is_503_with_retry_after_and_the_next_try_finishes() {
     let world = World::new().await;
     for (fault, code) in [
         (Fault::status(503), "stripe_unavailable"),
-        (Reply::status(500).should_retry(false).into(), "stripe_unavailable"),
+        (
+            Reply::status(500).should_retry(false).into(),
+            "stripe_unavailable",
+        ),
         (Fault::rate_limited(1), "rate_limited"),
         (Fault::Drop { executed: false }, "stripe_unavailable"),
     ] {
@@ -310,14 +519,19 @@ async fn stripe_down_is_503_with_retry_after_and_the_next_try_finishes() {
         world.stripe.clear_faults();
     }
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "PENDING")
+    );
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
 #[tokio::test]
 async fn stripe_s_word_not_to_retry_is_obeyed() {
     let world = World::new().await;
-    world.stripe.fault(create(), Reply::status(503).should_retry(false));
+    world
+        .stripe
+        .fault(create(), Reply::status(503).should_retry(false));
     assert_eq!(world.post(&order("A-1")).await.status, 503);
     assert_eq!(world.stripe.requests().len(), 1);
 }
@@ -327,16 +541,38 @@ async fn what_stripe_refuses_is_502_and_frees_the_order() {
     let world = World::new().await;
     world.stripe.set_minimum("usd", 6000);
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("code")), (422, "amount_below_minimum"));
-    let refused =
-        json!({ "error": { "type": "invalid_request_error", "code": "account_invalid", "message": "secret" } });
-    world.stripe.fault(create(), Reply::status(400).body(&refused.to_string()));
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (422, "amount_below_minimum")
+    );
+    let refused = json!({ "error": { "type": "invalid_request_error", "code": "account_invalid", "message": "secret" } });
+    world
+        .stripe
+        .fault(create(), Reply::status(400).body(&refused.to_string()));
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("code")), (502, "stripe_rejected"));
-    assert!(answer.text("detail").contains("account_invalid") && !answer.text("detail").contains("secret"));
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CANCELED");
-    let answer = world.post(&with("A-1", &json!({ "amount": "60.00" }))).await;
-    assert_eq!((answer.status, &answer.body["attempt"]), (201, &json!(3)), "another amount, for nothing was made");
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (502, "stripe_rejected")
+    );
+    assert!(
+        answer.text("detail").contains("account_invalid")
+            && !answer.text("detail").contains("secret")
+    );
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "CANCELED"
+    );
+    let answer = world
+        .post(&with("A-1", &json!({ "amount": "60.00" })))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["attempt"]),
+        (201, &json!(3)),
+        "another amount, for nothing was made"
+    );
 }
 
 #[tokio::test]
@@ -345,11 +581,18 @@ async fn a_rotated_key_is_read_afresh_once() {
     world.begin("A-1").await;
     world.stripe.set_secret_keys(&["sk_test_canary0rotated"]);
     let answer = world.post(&order("A-2")).await;
-    assert_eq!((answer.status, answer.text("code")), (502, "stripe_auth"), "the secret still has the old key");
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (502, "stripe_auth"),
+        "the secret still has the old key"
+    );
     world.put_stripe_secret("sk_test_canary0rotated", &[WEBHOOK_SECRET]);
     let reads = world.secrets_manager.reads("stripe");
     let answer = world.post(&order("A-2")).await;
-    assert_eq!((answer.status, world.secrets_manager.reads("stripe")), (200, reads + 1));
+    assert_eq!(
+        (answer.status, world.secrets_manager.reads("stripe")),
+        (200, reads + 1)
+    );
     world.stripe.set_restricted(true);
     assert_eq!(world.post(&order("A-3")).await.text("code"), "stripe_auth");
 }
@@ -362,10 +605,17 @@ async fn an_empty_secret_is_a_clear_refusal_and_an_outage_is_retryable() {
     assert_eq!((answer.status, answer.text("code")), (502, "stripe_auth"));
     world.secrets_manager.put("stripe", r#"{"secret_key":""}"#);
     let answer = world.post(&order("A-1")).await;
-    assert!(answer.text("detail").contains("secret_key"), "{:#}", answer.body);
+    assert!(
+        answer.text("detail").contains("secret_key"),
+        "{:#}",
+        answer.body
+    );
     world.secrets_manager.set_down(true);
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("code")), (503, "store_unavailable"));
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (503, "store_unavailable")
+    );
     world.secrets_manager.set_down(false);
     world.put_stripe_secret(SECRET_KEY, &[WEBHOOK_SECRET]);
     assert_eq!(world.post(&order("A-1")).await.status, 200);
@@ -376,28 +626,48 @@ async fn a_table_that_does_not_answer_is_503_before_stripe_is_asked() {
     let world = World::new().await;
     world.dynamo.stop();
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("code")), (503, "store_unavailable"));
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (503, "store_unavailable")
+    );
     assert!(world.stripe.requests().is_empty());
 }
 
 #[tokio::test]
 async fn a_creator_that_dies_after_stripe_acted_is_finished_by_the_next_try() {
     let world = Arc::new(World::new().await);
-    world.crash_while_creating(Stage::Answer, order("A-1")).await;
+    world
+        .crash_while_creating(Stage::Answer, order("A-1"))
+        .await;
     let status = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(status.text("payment_status"), "CREATING");
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "PENDING")
+    );
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
 #[tokio::test]
 async fn a_retry_after_a_crash_sends_the_first_request_s_bytes_whatever_it_says_itself() {
     let world = Arc::new(World::new().await);
-    world.crash_while_creating(Stage::Arrival, with("A-1", &json!({ "description": "first" }))).await;
-    let answer = world.post(&with("A-1", &json!({ "description": "second", "receipt_email": "a@b.example" }))).await;
+    world
+        .crash_while_creating(
+            Stage::Arrival,
+            with("A-1", &json!({ "description": "first" })),
+        )
+        .await;
+    let answer = world
+        .post(&with(
+            "A-1",
+            &json!({ "description": "second", "receipt_email": "a@b.example" }),
+        ))
+        .await;
     assert_eq!(answer.status, 200, "{:#}", answer.body);
-    let [first, second] = &world.stripe.requests()[..] else { panic!("two requests") };
+    let [first, second] = &world.stripe.requests()[..] else {
+        panic!("two requests")
+    };
     assert_eq!(first.body, second.body);
 }
 
@@ -408,17 +678,37 @@ async fn a_record_too_old_to_be_posted_again_is_looked_up_or_given_up() {
         if !known_to_stripe {
             world.stripe.fault(create(), Fault::status(503));
         }
-        let stage = if known_to_stripe { Stage::Answer } else { Stage::Arrival };
+        let stage = if known_to_stripe {
+            Stage::Answer
+        } else {
+            Stage::Arrival
+        };
         world.crash_while_creating(stage, order("A-1")).await;
         world.advance(20 * 3600);
         world.stripe.clear_requests();
         let answer = world.post(&order("A-1")).await;
         if known_to_stripe {
-            assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"), "{:#}", answer.body);
+            assert_eq!(
+                (answer.status, answer.text("payment_status")),
+                (200, "PENDING"),
+                "{:#}",
+                answer.body
+            );
         } else {
-            assert_eq!((answer.status, answer.text("code")), (409, "attempt_expired"), "{:#}", answer.body);
+            assert_eq!(
+                (answer.status, answer.text("code")),
+                (409, "attempt_expired"),
+                "{:#}",
+                answer.body
+            );
         }
-        assert!(world.stripe.requests().iter().all(|request| request.method == "GET"));
+        assert!(
+            world
+                .stripe
+                .requests()
+                .iter()
+                .all(|request| request.method == "GET")
+        );
     }
 }
 
@@ -428,28 +718,59 @@ async fn a_canceled_order_is_begun_anew_with_another_intent() {
     let first = world.begin("A-1").await;
     world.stripe.cancel(&first, None).unwrap();
     world.deliver_all().await;
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CANCELED");
-    let answer = world.post(&with("A-1", &json!({ "amount": "60.00" }))).await;
-    assert_eq!((answer.status, &answer.body["attempt"], answer.text("amount")), (201, &json!(2), "60.00"));
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "CANCELED"
+    );
+    let answer = world
+        .post(&with("A-1", &json!({ "amount": "60.00" })))
+        .await;
+    assert_eq!(
+        (
+            answer.status,
+            &answer.body["attempt"],
+            answer.text("amount")
+        ),
+        (201, &json!(2), "60.00")
+    );
     assert_ne!(answer.text("payment_intent_id"), first);
     world.deliver_all().await;
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PENDING");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PENDING"
+    );
 }
 
 #[tokio::test]
 async fn terms_leave_the_record_once_the_intent_is_known() {
     let world = World::new().await;
-    world.post(&with("A-1", &json!({ "receipt_email": "someone@b.example" }))).await;
+    world
+        .post(&with(
+            "A-1",
+            &json!({ "receipt_email": "someone@b.example" }),
+        ))
+        .await;
     assert!(!format!("{:?}", world.dynamo.items().await).contains("someone@b.example"));
 }
 
 #[tokio::test]
 async fn yen_and_a_region_are_understood() {
     let world = World::new().await;
-    let body = json!({ "conversation_id": CONVERSATION, "order_id": "Y", "amount": 500, "region": "JP" });
+    let body =
+        json!({ "conversation_id": CONVERSATION, "order_id": "Y", "amount": 500, "region": "JP" });
     let answer = world.post(&body).await;
     assert_eq!(
-        (answer.text("amount"), &answer.body["amount_minor"], answer.text("currency")),
+        (
+            answer.text("amount"),
+            &answer.body["amount_minor"],
+            answer.text("currency")
+        ),
         ("500", &json!(500), "jpy")
     );
 }

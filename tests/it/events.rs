@@ -1,5 +1,5 @@
-//! Every file in events/ is the event it claims to be and gets the reply that tests/local/expected.json says, from
-//! the very handlers that `sam local invoke` runs.
+//! Every file in events/ is the event it claims to be and gets the reply that
+//! tests/local/expected.json says, from the very handlers that `sam local invoke` runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,10 @@ fn root() -> PathBuf {
 }
 
 fn names() -> BTreeSet<String> {
-    fs::read_dir(root().join("events")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    fs::read_dir(root().join("events"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 /// A JSON object's entries in the order they are written.
@@ -52,9 +55,9 @@ fn expected() -> Vec<(String, Value)> {
 /// Whether `got` has all that is wanted; what it has beyond that does not matter.
 fn holds(wanted: &Value, got: &Value) -> bool {
     match (wanted, got) {
-        (Value::Object(wanted), Value::Object(got)) => {
-            wanted.iter().all(|(name, value)| got.get(name).is_some_and(|got| holds(value, got)))
-        }
+        (Value::Object(wanted), Value::Object(got)) => wanted
+            .iter()
+            .all(|(name, value)| got.get(name).is_some_and(|got| holds(value, got))),
         _ => wanted == got,
     }
 }
@@ -70,25 +73,46 @@ fn every_event_has_one_expectation_and_is_named_for_its_function() {
     }
 }
 
-/// The webhook event with the intent that its order has here, of this second and signed anew; as it is where the order is
-/// not open, and where the signature is the point.
+/// The webhook event with the intent that its order has here, of this second and signed anew; as it
+/// is where the order is not open, and where the signature is the point.
 fn about_what_is_open(world: &World, text: String, intents: &BTreeMap<String, String>) -> String {
     let mut event: Value = serde_json::from_str(&text).unwrap();
     let is_base64 = event["isBase64Encoded"] == true;
     let body = event["body"].as_str().unwrap();
-    let body = if is_base64 { STANDARD.decode(body).unwrap() } else { body.as_bytes().to_vec() };
-    let Ok(mut said) = serde_json::from_slice::<Value>(&body) else { return text };
-    let order = said["data"]["object"]["metadata"]["order_id"].as_str().unwrap_or_default();
-    let Some(intent) = intents.get(order) else { return text };
+    let body = if is_base64 {
+        STANDARD.decode(body).unwrap()
+    } else {
+        body.as_bytes().to_vec()
+    };
+    let Ok(mut said) = serde_json::from_slice::<Value>(&body) else {
+        return text;
+    };
+    let order = said["data"]["object"]["metadata"]["order_id"]
+        .as_str()
+        .unwrap_or_default();
+    let Some(intent) = intents.get(order) else {
+        return text;
+    };
     said["data"]["object"]["id"] = intent.as_str().into();
     let now = world.clock.now().secs();
     said["created"] = now.into();
     let body = said.to_string();
     let header = event["headers"]["stripe-signature"].as_str().unwrap();
-    let further = header.splitn(3, ',').nth(2).map(|further| format!(",{further}")).unwrap_or_default();
-    let signature = world.stripe.sign(body.as_bytes(), i64::try_from(now).unwrap());
+    let further = header
+        .splitn(3, ',')
+        .nth(2)
+        .map(|further| format!(",{further}"))
+        .unwrap_or_default();
+    let signature = world
+        .stripe
+        .sign(body.as_bytes(), i64::try_from(now).unwrap());
     event["headers"]["stripe-signature"] = format!("{signature}{further}").into();
-    event["body"] = if is_base64 { STANDARD.encode(&body) } else { body }.into();
+    event["body"] = if is_base64 {
+        STANDARD.encode(&body)
+    } else {
+        body
+    }
+    .into();
     event.to_string()
 }
 
@@ -105,17 +129,30 @@ async fn every_event_gets_its_expected_reply() {
         }
         world.advance(1);
         let mut text = fs::read_to_string(root().join("events").join(&name)).unwrap();
-        if name.starts_with("stripe-webhook") && !name.contains(".forged") && !name.contains(".stale") {
+        if name.starts_with("stripe-webhook")
+            && !name.contains(".forged")
+            && !name.contains(".stale")
+        {
             text = about_what_is_open(&world, text, &intents);
         }
-        let request = shared::entry::request(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let request =
+            shared::entry::request(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let response = match name.split('.').next().unwrap() {
             "create-intent" => world.create_intent.handle(request).await,
             "stripe-webhook" => world.stripe_webhook.handle(request).await,
             _ => world.status_query.handle(request).await,
         };
         let answer = Answer::read(response);
-        assert_eq!(u64::from(answer.status), expected["status"].as_u64().unwrap(), "{name}: {:#}", answer.body);
-        assert!(holds(&expected["body"], &answer.body), "{name}: {:#}", answer.body);
+        assert_eq!(
+            u64::from(answer.status),
+            expected["status"].as_u64().unwrap(),
+            "{name}: {:#}",
+            answer.body
+        );
+        assert!(
+            holds(&expected["body"], &answer.body),
+            "{name}: {:#}",
+            answer.body
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Nothing secret gets out. Canaries go in wherever they can, every path is taken, and then all that was logged,
-//! counted, answered and stored is searched for them.
+//! Nothing secret gets out. Canaries go in wherever they can, every path is taken, and then all
+//! that was logged, counted, answered and stored is searched for them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -32,7 +32,8 @@ use shared::stripe_object::parse_intent;
 use shared::time::Deadline;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
 use tests::{
-    CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event, url_event,
+    CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event,
+    url_event,
 };
 use tokio::net::TcpListener;
 
@@ -69,11 +70,13 @@ const WINDOW: usize = 16;
 /// As few digits of a card number in a row, whatever parts them.
 const CARD_WINDOW: usize = 12;
 
-/// Looks for secrets as they are, in hexadecimal, in base64 and as lists of bytes, whole or cut short.
+/// Looks for secrets as they are, in hexadecimal, in base64 and as lists of bytes, whole or cut
+/// short.
 #[derive(Default)]
 struct Search {
     secrets: HashMap<[u8; WINDOW], String>,
-    /// Whether a window begins with these two bytes, by their number, so that few places need more than a look.
+    /// Whether a window begins with these two bytes, by their number, so that few places need more
+    /// than a look.
     begins: Vec<bool>,
     cards: HashMap<[u8; CARD_WINDOW], String>,
 }
@@ -90,26 +93,39 @@ impl Search {
             self.begins.resize(1 << 16, false);
             for window in text.as_bytes().array_windows() {
                 self.begins[begin(window)] = true;
-                self.secrets.entry(*window).or_insert_with(|| name.to_owned());
+                self.secrets
+                    .entry(*window)
+                    .or_insert_with(|| name.to_owned());
             }
         }
     }
 
     fn card(&mut self, number: &str) {
-        let windows = number.as_bytes().array_windows().map(|window| (*window, "the card number".to_owned()));
+        let windows = number
+            .as_bytes()
+            .array_windows()
+            .map(|window| (*window, "the card number".to_owned()));
         self.cards.extend(windows);
     }
 
     /// The line with a secret in it, and which one.
     fn find<'a>(&self, text: &'a str) -> Option<(&str, &'a str)> {
         text.lines().find_map(|line| {
-            let shown = [line.as_bytes(), &byte_lists(line)].into_iter().find_map(|bytes| {
-                let mut windows = bytes.array_windows().filter(|window| self.begins.get(begin(window)) == Some(&true));
-                windows.find_map(|window| self.secrets.get(window)).or_else(|| {
-                    let digits = digits(&String::from_utf8_lossy(bytes));
-                    digits.array_windows().find_map(|window| self.cards.get(window))
-                })
-            });
+            let shown = [line.as_bytes(), &byte_lists(line)]
+                .into_iter()
+                .find_map(|bytes| {
+                    let mut windows = bytes
+                        .array_windows()
+                        .filter(|window| self.begins.get(begin(window)) == Some(&true));
+                    windows
+                        .find_map(|window| self.secrets.get(window))
+                        .or_else(|| {
+                            let digits = digits(&String::from_utf8_lossy(bytes));
+                            digits
+                                .array_windows()
+                                .find_map(|window| self.cards.get(window))
+                        })
+                });
             shown.map(|name| (name.as_str(), line))
         })
     }
@@ -123,25 +139,40 @@ fn begin(window: &[u8; WINDOW]) -> usize {
 /// What `Debug` shows of bytes, `[115, 107]`, read back.
 fn byte_lists(line: &str) -> Vec<u8> {
     let lists = line.split(|c: char| !(c.is_ascii_digit() || c == ',' || c == ' '));
-    lists.flat_map(|list| list.split(", ").filter_map(|byte| byte.parse().ok()).chain([b'\n'])).collect()
+    lists
+        .flat_map(|list| {
+            list.split(", ")
+                .filter_map(|byte| byte.parse().ok())
+                .chain([b'\n'])
+        })
+        .collect()
 }
 
 /// The digits of a line, JSON's escapes and other scripts read.
 fn digits(line: &str) -> Vec<u8> {
     let plain = (0..10).fold(line.to_owned(), |text, digit| {
         let escape = format!("\\u003{digit}");
-        if text.contains(&escape) { text.replace(&escape, &digit.to_string()) } else { text }
+        if text.contains(&escape) {
+            text.replace(&escape, &digit.to_string())
+        } else {
+            text
+        }
     });
     let digit = |c: char| match c {
         '0'..='9' => u8::try_from(c).ok(),
-        '\u{FF10}'..='\u{FF19}' => u8::try_from(u32::from(c) - 0xFF10).ok().map(|digit| b'0' + digit),
-        '\u{0660}'..='\u{0669}' => u8::try_from(u32::from(c) - 0x0660).ok().map(|digit| b'0' + digit),
+        '\u{FF10}'..='\u{FF19}' => u8::try_from(u32::from(c) - 0xFF10)
+            .ok()
+            .map(|digit| b'0' + digit),
+        '\u{0660}'..='\u{0669}' => u8::try_from(u32::from(c) - 0x0660)
+            .ok()
+            .map(|digit| b'0' + digit),
         _ => None,
     };
     plain.chars().filter_map(digit).collect()
 }
 
-/// One world with the canaries in it, what was answered and stored there, and what secrets came to be on the way.
+/// One world with the canaries in it, what was answered and stored there, and what secrets came to
+/// be on the way.
 struct Run {
     world: World,
     reached: BTreeSet<String>,
@@ -161,7 +192,9 @@ impl Run {
         world.genesys.set_credentials(GENESYS_CLIENT, GENESYS);
         world.put_genesys_secret(GENESYS);
         world.stripe.add_payment_method(TOKEN, Outcome::Succeed);
-        world.stripe.add_payment_method(DECLINED_TOKEN, Outcome::decline("insufficient_funds"));
+        world
+            .stripe
+            .add_payment_method(DECLINED_TOKEN, Outcome::decline("insufficient_funds"));
         Self {
             world,
             reached: BTreeSet::new(),
@@ -175,18 +208,26 @@ impl Run {
     /// Keeps an answer and what the table holds after it; gives the answer's body.
     async fn keep(&mut self, what: &str, response: Response<Body>) -> Value {
         let (head, body) = response.into_parts();
-        let Body::Text(text) = body else { panic!("{what}: not a text body") };
+        let Body::Text(text) = body else {
+            panic!("{what}: not a text body")
+        };
         let mut body: Value = serde_json::from_str(&text).unwrap();
         // A link is given to the flow that asked for the payment, and only there.
-        let link = body.get_mut("payment_url").map(Value::take).unwrap_or_default();
+        let link = body
+            .get_mut("payment_url")
+            .map(Value::take)
+            .unwrap_or_default();
         if let Some((_, token)) = link.as_str().and_then(|link| link.rsplit_once('#')) {
             self.born.push(("a pay link", token.to_owned()));
             self.link = link.as_str().unwrap().to_owned();
         }
         let text = body.to_string();
-        let told = ["code", "payment_status", "outcome", "state"].into_iter().filter_map(|field| body[field].as_str());
+        let told = ["code", "payment_status", "outcome", "state"]
+            .into_iter()
+            .filter_map(|field| body[field].as_str());
         self.reached.extend(told.map(str::to_owned));
-        self.said.push((what.to_owned(), format!("{head:?}\n{text}")));
+        self.said
+            .push((what.to_owned(), format!("{head:?}\n{text}")));
         self.look_at_the_table(what).await;
         body
     }
@@ -194,12 +235,17 @@ impl Run {
     async fn look_at_the_table(&mut self, what: &str) {
         if self.table_is_up {
             let items = self.world.dynamo.items().await;
-            self.said.push((format!("the table after {what}"), format!("{items:?}")));
+            self.said
+                .push((format!("the table after {what}"), format!("{items:?}")));
         }
     }
 
     async fn post(&mut self, body: &str) -> Value {
-        let response = self.world.create_intent.handle(request(&api_event("POST", None, &json!({}), body))).await;
+        let response = self
+            .world
+            .create_intent
+            .handle(request(&api_event("POST", None, &json!({}), body)))
+            .await;
         self.keep(body, response).await
     }
 
@@ -207,36 +253,68 @@ impl Run {
     async fn posted(&mut self, body: &Value, wanted: &str) {
         let told = self.post(&body.to_string()).await;
         assert!(
-            [&told["code"], &told["payment_status"]].into_iter().any(|told| told == wanted),
+            [&told["code"], &told["payment_status"]]
+                .into_iter()
+                .any(|told| told == wanted),
             "{wanted}: {body} {told:#}"
         );
-        assert!(told["client_secret"].as_str().unwrap_or_default().is_empty(), "nobody asked for it");
+        assert!(
+            told["client_secret"]
+                .as_str()
+                .unwrap_or_default()
+                .is_empty(),
+            "nobody asked for it"
+        );
     }
 
     async fn query(&mut self, conversation_id: &str, parameters: &Value) -> Value {
         let event = api_event("GET", Some(conversation_id), parameters, "");
         let response = self.world.status_query.handle(request(&event)).await;
-        self.keep(&format!("a query of {conversation_id} {parameters}"), response).await
+        self.keep(
+            &format!("a query of {conversation_id} {parameters}"),
+            response,
+        )
+        .await
     }
 
     /// Cancels an order and expects this code or payment status.
     async fn canceled(&mut self, conversation_id: &str, parameters: &Value, wanted: &str) {
         let event = api_event("DELETE", Some(conversation_id), parameters, &all_canaries());
         let response = self.world.create_intent.handle(request(&event)).await;
-        let told = self.keep(&format!("a cancellation of {conversation_id} {parameters}"), response).await;
-        assert!([&told["code"], &told["payment_status"]].into_iter().any(|told| told == wanted), "{wanted}: {told:#}");
+        let told = self
+            .keep(
+                &format!("a cancellation of {conversation_id} {parameters}"),
+                response,
+            )
+            .await;
+        assert!(
+            [&told["code"], &told["payment_status"]]
+                .into_iter()
+                .any(|told| told == wanted),
+            "{wanted}: {told:#}"
+        );
     }
 
-    /// Opens a link, as the payer's browser does when Stripe has sent it back, and expects this state of its session.
+    /// Opens a link, as the payer's browser does when Stripe has sent it back, and expects this
+    /// state of its session.
     async fn opened(&mut self, link: &str, wanted: &str) {
-        let returned = json!({ "payment_intent_client_secret": CLIENT_SECRET, "redirect_status": CARD });
+        let returned =
+            json!({ "payment_intent_client_secret": CLIENT_SECRET, "redirect_status": CARD });
         for (is_page, mut event) in [(true, page_event()), (false, session_event(link))] {
             event["queryStringParameters"] = returned.clone();
             add_headers(&mut event);
-            let (head, body) = self.world.status_query.handle(request(&event)).await.into_parts();
-            let Body::Text(text) = body else { panic!("a text body") };
+            let (head, body) = self
+                .world
+                .status_query
+                .handle(request(&event))
+                .await
+                .into_parts();
+            let Body::Text(text) = body else {
+                panic!("a text body")
+            };
             if is_page {
-                self.said.push((format!("the page, {wanted}"), format!("{head:?}\n{text}")));
+                self.said
+                    .push((format!("the page, {wanted}"), format!("{head:?}\n{text}")));
                 continue;
             }
             let mut told: Value = serde_json::from_str(&text).unwrap();
@@ -244,36 +322,60 @@ impl Run {
             // The client secret is given to the payer of an open payment, and only there.
             let secret = told.get_mut("client_secret").map(Value::take);
             assert_eq!(secret.is_some(), wanted == "open");
-            self.keep(&format!("a session, {wanted}"), Response::from_parts(head, Body::Text(told.to_string()))).await;
+            self.keep(
+                &format!("a session, {wanted}"),
+                Response::from_parts(head, Body::Text(told.to_string())),
+            )
+            .await;
         }
     }
 
     /// Queries an order and expects this code or payment status.
     async fn queried(&mut self, order_id: &str, wanted: &str) {
-        let told = self.query(CONVERSATION, &json!({ "order_id": order_id })).await;
-        assert!([&told["code"], &told["payment_status"]].into_iter().any(|told| told == wanted), "{told:#}");
+        let told = self
+            .query(CONVERSATION, &json!({ "order_id": order_id }))
+            .await;
+        assert!(
+            [&told["code"], &told["payment_status"]]
+                .into_iter()
+                .any(|told| told == wanted),
+            "{told:#}"
+        );
     }
 
     /// Delivers an event with canaries in all that is not read of it, and expects this outcome.
     async fn delivered(&mut self, event: &Value, wanted: &str) {
         let webhook = self.world.stripe.webhook(&loaded(event));
-        self.delivered_raw(&webhook.body, Some(&webhook.signature), wanted).await;
+        self.delivered_raw(&webhook.body, Some(&webhook.signature), wanted)
+            .await;
     }
 
     async fn delivered_raw(&mut self, body: &[u8], signature: Option<&str>, wanted: &str) {
-        let signatures = signature.unwrap_or_default().split(',').filter_map(|part| part.split_once("v1="));
-        self.born.extend(signatures.map(|(_, hex)| ("a signature", hex.to_owned())));
+        let signatures = signature
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|part| part.split_once("v1="));
+        self.born
+            .extend(signatures.map(|(_, hex)| ("a signature", hex.to_owned())));
         let mut event = url_event(body, signature, true);
         add_headers(&mut event);
         let response = self.world.stripe_webhook.handle(request(&event)).await;
         let told = self.keep(wanted, response).await;
-        assert_eq!(told["outcome"], wanted, "{told} {}", String::from_utf8_lossy(body));
+        assert_eq!(
+            told["outcome"],
+            wanted,
+            "{told} {}",
+            String::from_utf8_lossy(body)
+        );
     }
 
     /// Makes a payment and gives its intent's id.
     async fn begin(&mut self, order_id: &str) -> String {
         self.posted(&order(order_id), "PENDING").await;
-        self.last_event()["data"]["object"]["id"].as_str().unwrap().to_owned()
+        self.last_event()["data"]["object"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     fn last_event(&self) -> Value {
@@ -283,16 +385,33 @@ impl Run {
     /// Searches everything and gives the codes, statuses and outcomes that were reached.
     fn search(mut self) -> BTreeSet<String> {
         for intent in self.world.stripe.intents() {
-            let (_, secret) = intent["client_secret"].as_str().unwrap().split_once("_secret_").unwrap();
+            let (_, secret) = intent["client_secret"]
+                .as_str()
+                .unwrap()
+                .split_once("_secret_")
+                .unwrap();
             self.born.push(("a client secret", secret.to_owned()));
         }
-        for asked in self.world.stripe.requests().iter().chain(&self.world.genesys.requests()) {
-            let bearer = asked.header("authorization").and_then(|header| header.split_once(' '));
-            self.born.extend(bearer.map(|(_, token)| ("a bearer", token.to_owned())));
+        for asked in self
+            .world
+            .stripe
+            .requests()
+            .iter()
+            .chain(&self.world.genesys.requests())
+        {
+            let bearer = asked
+                .header("authorization")
+                .and_then(|header| header.split_once(' '));
+            self.born
+                .extend(bearer.map(|(_, token)| ("a bearer", token.to_owned())));
         }
         let mut search = Search::default();
         search.card(CARD);
-        for (name, secret) in NAMED.into_iter().chain(self.born.iter().map(|(name, secret)| (*name, secret.as_str()))) {
+        for (name, secret) in NAMED.into_iter().chain(
+            self.born
+                .iter()
+                .map(|(name, secret)| (*name, secret.as_str())),
+        ) {
             search.secret(name, secret);
         }
         for (what, text) in &self.said {
@@ -317,7 +436,11 @@ fn api_event(method: &str, conversation_id: Option<&str>, parameters: &Value, bo
 fn add_headers(event: &mut Value) {
     let bearer = format!("Bearer {ACCESS_TOKEN}");
     let cookie = format!("card={CARD}; key={KEY}");
-    for (name, value) in [("x-api-key", API_KEY), ("authorization", &bearer), ("cookie", &cookie)] {
+    for (name, value) in [
+        ("x-api-key", API_KEY),
+        ("authorization", &bearer),
+        ("cookie", &cookie),
+    ] {
         event["headers"][name] = value.into();
         if let Some(all) = event.get_mut("multiValueHeaders") {
             all[name] = json!([value]);
@@ -337,10 +460,19 @@ fn loaded(event: &Value) -> Value {
     event["context"] = all_canaries().into();
     if let Some(object) = event["data"]["object"].as_object_mut() {
         object.insert("client_secret".to_owned(), CLIENT_SECRET.into());
-        object.insert("payment_method".to_owned(), json!({ "id": TOKEN, "card": { "number": CARD } }));
+        object.insert(
+            "payment_method".to_owned(),
+            json!({ "id": TOKEN, "card": { "number": CARD } }),
+        );
         object.insert("description".to_owned(), all_canaries().into());
-        object.insert("receipt_email".to_owned(), format!("{CARD}@b.example").into());
-        if let Some(error) = object.get_mut("last_payment_error").and_then(Value::as_object_mut) {
+        object.insert(
+            "receipt_email".to_owned(),
+            format!("{CARD}@b.example").into(),
+        );
+        if let Some(error) = object
+            .get_mut("last_payment_error")
+            .and_then(Value::as_object_mut)
+        {
             error.insert("message".to_owned(), all_canaries().into());
             error.insert("payment_method".to_owned(), json!({ "id": TOKEN }));
         }
@@ -370,7 +502,9 @@ fn stripe_says(status: u16) -> Reply {
 /// The same with this code in place of a canary.
 fn stripe_says_code(status: u16, kind: &str, code: &str, param: &str) -> Reply {
     let error = json!({ "type": kind, "code": code, "param": param, "message": all_canaries() });
-    Reply::status(status).body(&json!({ "error": error }).to_string()).should_retry(false)
+    Reply::status(status)
+        .body(&json!({ "error": error }).to_string())
+        .should_retry(false)
 }
 
 /// Answers that are no PaymentIntent, though they hold secrets.
@@ -433,15 +567,27 @@ fn stripe_get() -> Match {
 
 fn with(order_id: &str, more: &Value) -> Value {
     let mut body = order(order_id);
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     body
 }
 
 /// A table whose engine is not the world's.
 fn table_at(world: &World, listener: &TcpListener) -> Table {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let config = world.dynamo.client().config().to_builder().endpoint_url(endpoint).build();
-    Table::new(aws_sdk_dynamodb::Client::from_conf(config), "payments".to_owned(), 90)
+    let config = world
+        .dynamo
+        .client()
+        .config()
+        .to_builder()
+        .endpoint_url(endpoint)
+        .build();
+    Table::new(
+        aws_sdk_dynamodb::Client::from_conf(config),
+        "payments".to_owned(),
+        90,
+    )
 }
 
 /// A table that refuses everything and repeats what it was sent, secrets on top.
@@ -450,9 +596,16 @@ async fn refusing_table(world: &World) -> Table {
     let table = table_at(world, &listener);
     let refuse = |body: String| async move {
         let kind = "com.amazon.coral.validate#ValidationException";
-        (StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": all_canaries() + &body }).to_string())
+        (
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": kind, "message": all_canaries() + &body }).to_string(),
+        )
     };
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(refuse)).await.unwrap() });
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().fallback(refuse))
+            .await
+            .unwrap()
+    });
     table
 }
 
@@ -471,14 +624,25 @@ async fn odd_table(world: &World, odd: &'static str) -> Table {
             "created_at": { "N": "1" }, "expires_at": { "N": "1" },
         });
         item[odd] = json!({ "S": all_canaries() });
-        if headers["x-amz-target"].to_str().unwrap().ends_with(".PutItem") {
+        if headers["x-amz-target"]
+            .to_str()
+            .unwrap()
+            .ends_with(".PutItem")
+        {
             let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
             let refusal = json!({ "__type": kind, "message": all_canaries(), "Item": item });
             return (StatusCode::BAD_REQUEST, refusal.to_string());
         }
-        (StatusCode::OK, json!({ "Item": item, "Items": [item] }).to_string())
+        (
+            StatusCode::OK,
+            json!({ "Item": item, "Items": [item] }).to_string(),
+        )
     };
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().fallback(answer))
+            .await
+            .unwrap()
+    });
     table
 }
 
@@ -494,9 +658,15 @@ async fn useless_tables(world: &World) -> Vec<Table> {
 /// How a card number may come, as JSON.
 fn cards_in_json() -> Vec<String> {
     let groups: Vec<&str> = (0..4).map(|group| &CARD[group * 4..][..4]).collect();
-    let escaped = |text: &str| text.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<String>();
-    let full_width: String =
-        CARD.chars().map(|digit| char::from_u32(0xFF10 + digit.to_digit(10).unwrap()).unwrap()).collect();
+    let escaped = |text: &str| {
+        text.bytes()
+            .map(|byte| format!("\\u{byte:04x}"))
+            .collect::<String>()
+    };
+    let full_width: String = CARD
+        .chars()
+        .map(|digit| char::from_u32(0xFF10 + digit.to_digit(10).unwrap()).unwrap())
+        .collect();
     let texts = [
         CARD.to_owned(),
         groups.join(" "),
@@ -509,11 +679,20 @@ fn cards_in_json() -> Vec<String> {
         escaped(CARD),
         format!("{}{}", escaped(&CARD[..1]), &CARD[1..]),
         format!("{}{}", &CARD[..15], escaped(&CARD[15..])),
-        groups.iter().map(|group| escaped(group)).collect::<Vec<_>>().join("\\u2013"),
+        groups
+            .iter()
+            .map(|group| escaped(group))
+            .collect::<Vec<_>>()
+            .join("\\u2013"),
         format!("card {CARD} 12/27 123"),
         format!("A{CARD}B"),
-        format!("({}) ~{}~ <{}> {}", groups[0], groups[1], groups[2], groups[3]),
-        CARD.chars().flat_map(|digit| [digit, '\u{FE0F}', '\u{20E3}']).collect(),
+        format!(
+            "({}) ~{}~ <{}> {}",
+            groups[0], groups[1], groups[2], groups[3]
+        ),
+        CARD.chars()
+            .flat_map(|digit| [digit, '\u{FE0F}', '\u{20E3}'])
+            .collect(),
         CARD.bytes().map(|byte| format!("%{byte:x}")).collect(),
         CARD.bytes().map(|byte| format!("&#{byte};")).collect(),
         groups.join("%09"),
@@ -562,9 +741,19 @@ async fn card_numbers(run: &mut Run) {
             bodies.push(format!("{{\"a\": {{{card}: 1}}}}"));
         }
     }
-    // Digits glued to a card number are looked for where no identifier of digits only belongs: behind the first five.
-    for glued in [format!("{CARD}1227"), format!("1{CARD}"), format!("00000{CARD}"), format!("20261122{CARD}")] {
-        bodies.extend(FIELDS[5..].iter().map(|field| format!("{{\"{field}\": \"{glued}\"}}")));
+    // Digits glued to a card number are looked for where no identifier of digits only belongs:
+    // behind the first five.
+    for glued in [
+        format!("{CARD}1227"),
+        format!("1{CARD}"),
+        format!("00000{CARD}"),
+        format!("20261122{CARD}"),
+    ] {
+        bodies.extend(
+            FIELDS[5..]
+                .iter()
+                .map(|field| format!("{{\"{field}\": \"{glued}\"}}")),
+        );
         bodies.push(format!("{{\"{glued}\": 1}}"));
     }
     // Of two fields of one name both are looked into.
@@ -576,7 +765,11 @@ async fn card_numbers(run: &mut Run) {
         let mut event = api_event("POST", None, &json!({}), &STANDARD.encode(&body));
         event["isBase64Encoded"] = true.into();
         let response = run.world.create_intent.handle(request(&event)).await;
-        assert_eq!(run.keep(&body, response).await["code"], "card_data_refused", "in base64: {body}");
+        assert_eq!(
+            run.keep(&body, response).await["code"],
+            "card_data_refused",
+            "in base64: {body}"
+        );
     }
     assert!(run.world.stripe.requests().is_empty());
     assert!(run.world.dynamo.items().await.is_empty());
@@ -600,13 +793,26 @@ async fn bad_requests(run: &mut Run) {
             run.posted(&with("A-1", &more), "malformed_request").await;
         }
         let known = shared::secret_guard::holds_secret(secret);
-        let code = if known { "malformed_request" } else { "invalid_receipt_email" };
-        run.posted(&with("A-1", &json!({ "receipt_email": secret })), code).await;
+        let code = if known {
+            "malformed_request"
+        } else {
+            "invalid_receipt_email"
+        };
+        run.posted(&with("A-1", &json!({ "receipt_email": secret })), code)
+            .await;
         let shortened = with("A-1", &json!({ "payment_method": secret })).to_string();
         let told = run.post(&shortened[..shortened.len() - 1]).await;
         assert_eq!(told["code"], "malformed_request");
-        run.posted(&with("A-1", &json!({ "payment_method": format!("{secret}!") })), "invalid_payment_method").await;
-        run.posted(&json!({ "payment_method": secret, "pad": padding }), "request_too_large").await;
+        run.posted(
+            &with("A-1", &json!({ "payment_method": format!("{secret}!") })),
+            "invalid_payment_method",
+        )
+        .await;
+        run.posted(
+            &json!({ "payment_method": secret, "pad": padding }),
+            "request_too_large",
+        )
+        .await;
     }
     for (more, code) in [
         (json!({ "amount": "1.005" }), "invalid_amount"),
@@ -615,7 +821,10 @@ async fn bad_requests(run: &mut Run) {
         (json!({ "region": "JP" }), "currency_mismatch"),
         (json!({ "amount": "10000.01" }), "amount_above_limit"),
         (json!({ "amount": "0.49" }), "amount_below_minimum"),
-        (json!({ "conversation_id": "call-1" }), "invalid_conversation_id"),
+        (
+            json!({ "conversation_id": "call-1" }),
+            "invalid_conversation_id",
+        ),
         (json!({ "order_id": "a b" }), "invalid_order_id"),
     ] {
         let mut body = with("A-1", &more);
@@ -630,25 +839,68 @@ async fn bad_requests(run: &mut Run) {
 async fn payments(run: &mut Run) {
     run.begin("P-1").await;
     run.posted(&order("P-1"), "PENDING").await;
-    run.posted(&with("P-1", &json!({ "amount": "50.01", "payment_method": TOKEN })), "order_changed").await;
-    run.posted(&with("P-1", &json!({ "payment_method": UNKNOWN_TOKEN })), "invalid_payment_method").await;
-    run.posted(&with("P-1", &json!({ "payment_method": DECLINED_TOKEN })), "DECLINED").await;
-    run.posted(&with("P-1", &json!({ "payment_method": TOKEN })), "CONFIRMED").await;
+    run.posted(
+        &with(
+            "P-1",
+            &json!({ "amount": "50.01", "payment_method": TOKEN }),
+        ),
+        "order_changed",
+    )
+    .await;
+    run.posted(
+        &with("P-1", &json!({ "payment_method": UNKNOWN_TOKEN })),
+        "invalid_payment_method",
+    )
+    .await;
+    run.posted(
+        &with("P-1", &json!({ "payment_method": DECLINED_TOKEN })),
+        "DECLINED",
+    )
+    .await;
+    run.posted(
+        &with("P-1", &json!({ "payment_method": TOKEN })),
+        "CONFIRMED",
+    )
+    .await;
     run.world.stripe.add_payment_method(TOKEN, Outcome::Process);
-    run.posted(&with("P-2", &json!({ "payment_method": TOKEN })), "PROCESSING").await;
-    run.world.stripe.add_payment_method(TOKEN, Outcome::RequireAuthentication);
-    run.posted(&with("P-3", &json!({ "payment_method": TOKEN })), "DECLINED").await;
+    run.posted(
+        &with("P-2", &json!({ "payment_method": TOKEN })),
+        "PROCESSING",
+    )
+    .await;
+    run.world
+        .stripe
+        .add_payment_method(TOKEN, Outcome::RequireAuthentication);
+    run.posted(
+        &with("P-3", &json!({ "payment_method": TOKEN })),
+        "DECLINED",
+    )
+    .await;
     run.world.stripe.add_payment_method(TOKEN, Outcome::Succeed);
     // The one secret that is given, to the one who asked for it, and only there.
     let asking = with("P-4", &json!({ "include_client_secret": true })).to_string();
     for _ in 0..2 {
         let event = api_event("POST", None, &json!({}), &asking);
-        let (head, body) = run.world.create_intent.handle(request(&event)).await.into_parts();
-        let Body::Text(text) = body else { panic!("a text body") };
+        let (head, body) = run
+            .world
+            .create_intent
+            .handle(request(&event))
+            .await
+            .into_parts();
+        let Body::Text(text) = body else {
+            panic!("a text body")
+        };
         let mut told: Value = serde_json::from_str(&text).unwrap();
         let secret = told["client_secret"].take();
-        assert_eq!(secret, run.world.stripe.intents().last().unwrap()["client_secret"]);
-        run.keep(&asking, Response::from_parts(head, Body::Text(told.to_string()))).await;
+        assert_eq!(
+            secret,
+            run.world.stripe.intents().last().unwrap()["client_secret"]
+        );
+        run.keep(
+            &asking,
+            Response::from_parts(head, Body::Text(told.to_string())),
+        )
+        .await;
     }
 }
 
@@ -668,19 +920,45 @@ async fn stripe_on_creation(run: &mut Run) {
         (stripe_says(429).into(), "rate_limited"),
         (stripe_says(500).into(), "stripe_unavailable"),
         (stripe_says(302).into(), "stripe_unavailable"),
-        (stripe_says(503).should_retry(true).into(), "stripe_unavailable"),
-        (stripe_says_code(400, "invalid_request_error", "amount_too_small", "amount").into(), "amount_below_minimum"),
-        (stripe_says_code(400, "invalid_request_error", "amount_too_large", "amount").into(), "amount_above_limit"),
-        (stripe_says_code(400, "idempotency_error", KEY, "").into(), "in_progress"),
-        (Reply::status(400).body(&all_canaries()).into(), "stripe_rejected"),
-        (Reply::status(200).body(&other.to_string()).into(), "stripe_rejected"),
+        (
+            stripe_says(503).should_retry(true).into(),
+            "stripe_unavailable",
+        ),
+        (
+            stripe_says_code(400, "invalid_request_error", "amount_too_small", "amount").into(),
+            "amount_below_minimum",
+        ),
+        (
+            stripe_says_code(400, "invalid_request_error", "amount_too_large", "amount").into(),
+            "amount_above_limit",
+        ),
+        (
+            stripe_says_code(400, "idempotency_error", KEY, "").into(),
+            "in_progress",
+        ),
+        (
+            Reply::status(400).body(&all_canaries()).into(),
+            "stripe_rejected",
+        ),
+        (
+            Reply::status(200).body(&other.to_string()).into(),
+            "stripe_rejected",
+        ),
         (Fault::Drop { executed: false }, "stripe_unavailable"),
         (Fault::Truncate { executed: true }, "stripe_unavailable"),
     ];
-    said.extend(broken_answers().into_iter().map(|reply| (reply.into(), "stripe_unavailable")));
+    said.extend(
+        broken_answers()
+            .into_iter()
+            .map(|reply| (reply.into(), "stripe_unavailable")),
+    );
     for (at, (fault, code)) in said.into_iter().enumerate() {
         run.world.stripe.outage(create(), fault);
-        run.posted(&with(&format!("S-{at}"), &json!({ "payment_method": TOKEN })), code).await;
+        run.posted(
+            &with(&format!("S-{at}"), &json!({ "payment_method": TOKEN })),
+            code,
+        )
+        .await;
         run.world.stripe.clear_faults();
     }
     // An order whose creator saw no answer, too old to be sent again.
@@ -688,11 +966,24 @@ async fn stripe_on_creation(run: &mut Run) {
     run.posted(&order("S-old"), "stripe_unavailable").await;
     run.world.stripe.clear_faults();
     run.world.advance(20 * 3600);
-    run.posted(&with("S-old", &json!({ "payment_method": TOKEN })), "attempt_expired").await;
-    for fault in [stripe_says(400), stripe_says(500), Reply::status(200).body(&all_canaries())] {
+    run.posted(
+        &with("S-old", &json!({ "payment_method": TOKEN })),
+        "attempt_expired",
+    )
+    .await;
+    for fault in [
+        stripe_says(400),
+        stripe_says(500),
+        Reply::status(200).body(&all_canaries()),
+    ] {
         run.world.stripe.outage(stripe_get(), fault);
-        let told = run.post(&with("S-old", &json!({ "payment_method": TOKEN })).to_string()).await;
-        assert!(["attempt_expired", "stripe_unavailable"].contains(&told["code"].as_str().unwrap()), "{told:#}");
+        let told = run
+            .post(&with("S-old", &json!({ "payment_method": TOKEN })).to_string())
+            .await;
+        assert!(
+            ["attempt_expired", "stripe_unavailable"].contains(&told["code"].as_str().unwrap()),
+            "{told:#}"
+        );
         run.world.stripe.clear_faults();
     }
 }
@@ -708,17 +999,40 @@ async fn stripe_on_confirmation(run: &mut Run) {
         (stripe_says(409).into(), "in_progress"),
         (stripe_says(429).into(), "rate_limited"),
         (stripe_says(500).into(), "stripe_unavailable"),
-        (stripe_says_code(400, rejected, "resource_missing", "payment_method").into(), "invalid_payment_method"),
-        (stripe_says_code(400, rejected, "account_invalid", "").into(), "stripe_rejected"),
-        (stripe_says_code(400, rejected, KEY, "payment_method").into(), "invalid_payment_method"),
-        (stripe_says_code(400, rejected, "payment_intent_unexpected_state", "").into(), "PENDING"),
-        (stripe_says_code(400, "idempotency_error", "", "").into(), "PENDING"),
+        (
+            stripe_says_code(400, rejected, "resource_missing", "payment_method").into(),
+            "invalid_payment_method",
+        ),
+        (
+            stripe_says_code(400, rejected, "account_invalid", "").into(),
+            "stripe_rejected",
+        ),
+        (
+            stripe_says_code(400, rejected, KEY, "payment_method").into(),
+            "invalid_payment_method",
+        ),
+        (
+            stripe_says_code(400, rejected, "payment_intent_unexpected_state", "").into(),
+            "PENDING",
+        ),
+        (
+            stripe_says_code(400, "idempotency_error", "", "").into(),
+            "PENDING",
+        ),
         (Fault::Drop { executed: false }, "stripe_unavailable"),
     ];
-    said.extend(broken_answers().into_iter().map(|reply| (reply.into(), "stripe_unavailable")));
+    said.extend(
+        broken_answers()
+            .into_iter()
+            .map(|reply| (reply.into(), "stripe_unavailable")),
+    );
     for (at, (fault, code)) in said.into_iter().enumerate() {
         run.world.stripe.outage(confirm(), fault);
-        run.posted(&with(&format!("C-{at}"), &json!({ "payment_method": TOKEN })), code).await;
+        run.posted(
+            &with(&format!("C-{at}"), &json!({ "payment_method": TOKEN })),
+            code,
+        )
+        .await;
         run.world.stripe.clear_faults();
     }
 }
@@ -727,22 +1041,35 @@ async fn stripe_on_confirmation(run: &mut Run) {
 async fn a_card_number_is_refused_in_every_field_and_form_and_is_nowhere() {
     let mut run = Run::new(Setup::default()).await;
     card_numbers(&mut run).await;
-    for form in [CARD, "4539 5787 6362 1486", "4539-5787-6362-1486", "４５３９５７８７６３６２１４８６"]
-    {
+    for form in [
+        CARD,
+        "4539 5787 6362 1486",
+        "4539-5787-6362-1486",
+        "４５３９５７８７６３６２１４８６",
+    ] {
         let told = run.query(form, &json!({})).await;
         assert_eq!(told["code"], "card_data_refused", "{form}");
         let told = run.query(CONVERSATION, &json!({ "order_id": form })).await;
         assert_eq!(told["code"], "card_data_refused", "{form}");
-        let told = run.query(CONVERSATION, &json!({ "order_id": "A-1", "card": form })).await;
-        assert_eq!(told["payment_status"], "NOT_FOUND", "a parameter nobody reads");
+        let told = run
+            .query(CONVERSATION, &json!({ "order_id": "A-1", "card": form }))
+            .await;
+        assert_eq!(
+            told["payment_status"], "NOT_FOUND",
+            "a parameter nobody reads"
+        );
     }
-    assert_eq!(run.search(), ["NOT_FOUND", "card_data_refused"].map(str::to_owned).into());
+    assert_eq!(
+        run.search(),
+        ["NOT_FOUND", "card_data_refused"].map(str::to_owned).into()
+    );
 }
 
 async fn creation_with_stripe() -> BTreeSet<String> {
     let mut run = Run::new(Setup::default()).await;
     bad_requests(&mut run).await;
-    run.posted(&json!({ "card": CARD }), "card_data_refused").await;
+    run.posted(&json!({ "card": CARD }), "card_data_refused")
+        .await;
     payments(&mut run).await;
     stripe_on_creation(&mut run).await;
     stripe_on_confirmation(&mut run).await;
@@ -750,8 +1077,16 @@ async fn creation_with_stripe() -> BTreeSet<String> {
 }
 
 async fn creation_with_manual_capture() -> BTreeSet<String> {
-    let mut run = Run::new(Setup { capture_method: "manual", ..Setup::default() }).await;
-    run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "AUTHORIZED").await;
+    let mut run = Run::new(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
+    run.posted(
+        &with("A-1", &json!({ "payment_method": TOKEN })),
+        "AUTHORIZED",
+    )
+    .await;
     run.search()
 }
 
@@ -759,7 +1094,11 @@ async fn creation_without_secret() -> BTreeSet<String> {
     let mut run = Run::new(Setup::default()).await;
     for text in unusable_stripe_secrets() {
         run.world.secrets_manager.put("stripe", &text);
-        run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "stripe_auth").await;
+        run.posted(
+            &with("A-1", &json!({ "payment_method": TOKEN })),
+            "stripe_auth",
+        )
+        .await;
     }
     run.world.secrets_manager.clear("stripe");
     run.posted(&order("A-1"), "stripe_auth").await;
@@ -775,26 +1114,50 @@ async fn creation_without_table() -> BTreeSet<String> {
     let mut run = Run::new(Setup::default()).await;
     for table in useless_tables(&run.world).await {
         run.world.create_intent.store = table;
-        run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "store_unavailable").await;
+        run.posted(
+            &with("A-1", &json!({ "payment_method": TOKEN })),
+            "store_unavailable",
+        )
+        .await;
     }
     run.search()
 }
 
 async fn creation_without_time() -> BTreeSet<String> {
-    let mut run = Run::new(Setup { budget: Duration::from_millis(1000), ..Setup::default() }).await;
-    run.world.stripe.fault(create(), Fault::Silent { executed: true });
-    run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "stripe_timeout").await;
+    let mut run = Run::new(Setup {
+        budget: Duration::from_millis(1000),
+        ..Setup::default()
+    })
+    .await;
+    run.world
+        .stripe
+        .fault(create(), Fault::Silent { executed: true });
+    run.posted(
+        &with("A-1", &json!({ "payment_method": TOKEN })),
+        "stripe_timeout",
+    )
+    .await;
     // Long enough for the second to ask twice.
     run.world.create_intent.budget = Duration::from_millis(2000);
     let gate = run.world.stripe.gate(create(), Stage::Execution);
     let twin = with("A-2", &json!({ "payment_method": TOKEN })).to_string();
-    let post = || run.world.create_intent.handle(request(&api_event("POST", None, &json!({}), &twin)));
+    let post = || {
+        run.world
+            .create_intent
+            .handle(request(&api_event("POST", None, &json!({}), &twin)))
+    };
     let (first, second) = tokio::join!(post(), async {
         gate.arrived(1).await;
         post().await
     });
-    assert_eq!(run.keep("the first of two", first).await["code"], "stripe_timeout");
-    assert_eq!(run.keep("the second of two", second).await["code"], "in_progress");
+    assert_eq!(
+        run.keep("the first of two", first).await["code"],
+        "stripe_timeout"
+    );
+    assert_eq!(
+        run.keep("the second of two", second).await["code"],
+        "in_progress"
+    );
     gate.open();
     run.search()
 }
@@ -810,8 +1173,18 @@ async fn create_intent_lets_no_secret_out_on_any_path() {
         creation_without_table()
     );
     reached.extend([manual, unkeyed, unstored, late].into_iter().flatten());
-    let statuses = ["PENDING", "DECLINED", "PROCESSING", "AUTHORIZED", "CONFIRMED"];
-    let all = ProblemCode::ALL.into_iter().map(ProblemCode::as_str).chain(statuses).map(str::to_owned);
+    let statuses = [
+        "PENDING",
+        "DECLINED",
+        "PROCESSING",
+        "AUTHORIZED",
+        "CONFIRMED",
+    ];
+    let all = ProblemCode::ALL
+        .into_iter()
+        .map(ProblemCode::as_str)
+        .chain(statuses)
+        .map(str::to_owned);
     assert_eq!(reached, all.collect(), "a path is missing");
     was_counted(ProblemCode::ALL.map(ProblemCode::as_str));
 }
@@ -820,7 +1193,10 @@ async fn create_intent_lets_no_secret_out_on_any_path() {
 fn was_counted<'a>(outcomes: impl IntoIterator<Item = &'a str>) {
     let logged = tests::logged();
     for outcome in outcomes {
-        assert!(logged.contains(&format!("\"Outcome\":\"{outcome}\"")), "{outcome} was not counted");
+        assert!(
+            logged.contains(&format!("\"Outcome\":\"{outcome}\"")),
+            "{outcome} was not counted"
+        );
     }
 }
 
@@ -837,16 +1213,27 @@ fn documented_outcomes() -> BTreeSet<String> {
         let mut cells = line.strip_prefix("| ")?.split(" | ");
         cells.next()?.parse::<u16>().ok().and(cells.next())
     });
-    rows.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`')).map(str::to_owned).collect()
+    rows.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A table that takes a request and never answers, and when it has taken one.
 async fn silent_table(world: &World) -> (Table, impl Future<Output = ()> + use<>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let config = world.dynamo.client().config().to_builder().endpoint_url(endpoint);
+    let config = world
+        .dynamo
+        .client()
+        .config()
+        .to_builder()
+        .endpoint_url(endpoint);
     let patient = config.timeout_config(TimeoutConfig::disabled()).build();
-    let table = Table::new(aws_sdk_dynamodb::Client::from_conf(patient), "payments".to_owned(), 90);
+    let table = Table::new(
+        aws_sdk_dynamodb::Client::from_conf(patient),
+        "payments".to_owned(),
+        90,
+    );
     let (taken, took) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let (line, _) = listener.accept().await.unwrap();
@@ -869,7 +1256,9 @@ async fn hurried<T>(from: impl Future<Output = ()>, work: impl Future<Output = T
 
 /// What Stripe may say to a request for an intent, to no avail.
 fn stripe_on_reading() -> Vec<Fault> {
-    let mut said: Vec<Fault> = [400, 401, 403, 404, 429, 500].map(|status| stripe_says(status).into()).into();
+    let mut said: Vec<Fault> = [400, 401, 403, 404, 429, 500]
+        .map(|status| stripe_says(status).into())
+        .into();
     said.extend(broken_answers().into_iter().map(Fault::from));
     said.push(Fault::Drop { executed: false });
     said
@@ -891,13 +1280,16 @@ async fn unbelieved_deliveries(run: &mut Run) {
         stand_ins::stripe::sign(KEY, now, &webhook.body),
         format!("{}é", webhook.signature),
     ];
-    run.delivered_raw(&webhook.body, None, "bad_signature").await;
+    run.delivered_raw(&webhook.body, None, "bad_signature")
+        .await;
     for header in headers {
-        run.delivered_raw(&webhook.body, Some(&header), "bad_signature").await;
+        run.delivered_raw(&webhook.body, Some(&header), "bad_signature")
+            .await;
     }
     let large = all_canaries().repeat(stripe_webhook::MAX_BODY_BYTES / all_canaries().len() + 1);
     let signature = run.world.stripe.sign(large.as_bytes(), now);
-    run.delivered_raw(large.as_bytes(), Some(&signature), "too_large").await;
+    run.delivered_raw(large.as_bytes(), Some(&signature), "too_large")
+        .await;
     let mut asked = url_event(&webhook.body, Some(&webhook.signature), false);
     asked["requestContext"]["http"]["method"] = "PUT".into();
     let response = run.world.stripe_webhook.handle(request(&asked)).await;
@@ -958,13 +1350,34 @@ async fn the_webhook_lets_no_secret_out_on_any_path() {
         event
     };
     for (event, outcome) in [
-        (changed(|event| event["data"]["object"]["id"] = "pi_3QmForeign".into()), "not_ours"),
-        (changed(|event| event["account"] = all_canaries().into()), "other_account"),
-        (changed(|event| event["data"]["object"]["amount"] = 4999.into()), "disagreement"),
-        (changed(|event| event["data"]["object"]["status"] = KEY.into()), "unknown_value"),
-        (changed(|event| event["data"]["object"]["currency"] = TOKEN.into()), "unknown_value"),
-        (changed(|event| event["livemode"] = true.into()), "other_livemode"),
-        (changed(|event| event["type"] = "charge.refunded".into()), "other_event"),
+        (
+            changed(|event| event["data"]["object"]["id"] = "pi_3QmForeign".into()),
+            "not_ours",
+        ),
+        (
+            changed(|event| event["account"] = all_canaries().into()),
+            "other_account",
+        ),
+        (
+            changed(|event| event["data"]["object"]["amount"] = 4999.into()),
+            "disagreement",
+        ),
+        (
+            changed(|event| event["data"]["object"]["status"] = KEY.into()),
+            "unknown_value",
+        ),
+        (
+            changed(|event| event["data"]["object"]["currency"] = TOKEN.into()),
+            "unknown_value",
+        ),
+        (
+            changed(|event| event["livemode"] = true.into()),
+            "other_livemode",
+        ),
+        (
+            changed(|event| event["type"] = "charge.refunded".into()),
+            "other_event",
+        ),
         (
             changed(|event| {
                 event["data"]["object"]["id"] = "pi_3QmForeign".into();
@@ -1006,7 +1419,9 @@ async fn the_webhook_lets_no_secret_out_on_any_path() {
         run.world.secrets_manager.put("stripe", &text);
         run.delivered(&run.last_event(), "secret_unavailable").await;
     }
-    run.world.secrets_manager.put("stripe", &json!({ "secret_key": KEY }).to_string());
+    run.world
+        .secrets_manager
+        .put("stripe", &json!({ "secret_key": KEY }).to_string());
     run.delivered(&run.last_event(), "secret_unavailable").await;
     run.world.secrets_manager.set_down(true);
     reached.extend(run.search());
@@ -1024,12 +1439,17 @@ fn genesys_says(status: u16) -> Reply {
         "message": said, "code": said, "status": status, "contextId": said, "details": [{ "errorCode": said }],
         "error": said, "error_description": said, "messageParams": { "token": ACCESS_TOKEN },
     });
-    Reply::status(status).body(&error.to_string()).header("X-Echo", ACCESS_TOKEN).retry_after(60)
+    Reply::status(status)
+        .body(&error.to_string())
+        .header("X-Echo", ACCESS_TOKEN)
+        .retry_after(60)
 }
 
 /// What Genesys may say to any request, to no avail.
 fn genesys_refusals() -> Vec<Fault> {
-    let mut said: Vec<Fault> = [400, 401, 403, 409, 429, 500, 503].map(|status| genesys_says(status).into()).into();
+    let mut said: Vec<Fault> = [400, 401, 403, 409, 429, 500, 503]
+        .map(|status| genesys_says(status).into())
+        .into();
     said.push(Fault::Drop { executed: false });
     said.push(Fault::Truncate { executed: false });
     said
@@ -1053,22 +1473,44 @@ fn executions() -> Match {
 
 #[tokio::test]
 async fn telling_genesys_lets_no_secret_out_on_any_path() {
-    let setup = Setup { late_payment_flow_id: Some("late-payment-flow"), ..Setup::default() };
+    let setup = Setup {
+        late_payment_flow_id: Some("late-payment-flow"),
+        ..Setup::default()
+    };
     let mut run = Run::new(setup).await;
     let broken = [
         (token(), json!({ "access_token": ACCESS_TOKEN }).to_string()),
-        (token(), json!({ "access_token": ACCESS_TOKEN, "expires_in": "never" }).to_string()),
-        (token(), json!({ "access_token": [ACCESS_TOKEN], "expires_in": 86_399 }).to_string()),
-        (token(), format!(r#"{{"access_token":"{ACCESS_TOKEN}","expires_in":"#)),
+        (
+            token(),
+            json!({ "access_token": ACCESS_TOKEN, "expires_in": "never" }).to_string(),
+        ),
+        (
+            token(),
+            json!({ "access_token": [ACCESS_TOKEN], "expires_in": 86_399 }).to_string(),
+        ),
+        (
+            token(),
+            format!(r#"{{"access_token":"{ACCESS_TOKEN}","expires_in":"#),
+        ),
         (token(), all_canaries()),
-        (conversation(), json!({ "participants": [{ "id": [ACCESS_TOKEN] }] }).to_string()),
+        (
+            conversation(),
+            json!({ "participants": [{ "id": [ACCESS_TOKEN] }] }).to_string(),
+        ),
         (conversation(), format!(r#"{{"id":"{ACCESS_TOKEN}""#)),
         (conversation(), all_canaries()),
     ];
     let broken = broken.map(|(on, body)| (on, Fault::from(Reply::status(200).body(&body))));
-    let refusals = |on: fn() -> Match| genesys_refusals().into_iter().map(move |fault| (on(), fault));
-    let mut faults: Vec<(Match, Fault)> =
-        [token, conversation, patch].into_iter().flat_map(refusals).chain(broken).collect();
+    let refusals = |on: fn() -> Match| {
+        genesys_refusals()
+            .into_iter()
+            .map(move |fault| (on(), fault))
+    };
+    let mut faults: Vec<(Match, Fault)> = [token, conversation, patch]
+        .into_iter()
+        .flat_map(refusals)
+        .chain(broken)
+        .collect();
     let intent = run.begin("A-1").await;
     while let Some((on, fault)) = faults.pop() {
         // Once there is a token it is held, and none is asked for.
@@ -1081,20 +1523,34 @@ async fn telling_genesys_lets_no_secret_out_on_any_path() {
     }
     assert!(run.world.genesys.patches().is_empty());
     // A token that was revoked, or never was one.
-    let granted = json!({ "access_token": ACCESS_TOKEN, "token_type": "bearer", "expires_in": 86_399 });
+    let granted =
+        json!({ "access_token": ACCESS_TOKEN, "token_type": "bearer", "expires_in": 86_399 });
     run.world.genesys.revoke_tokens();
-    run.world.genesys.fault(token(), Reply::status(200).body(&granted.to_string()));
+    run.world
+        .genesys
+        .fault(token(), Reply::status(200).body(&granted.to_string()));
     run.delivered(&run.last_event(), "repeated").await;
-    assert_eq!(run.world.genesys.patches().len(), 1, "told, by a third token");
+    assert_eq!(
+        run.world.genesys.patches().len(),
+        1,
+        "told, by a third token"
+    );
 
     run.begin("A-2").await;
     run.world.genesys.fault(conversation(), genesys_says(404));
     run.delivered(&run.last_event(), "applied").await;
-    assert_eq!(run.world.genesys.patches().len(), 1, "a conversation Genesys does not know");
+    assert_eq!(
+        run.world.genesys.patches().len(),
+        1,
+        "a conversation Genesys does not know"
+    );
     run.world.genesys.end_conversation(CONVERSATION);
     run.begin("A-3").await;
     run.delivered(&run.last_event(), "applied").await;
-    assert!(run.world.genesys.executions().is_empty(), "a conversation that has ended");
+    assert!(
+        run.world.genesys.executions().is_empty(),
+        "a conversation that has ended"
+    );
     run.world.stripe.pay(&intent, TOKEN).unwrap();
     for (on, fault) in refusals(executions) {
         run.world.genesys.outage(on, fault);
@@ -1129,7 +1585,10 @@ async fn status_query_lets_no_secret_out_on_any_path() {
     ] {
         let parameters = json!({ "order_id": order_id, "client_secret": CLIENT_SECRET, "key": API_KEY, "note": CARD });
         let told = run.query(conversation_id, &parameters).await;
-        assert!([&told["code"], &told["payment_status"]].contains(&&json!(code)), "{told:#}");
+        assert!(
+            [&told["code"], &told["payment_status"]].contains(&&json!(code)),
+            "{told:#}"
+        );
     }
 
     run.world.stripe.outage(create(), stripe_says(500));
@@ -1156,11 +1615,21 @@ async fn status_query_lets_no_secret_out_on_any_path() {
     run.world.advance(16);
     let gate = run.world.stripe.gate(stripe_get(), Stage::Arrival);
     let event = api_event("GET", Some(CONVERSATION), &json!({ "order_id": "A-2" }), "");
-    let response = hurried(gate.arrived(1), run.world.status_query.handle(request(&event))).await;
-    assert_eq!(run.keep("a slow refresh", response).await["payment_status"], "PENDING");
+    let response = hurried(
+        gate.arrived(1),
+        run.world.status_query.handle(request(&event)),
+    )
+    .await;
+    assert_eq!(
+        run.keep("a slow refresh", response).await["payment_status"],
+        "PENDING"
+    );
     gate.open();
 
-    for (pay, status) in [(DECLINED_TOKEN, "DECLINED"), ("pm_card_processing", "PROCESSING")] {
+    for (pay, status) in [
+        (DECLINED_TOKEN, "DECLINED"),
+        ("pm_card_processing", "PROCESSING"),
+    ] {
         run.world.advance(16);
         let _ = run.world.stripe.pay(&intent, pay);
         run.queried("A-2", status).await;
@@ -1168,7 +1637,10 @@ async fn status_query_lets_no_secret_out_on_any_path() {
     run.world.advance(16);
     run.world.stripe.finish_processing(&intent, true).unwrap();
     run.queried("A-2", "CONFIRMED").await;
-    assert_eq!(run.world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        run.world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
     let canceled = run.begin("A-3").await;
     run.world.stripe.cancel(&canceled, None).unwrap();
     run.world.advance(16);
@@ -1182,11 +1654,22 @@ async fn status_query_lets_no_secret_out_on_any_path() {
     let (table, asked) = silent_table(&run.world).await;
     run.world.status_query.store = table;
     let response = hurried(asked, run.world.status_query.handle(request(&event))).await;
-    assert_eq!(run.keep("a table that does not answer", response).await["code"], "store_unavailable");
+    assert_eq!(
+        run.keep("a table that does not answer", response).await["code"],
+        "store_unavailable"
+    );
     let mut reached = run.search();
 
-    let mut run = Run::new(Setup { capture_method: "manual", ..Setup::default() }).await;
-    run.posted(&with("A-1", &json!({ "payment_method": TOKEN })), "AUTHORIZED").await;
+    let mut run = Run::new(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
+    run.posted(
+        &with("A-1", &json!({ "payment_method": TOKEN })),
+        "AUTHORIZED",
+    )
+    .await;
     for text in unusable_stripe_secrets() {
         run.world.secrets_manager.put("stripe", &text);
         run.world.advance(10);
@@ -1199,11 +1682,32 @@ async fn status_query_lets_no_secret_out_on_any_path() {
     }
     reached.extend(run.search());
 
-    let codes = ["invalid_conversation_id", "invalid_order_id", "card_data_refused", "store_unavailable"];
-    let statuses =
-        ["NOT_FOUND", "CREATING", "PENDING", "DECLINED", "PROCESSING", "AUTHORIZED", "CONFIRMED", "CANCELED"];
+    let codes = [
+        "invalid_conversation_id",
+        "invalid_order_id",
+        "card_data_refused",
+        "store_unavailable",
+    ];
+    let statuses = [
+        "NOT_FOUND",
+        "CREATING",
+        "PENDING",
+        "DECLINED",
+        "PROCESSING",
+        "AUTHORIZED",
+        "CONFIRMED",
+        "CANCELED",
+    ];
     reached.remove("stripe_unavailable");
-    assert_eq!(reached, codes.into_iter().chain(statuses).map(str::to_owned).collect(), "a path is missing");
+    assert_eq!(
+        reached,
+        codes
+            .into_iter()
+            .chain(statuses)
+            .map(str::to_owned)
+            .collect(),
+        "a path is missing"
+    );
     was_counted(codes);
 }
 
@@ -1229,17 +1733,26 @@ fn debuggable_holders() -> BTreeSet<String> {
         let mentions = |body: &str| {
             // In `Variant(Type` the variant may be called like another type.
             let words = body.split(|c: char| !(c.is_alphanumeric() || c == '('));
-            words.filter_map(|word| word.rsplit('(').next()).any(|word| holders.contains(word))
+            words
+                .filter_map(|word| word.rsplit('(').next())
+                .any(|word| holders.contains(word))
         };
-        let more: Vec<String> =
-            types.iter().filter(|(_, body, _)| mentions(body)).map(|(name, ..)| name.clone()).collect();
+        let more: Vec<String> = types
+            .iter()
+            .filter(|(_, body, _)| mentions(body))
+            .map(|(name, ..)| name.clone())
+            .collect();
         let known = holders.len();
         holders.extend(more);
         if holders.len() == known {
             break;
         }
     }
-    types.into_iter().filter(|(name, _, debug)| *debug && holders.contains(name)).map(|(name, ..)| name).collect()
+    types
+        .into_iter()
+        .filter(|(name, _, debug)| *debug && holders.contains(name))
+        .map(|(name, ..)| name)
+        .collect()
 }
 
 /// Name, body, and whether there is a `Debug`.
@@ -1248,7 +1761,9 @@ fn public_types(text: &str) -> Vec<(String, String, bool)> {
     let mut derives_debug = false;
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let declared = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "));
+        let declared = line
+            .strip_prefix("pub struct ")
+            .or_else(|| line.strip_prefix("pub enum "));
         let Some(rest) = declared else {
             derives_debug = match line.strip_prefix("#[derive(") {
                 Some(derived) => derived.contains("Debug"),
@@ -1261,7 +1776,10 @@ fn public_types(text: &str) -> Vec<(String, String, bool)> {
             true => rest.to_owned(),
             false => {
                 let fields = lines.by_ref().take_while(|line| *line != "}");
-                fields.filter(|line| !line.trim_start().starts_with(['/', '#'])).collect::<Vec<_>>().join("\n")
+                fields
+                    .filter(|line| !line.trim_start().starts_with(['/', '#']))
+                    .collect::<Vec<_>>()
+                    .join("\n")
             }
         };
         let debug = derives_debug || text.contains(&format!("Debug for {name} "));
@@ -1275,33 +1793,72 @@ fn public_types(text: &str) -> Vec<(String, String, bool)> {
 async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     let mut run = Run::new(Setup::default()).await;
     let deadline = Deadline::after(Duration::from_secs(4));
-    let body = with("A-1", &json!({ "payment_method": TOKEN, "include_client_secret": true }));
+    let body = with(
+        "A-1",
+        &json!({ "payment_method": TOKEN, "include_client_secret": true }),
+    );
     let world = &run.world;
-    let read = || create_intent::request::read(body.to_string().as_bytes(), &world.create_intent.policy).unwrap();
+    let read = || {
+        create_intent::request::read(body.to_string().as_bytes(), &world.create_intent.policy)
+            .unwrap()
+    };
     let asked = read();
-    let unpaid = Order { payment_method: None, ..read() };
-    let created =
-        shared::create::create(&world.table, &world.create_intent.stripe, &world.clock, &unpaid, None, deadline);
+    let unpaid = Order {
+        payment_method: None,
+        ..read()
+    };
+    let created = shared::create::create(
+        &world.table,
+        &world.create_intent.stripe,
+        &world.clock,
+        &unpaid,
+        None,
+        deadline,
+    );
     let created = created.await.unwrap();
     let intent_id = created.payment.intent_id.clone().unwrap();
-    let answer = world.create_intent.stripe.fetch_intent(&intent_id, deadline).await.unwrap();
+    let answer = world
+        .create_intent
+        .stripe
+        .fetch_intent(&intent_id, deadline)
+        .await
+        .unwrap();
     let intent = world.stripe.intents().pop().unwrap();
     let api_intent = parse_intent(intent.to_string().as_bytes()).unwrap();
     let secret = created.client_secret.clone();
-    assert!(secret.is_some() && answer.client_secret.is_some() && api_intent.client_secret.is_some());
+    assert!(
+        secret.is_some() && answer.client_secret.is_some() && api_intent.client_secret.is_some()
+    );
     let stripe_secret = json!({ "secret_key": KEY, "webhook_secrets": [WEBHOOK] }).to_string();
-    let genesys_secret = json!({ "client_id": GENESYS_CLIENT, "client_secret": GENESYS }).to_string();
+    let genesys_secret =
+        json!({ "client_id": GENESYS_CLIENT, "client_secret": GENESYS }).to_string();
     let mut shown: Vec<(&str, String)> = Vec::new();
-    let mut show = |name, value: &dyn std::fmt::Debug| shown.push((name, format!("{value:?}\n{value:#?}")));
+    let mut show =
+        |name, value: &dyn std::fmt::Debug| shown.push((name, format!("{value:?}\n{value:#?}")));
     show("PaymentMethodId", &PaymentMethodId::parse(TOKEN).unwrap());
     show("Order", &asked);
     show("Created", &created);
     show("Answer", &answer);
-    let again = world.create_intent.stripe.fetch_intent(&intent_id, deadline).await.unwrap();
+    let again = world
+        .create_intent
+        .stripe
+        .fetch_intent(&intent_id, deadline)
+        .await
+        .unwrap();
     show("Lookup", &Lookup::Found(Box::new(again)));
     show("ApiIntent", &api_intent);
-    show("Reply", &Told::of(&created.payment).handing_out(secret, Some(LINK.into())));
-    let told = || PayerSession::new(&created.payment, "pk_test_1".to_owned(), CLIENT_SECRET.into(), String::new());
+    show(
+        "Reply",
+        &Told::of(&created.payment).handing_out(secret, Some(LINK.into())),
+    );
+    let told = || {
+        PayerSession::new(
+            &created.payment,
+            "pk_test_1".to_owned(),
+            CLIENT_SECRET.into(),
+            String::new(),
+        )
+    };
     show("PayerSession", &told());
     show("PayerTold", &PayerTold::Open(told()));
     show(
@@ -1312,10 +1869,22 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
             client_secret: CLIENT_SECRET.into(),
         },
     );
-    show("StripeSecret", &StripeSecret::parse(&stripe_secret).unwrap());
-    show("GenesysSecret", &GenesysSecret::parse(&genesys_secret).unwrap());
+    show(
+        "StripeSecret",
+        &StripeSecret::parse(&stripe_secret).unwrap(),
+    );
+    show(
+        "GenesysSecret",
+        &GenesysSecret::parse(&genesys_secret).unwrap(),
+    );
     show("LinkToken", &LinkToken::parse(LINK).unwrap());
-    show("NewLink", &NewLink { token: LinkToken::parse(LINK).unwrap(), valid_for: Duration::from_secs(60) });
+    show(
+        "NewLink",
+        &NewLink {
+            token: LinkToken::parse(LINK).unwrap(),
+            valid_for: Duration::from_secs(60),
+        },
+    );
     let of_aws = |name: &str| match name {
         "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN" => Some(KEY.to_owned()),
         "AWS_REGION" | "AWS_ACCESS_KEY_ID" => Some("x".to_owned()),
@@ -1323,14 +1892,28 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     };
     let of_aws = AwsConfig::read(of_aws).unwrap();
     show("AwsConfig", &of_aws);
-    show("Clients", &Clients::new(&of_aws, &client_config(None).unwrap()).unwrap());
+    show(
+        "Clients",
+        &Clients::new(&of_aws, &client_config(None).unwrap()).unwrap(),
+    );
     show("Table", &world.table);
-    show("SecretsManager", &SecretsManager::new(world.secrets_manager.client(), "stripe".to_owned()));
+    show(
+        "SecretsManager",
+        &SecretsManager::new(world.secrets_manager.client(), "stripe".to_owned()),
+    );
     show("Http", &http());
     let mut unseen = debuggable_holders();
     shown.iter().for_each(|(name, _)| _ = unseen.remove(*name));
-    assert_eq!(unseen, BTreeSet::new(), "types that hold a secret, have a Debug, and are not shown here");
-    run.said.extend(shown.into_iter().map(|(name, text)| (format!("the Debug of {name}"), text)));
+    assert_eq!(
+        unseen,
+        BTreeSet::new(),
+        "types that hold a secret, have a Debug, and are not shown here"
+    );
+    run.said.extend(
+        shown
+            .into_iter()
+            .map(|(name, text)| (format!("the Debug of {name}"), text)),
+    );
     run.born.push(("a pay link", LINK.to_owned()));
     run.search();
 }
@@ -1358,8 +1941,10 @@ async fn the_payer_s_side_lets_no_secret_out_on_any_path() {
         run.world.stripe.clear_faults();
     }
     for text in unusable_stripe_secrets().into_iter().chain([
-        json!({ "secret_key": KEY, "publishable_key": KEY, "webhook_secrets": [WEBHOOK] }).to_string(),
-        json!({ "secret_key": KEY, "publishable_key": format!("pk_{KEY}"), "webhook_secrets": [] }).to_string(),
+        json!({ "secret_key": KEY, "publishable_key": KEY, "webhook_secrets": [WEBHOOK] })
+            .to_string(),
+        json!({ "secret_key": KEY, "publishable_key": format!("pk_{KEY}"), "webhook_secrets": [] })
+            .to_string(),
     ]) {
         let mut unkeyed = Run::new(Setup::default()).await;
         unkeyed.begin("A-1").await;
@@ -1388,15 +1973,27 @@ async fn the_payer_s_side_lets_no_secret_out_on_any_path() {
     let link = run.link.clone();
     run.world.advance(3600);
     run.opened(&link, "expired").await;
-    run.canceled(CONVERSATION, &json!({ "order_id": "A-2" }), "CANCELED").await;
+    run.canceled(CONVERSATION, &json!({ "order_id": "A-2" }), "CANCELED")
+        .await;
     run.opened(&link, "canceled").await;
     for table in useless_tables(&run.world).await {
         run.world.status_query.store = table;
         run.opened(&link, "unavailable").await;
     }
-    let states = ["open", "processing", "paid", "canceled", "expired", "unknown", "unavailable"];
+    let states = [
+        "open",
+        "processing",
+        "paid",
+        "canceled",
+        "expired",
+        "unknown",
+        "unavailable",
+    ];
     let reached: BTreeSet<String> = run.search();
-    assert!(states.iter().all(|state| reached.contains(*state)), "{reached:?}");
+    assert!(
+        states.iter().all(|state| reached.contains(*state)),
+        "{reached:?}"
+    );
     was_counted(states);
 }
 
@@ -1404,12 +2001,29 @@ async fn the_payer_s_side_lets_no_secret_out_on_any_path() {
 async fn cancellation_lets_no_secret_out_on_any_path() {
     let mut run = Run::new(Setup::default()).await;
     for (_, secret) in NAMED.into_iter().filter(|(_, secret)| holds_secret(secret)) {
-        run.canceled(secret, &json!({ "order_id": "A-1" }), "malformed_request").await;
-        run.canceled(CONVERSATION, &json!({ "order_id": secret }), "malformed_request").await;
+        run.canceled(secret, &json!({ "order_id": "A-1" }), "malformed_request")
+            .await;
+        run.canceled(
+            CONVERSATION,
+            &json!({ "order_id": secret }),
+            "malformed_request",
+        )
+        .await;
     }
-    run.canceled(CONVERSATION, &json!({ "order_id": CARD }), "card_data_refused").await;
-    run.canceled(CONVERSATION, &json!({ "key": KEY }), "invalid_order_id").await;
-    run.canceled(CONVERSATION, &json!({ "order_id": "A-1", "key": KEY }), "NOT_FOUND").await;
+    run.canceled(
+        CONVERSATION,
+        &json!({ "order_id": CARD }),
+        "card_data_refused",
+    )
+    .await;
+    run.canceled(CONVERSATION, &json!({ "key": KEY }), "invalid_order_id")
+        .await;
+    run.canceled(
+        CONVERSATION,
+        &json!({ "order_id": "A-1", "key": KEY }),
+        "NOT_FOUND",
+    )
+    .await;
     run.begin("A-1").await;
     let cancel = || Match::post("/v1/payment_intents").ending("/cancel");
     for (fault, code) in [
@@ -1418,21 +2032,39 @@ async fn cancellation_lets_no_secret_out_on_any_path() {
         (stripe_says(409), "in_progress"),
         (stripe_says(429), "rate_limited"),
         (stripe_says(500), "stripe_unavailable"),
-        (stripe_says_code(400, "invalid_request_error", "payment_intent_unexpected_state", ""), "PENDING"),
+        (
+            stripe_says_code(
+                400,
+                "invalid_request_error",
+                "payment_intent_unexpected_state",
+                "",
+            ),
+            "PENDING",
+        ),
     ]
     .into_iter()
-    .chain(broken_answers().into_iter().map(|reply| (reply, "stripe_unavailable")))
-    {
+    .chain(
+        broken_answers()
+            .into_iter()
+            .map(|reply| (reply, "stripe_unavailable")),
+    ) {
         run.world.stripe.outage(cancel(), fault);
-        run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), code).await;
+        run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), code)
+            .await;
         run.world.stripe.clear_faults();
     }
     for table in useless_tables(&run.world).await {
         let whole = std::mem::replace(&mut run.world.create_intent.store, table);
-        run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), "store_unavailable").await;
+        run.canceled(
+            CONVERSATION,
+            &json!({ "order_id": "A-1" }),
+            "store_unavailable",
+        )
+        .await;
         run.world.create_intent.store = whole;
     }
-    run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), "CANCELED").await;
+    run.canceled(CONVERSATION, &json!({ "order_id": "A-1" }), "CANCELED")
+        .await;
     run.search();
 }
 
@@ -1447,43 +2079,82 @@ async fn a_planted_secret_is_found_wherever_it_is() {
     let world = World::new().await;
     assert_eq!(search.find(&tests::logged()), None, "not there yet");
     tracing::warn!(target: "shared::planted", code = &PLANTED[8..], "planted");
-    assert!(search.find(&tests::logged()).is_some_and(|(_, line)| line.contains("\"message\":\"planted\"")));
+    assert!(
+        search
+            .find(&tests::logged())
+            .is_some_and(|(_, line)| line.contains("\"message\":\"planted\""))
+    );
     shared::telemetry::count(shared::telemetry::Metric::Problem, PLANTED_CARD);
     search.secrets.clear();
-    assert!(search.find(&tests::logged()).is_some_and(|(_, line)| line.contains("CloudWatchMetrics")));
+    assert!(
+        search
+            .find(&tests::logged())
+            .is_some_and(|(_, line)| line.contains("CloudWatchMetrics"))
+    );
     search.secret("planted", PLANTED);
 
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let grouped = format!("{} {}", &PLANTED_CARD[..8], &PLANTED_CARD[8..]);
     for (pk, value) in [
         ("plain", text(PLANTED)),
-        ("in a map", AttributeValue::M(HashMap::from([("a".to_owned(), AttributeValue::L(vec![text(PLANTED)]))]))),
-        ("in a set", AttributeValue::Ss(vec!["b".to_owned(), PLANTED.to_owned()])),
+        (
+            "in a map",
+            AttributeValue::M(HashMap::from([(
+                "a".to_owned(),
+                AttributeValue::L(vec![text(PLANTED)]),
+            )])),
+        ),
+        (
+            "in a set",
+            AttributeValue::Ss(vec!["b".to_owned(), PLANTED.to_owned()]),
+        ),
         ("bytes", AttributeValue::B(PLANTED.as_bytes().into())),
         ("in base64", text(&STANDARD.encode(format!("id:{PLANTED}")))),
-        ("cut short", text(&format!("the key is {}…", &PLANTED[..20]))),
+        (
+            "cut short",
+            text(&format!("the key is {}…", &PLANTED[..20])),
+        ),
         ("a card number", AttributeValue::N(PLANTED_CARD.to_owned())),
         ("a card number in groups", text(&grouped)),
         (PLANTED, text("the key of an item")),
     ] {
         let put = world.dynamo.client().put_item().table_name("payments");
-        put.item("pk", text(pk)).item("sk", text("sk")).item("value", value).send().await.unwrap();
+        put.item("pk", text(pk))
+            .item("sk", text("sk"))
+            .item("value", value)
+            .send()
+            .await
+            .unwrap();
         let items = world.dynamo.items().await;
         assert!(search.find(&format!("{items:?}")).is_some(), "{pk}");
         let gone = world.dynamo.client().delete_item().table_name("payments");
-        gone.key("pk", text(pk)).key("sk", text("sk")).send().await.unwrap();
+        gone.key("pk", text(pk))
+            .key("sk", text("sk"))
+            .send()
+            .await
+            .unwrap();
     }
     assert!(world.dynamo.items().await.is_empty());
     for answer in [
         json!({ "detail": format!("no such key {PLANTED}") }).to_string(),
-        json!({ "detail": PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect::<String>() }).to_string(),
+        json!({ "detail": PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect::<String>() })
+            .to_string(),
         format!("{:?}", PLANTED.as_bytes()),
         format!("{:#?}", Response::new(PLANTED)),
-        PLANTED_CARD.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+        PLANTED_CARD
+            .bytes()
+            .map(|byte| format!("\\u{byte:04x}"))
+            .collect(),
     ] {
         assert!(search.find(&answer).is_some(), "{answer}");
     }
-    for innocent in [CONVERSATION, "pi_3QmPlantedOnPurp", "sk_test_", "2026-11-22T19:37:42.318Z", "5425"] {
+    for innocent in [
+        CONVERSATION,
+        "pi_3QmPlantedOnPurp",
+        "sk_test_",
+        "2026-11-22T19:37:42.318Z",
+        "5425",
+    ] {
         assert_eq!(search.find(innocent), None);
     }
 }
@@ -1494,17 +2165,32 @@ async fn a_secret_in_a_field_of_another_kind_is_repeated_nowhere() {
     let mut run = Run::new(Setup::default()).await;
     run.world.stripe.outage(create(), stripe_says(500));
     for secret in [KEY, WEBHOOK, TOKEN, CLIENT_SECRET] {
-        let mut bodies: Vec<Value> = ["order_id", "conversation_id", "currency", "region", "amount", secret]
-            .map(|field| with("A-1", &json!({ field: secret })))
-            .into();
-        bodies.push(with("A-2", &json!({ "description": format!("paid with {secret}") })));
-        bodies.push(with("A-3", &json!({ "receipt_email": format!("{secret}@b.example") })));
+        let mut bodies: Vec<Value> = [
+            "order_id",
+            "conversation_id",
+            "currency",
+            "region",
+            "amount",
+            secret,
+        ]
+        .map(|field| with("A-1", &json!({ field: secret })))
+        .into();
+        bodies.push(with(
+            "A-2",
+            &json!({ "description": format!("paid with {secret}") }),
+        ));
+        bodies.push(with(
+            "A-3",
+            &json!({ "receipt_email": format!("{secret}@b.example") }),
+        ));
         for body in bodies {
             run.post(&body.to_string()).await;
         }
         run.query(secret, &json!({})).await;
-        run.query(CONVERSATION, &json!({ "order_id": secret })).await;
-        run.query(CONVERSATION, &json!({ "order_id": format!("{secret}!") })).await;
+        run.query(CONVERSATION, &json!({ "order_id": secret }))
+            .await;
+        run.query(CONVERSATION, &json!({ "order_id": format!("{secret}!") }))
+            .await;
     }
     run.search();
 }
@@ -1518,13 +2204,21 @@ async fn what_is_no_name_no_code_and_no_id_is_dropped_from_answers() {
             let mut error = json!({ "type": "invalid_request_error" });
             error[field] = secret.into();
             let reply = Reply::status(400).body(&json!({ "error": error }).to_string());
-            run.world.stripe.fault(create(), reply.header("Request-Id", secret));
+            run.world
+                .stripe
+                .fault(create(), reply.header("Request-Id", secret));
             run.posted(&order("A-1"), "stripe_rejected").await;
         }
         run.begin("A-2").await;
-        run.world.genesys.fault(conversation(), Reply::status(403).header("ININ-Correlation-Id", secret));
+        run.world.genesys.fault(
+            conversation(),
+            Reply::status(403).header("ININ-Correlation-Id", secret),
+        );
         run.delivered(&run.last_event(), "genesys_not_told").await;
-        let intent = run.last_event()["data"]["object"]["id"].as_str().unwrap().to_owned();
+        let intent = run.last_event()["data"]["object"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         run.world.stripe.cancel(&intent, None).unwrap();
         run.delivered(&run.last_event(), "applied").await;
     }
@@ -1544,7 +2238,8 @@ async fn what_is_no_name_no_code_and_no_id_is_dropped_from_answers() {
             let webhook = run.world.stripe.webhook(&event);
             let event = url_event(&webhook.body, Some(&webhook.signature), true);
             let response = run.world.stripe_webhook.handle(request(&event)).await;
-            run.keep("an event with a secret for a name", response).await;
+            run.keep("an event with a secret for a name", response)
+                .await;
         }
     }
     run.search();
@@ -1552,9 +2247,9 @@ async fn what_is_no_name_no_code_and_no_id_is_dropped_from_answers() {
 
 fn merge(value: &mut Value, change: &Value) {
     match (value.as_object_mut(), change.as_object()) {
-        (Some(value), Some(change)) => {
-            change.iter().for_each(|(name, change)| merge(&mut value[name.as_str()], change))
-        }
+        (Some(value), Some(change)) => change
+            .iter()
+            .for_each(|(name, change)| merge(&mut value[name.as_str()], change)),
         _ => *value = change.clone(),
     }
 }
@@ -1563,14 +2258,25 @@ fn merge(value: &mut Value, change: &Value) {
 #[tokio::test]
 async fn no_secret_is_in_the_debug_of_an_answer() {
     let mut run = Run::new(Setup::default()).await;
-    let body = json!({ "error": { "payment_intent": { "client_secret": CLIENT_SECRET } } }).to_string();
+    let body =
+        json!({ "error": { "payment_intent": { "client_secret": CLIENT_SECRET } } }).to_string();
     let error = shared::stripe_object::ApiError::parse(body.as_bytes());
-    run.said.push(("the Debug of ApiError".to_owned(), format!("{error:?}")));
-    run.world.stripe.fault(create(), Reply::status(402).body(&body).header("X-Echo", KEY));
+    run.said
+        .push(("the Debug of ApiError".to_owned(), format!("{error:?}")));
+    run.world.stripe.fault(
+        create(),
+        Reply::status(402).body(&body).header("X-Echo", KEY),
+    );
     let http = http();
-    let asked = http.client().post(format!("{}/v1/payment_intents", run.world.stripe.base()));
-    let answered = http.send(asked, Deadline::after(Duration::from_secs(2))).await.unwrap();
-    run.said.push(("the Debug of Answered".to_owned(), format!("{answered:?}")));
+    let asked = http
+        .client()
+        .post(format!("{}/v1/payment_intents", run.world.stripe.base()));
+    let answered = http
+        .send(asked, Deadline::after(Duration::from_secs(2)))
+        .await
+        .unwrap();
+    run.said
+        .push(("the Debug of Answered".to_owned(), format!("{answered:?}")));
     run.search();
 }
 
@@ -1580,13 +2286,16 @@ async fn a_card_number_behind_separators_nobody_sees_or_types_is_refused() {
     let mut run = Run::new(Setup::default()).await;
     run.world.stripe.outage(create(), stripe_says(500));
     let groups: Vec<&str> = (0..4).map(|group| &CARD[group * 4..][..4]).collect();
-    let unseen = ["\u{200B}", "\u{200C}", "\u{200D}", "\u{200E}", "\u{2060}", "\u{FEFF}"];
-    for separator in unseen
-        .into_iter()
-        .chain(["+", "*", "|", "\u{B7}", "\u{2022}", "\u{2043}", "\u{FE63}", "\u{FF0D}", "%20", "%2D"])
-    {
+    let unseen = [
+        "\u{200B}", "\u{200C}", "\u{200D}", "\u{200E}", "\u{2060}", "\u{FEFF}",
+    ];
+    for separator in unseen.into_iter().chain([
+        "+", "*", "|", "\u{B7}", "\u{2022}", "\u{2043}", "\u{FE63}", "\u{FF0D}", "%20", "%2D",
+    ]) {
         let text = groups.join(separator);
-        let told = run.post(&with("A-1", &json!({ "description": text })).to_string()).await;
+        let told = run
+            .post(&with("A-1", &json!({ "description": text })).to_string())
+            .await;
         assert_eq!(told["code"], "card_data_refused", "{text:?}");
         let told = run.query(CONVERSATION, &json!({ "order_id": text })).await;
         assert_eq!(told["code"], "card_data_refused", "{text:?}");
@@ -1594,7 +2303,8 @@ async fn a_card_number_behind_separators_nobody_sees_or_types_is_refused() {
     run.search();
 }
 
-/// A key that no header can carry is unusable, not a reason to ask again, and mending it is seen at once.
+/// A key that no header can carry is unusable, not a reason to ask again, and mending it is seen at
+/// once.
 #[tokio::test]
 async fn a_key_with_a_line_break_is_said_to_be_unusable() {
     let mut run = Run::new(Setup::default()).await;
@@ -1611,9 +2321,15 @@ async fn a_secret_that_cannot_be_read_leaves_the_held_one_in_use() {
     let mut run = Run::new(Setup::default()).await;
     run.begin("A-1").await;
     run.delivered(&run.last_event(), "applied").await;
-    run.world.secrets_manager.put("stripe", "{ a slip of the pen");
+    run.world
+        .secrets_manager
+        .put("stripe", "{ a slip of the pen");
     let webhook = run.world.stripe.webhook(&loaded(&run.last_event()));
-    let forged = stand_ins::stripe::sign("whsec_of_somebody_else", run.world.stripe.now(), &webhook.body);
+    let forged = stand_ins::stripe::sign(
+        "whsec_of_somebody_else",
+        run.world.stripe.now(),
+        &webhook.body,
+    );
     let event = url_event(&webhook.body, Some(&forged), true);
     let response = run.world.stripe_webhook.handle(request(&event)).await;
     run.keep("a forged event", response).await;

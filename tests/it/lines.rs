@@ -59,12 +59,19 @@ async fn deliver(world: &World) -> Answer {
 }
 
 fn is_told(world: &World) -> bool {
-    world.genesys.attributes(CONVERSATION).get("payment_status").is_some_and(|status| status == "CONFIRMED")
+    world
+        .genesys
+        .attributes(CONVERSATION)
+        .get("payment_status")
+        .is_some_and(|status| status == "CONFIRMED")
 }
 
 fn asked(world: &World, method: &str, path: &str) -> usize {
     let requests = world.genesys.requests();
-    requests.iter().filter(|request| request.method == method && request.path.starts_with(path)).count()
+    requests
+        .iter()
+        .filter(|request| request.method == method && request.path.starts_with(path))
+        .count()
 }
 
 #[tokio::test]
@@ -82,7 +89,12 @@ async fn a_connection_that_genesys_closes_at_the_first_read_costs_one_retry() {
             let world = paid(Setup::default()).await;
             world.genesys.fault(on(), fault.clone());
             let answer = deliver(&world).await;
-            assert_eq!((answer.status, answer.text("outcome")), (200, "applied"), "{fault:?} on {}", on());
+            assert_eq!(
+                (answer.status, answer.text("outcome")),
+                (200, "applied"),
+                "{fault:?} on {}",
+                on()
+            );
             assert!(is_told(&world) && world.genesys.faults_pending() == 0);
         }
     }
@@ -91,14 +103,28 @@ async fn a_connection_that_genesys_closes_at_the_first_read_costs_one_retry() {
 #[tokio::test]
 async fn a_read_that_stays_unanswered_gives_the_turn_back_at_once() {
     for on in [token, conversation] {
-        for fault in [Fault::Drop { executed: true }, Fault::Truncate { executed: true }, Fault::status(504)] {
+        for fault in [
+            Fault::Drop { executed: true },
+            Fault::Truncate { executed: true },
+            Fault::status(504),
+        ] {
             let world = paid(Setup::default()).await;
             world.genesys.outage(on(), fault.clone());
             let answer = deliver(&world).await;
-            assert_eq!((answer.status, answer.text("outcome")), (503, "genesys_not_told"), "{fault:?} on {}", on());
+            assert_eq!(
+                (answer.status, answer.text("outcome")),
+                (503, "genesys_not_told"),
+                "{fault:?} on {}",
+                on()
+            );
             world.genesys.clear_faults();
             let again = deliver(&world).await;
-            assert_eq!((again.status, again.text("outcome")), (200, "repeated"), "{fault:?} on {}", on());
+            assert_eq!(
+                (again.status, again.text("outcome")),
+                (200, "repeated"),
+                "{fault:?} on {}",
+                on()
+            );
             assert!(is_told(&world));
         }
     }
@@ -107,15 +133,30 @@ async fn a_read_that_stays_unanswered_gives_the_turn_back_at_once() {
 #[tokio::test]
 async fn a_genesys_that_refuses_connections_gives_the_turn_back_at_once() {
     let mut world = paid(Setup::default()).await;
-    let address: SocketAddr = world.genesys.base().strip_prefix("http://").unwrap().parse().unwrap();
+    let address: SocketAddr = world
+        .genesys
+        .base()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
     world.genesys.stop().await;
     let began = Instant::now();
     let answer = deliver(&world).await;
-    assert_eq!((answer.status, answer.text("outcome")), (503, "genesys_not_told"));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(
+        (answer.status, answer.text("outcome")),
+        (503, "genesys_not_told")
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
     let listener = TcpListener::bind(address).await.unwrap();
     world.genesys = Genesys::start_on(listener, GENESYS_CLIENT, GENESYS_SECRET);
-    world.genesys.open_conversation(CONVERSATION, Scene::inbound());
+    world
+        .genesys
+        .open_conversation(CONVERSATION, Scene::inbound());
     assert_eq!(deliver(&world).await.status, 200);
     assert!(is_told(&world));
 }
@@ -124,11 +165,23 @@ async fn a_genesys_that_refuses_connections_gives_the_turn_back_at_once() {
 async fn a_read_of_genesys_that_hangs_leaves_time_for_the_rest_and_gives_the_turn_back() {
     for on in [token, conversation] {
         let world = paid(Setup::default()).await;
-        world.genesys.outage(on(), Fault::Silent { executed: false });
+        world
+            .genesys
+            .outage(on(), Fault::Silent { executed: false });
         let began = Instant::now();
         let answer = deliver(&world).await;
-        assert_eq!((answer.status, answer.text("outcome")), (503, "genesys_not_told"), "{}", on());
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?} on {}", began.elapsed(), on());
+        assert_eq!(
+            (answer.status, answer.text("outcome")),
+            (503, "genesys_not_told"),
+            "{}",
+            on()
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{:?} on {}",
+            began.elapsed(),
+            on()
+        );
         world.genesys.clear_faults();
         assert_eq!(deliver(&world).await.status, 200, "{}", on());
         assert!(is_told(&world));
@@ -138,12 +191,15 @@ async fn a_read_of_genesys_that_hangs_leaves_time_for_the_rest_and_gives_the_tur
 #[tokio::test]
 async fn a_read_of_genesys_that_hangs_once_is_tried_again() {
     let world = paid(Setup::default()).await;
-    world.genesys.fault(conversation(), Fault::Silent { executed: true });
+    world
+        .genesys
+        .fault(conversation(), Fault::Silent { executed: true });
     assert_eq!(deliver(&world).await.status, 200);
     assert!(is_told(&world));
 }
 
-/// Whoever sent it cannot call it back, so a newer status must not be sent before it can no longer arrive.
+/// Whoever sent it cannot call it back, so a newer status must not be sent before it can no longer
+/// arrive.
 #[tokio::test]
 async fn an_update_that_may_still_arrive_is_not_repeated_and_keeps_the_turn() {
     for fault in [
@@ -157,8 +213,16 @@ async fn an_update_that_may_still_arrive_is_not_repeated_and_keeps_the_turn() {
         let world = paid(Setup::default()).await;
         world.genesys.fault(patch(), fault.clone());
         let began = Instant::now();
-        assert_eq!(deliver(&world).await.text("outcome"), "genesys_not_told", "{fault:?}");
-        assert!(began.elapsed() < Duration::from_secs(5), "{fault:?}: {:?}", began.elapsed());
+        assert_eq!(
+            deliver(&world).await.text("outcome"),
+            "genesys_not_told",
+            "{fault:?}"
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{fault:?}: {:?}",
+            began.elapsed()
+        );
         assert_eq!(asked(&world, "PATCH", "/"), 1, "{fault:?}");
         // Nobody else sends anything meanwhile.
         world.advance(10);
@@ -166,7 +230,10 @@ async fn an_update_that_may_still_arrive_is_not_repeated_and_keeps_the_turn() {
         assert_eq!(asked(&world, "PATCH", "/"), 1, "{fault:?}");
         world.advance(6);
         assert_eq!(deliver(&world).await.status, 200, "{fault:?}");
-        assert!(is_told(&world) && asked(&world, "PATCH", "/") == 2, "{fault:?}");
+        assert!(
+            is_told(&world) && asked(&world, "PATCH", "/") == 2,
+            "{fault:?}"
+        );
     }
 }
 
@@ -196,11 +263,18 @@ async fn a_workflow_that_may_have_been_started_is_not_started_again_at_once() {
         (Reply::status(500).executed().into(), false),
         (Fault::status(503), false),
     ] {
-        let setup = Setup { late_payment_flow_id: Some("late-payment-flow"), ..Setup::default() };
+        let setup = Setup {
+            late_payment_flow_id: Some("late-payment-flow"),
+            ..Setup::default()
+        };
         let world = paid(setup).await;
         world.genesys.end_conversation(CONVERSATION);
         world.genesys.fault(workflow(), fault.clone());
-        assert_eq!(deliver(&world).await.text("outcome"), "genesys_not_told", "{fault:?}");
+        assert_eq!(
+            deliver(&world).await.text("outcome"),
+            "genesys_not_told",
+            "{fault:?}"
+        );
         assert_eq!(asked(&world, "POST", "/api/v2/flows"), 1, "{fault:?}");
         world.advance(10);
         world.status(CONVERSATION, Some("A-1")).await;
@@ -237,14 +311,30 @@ async fn no_word_of_genesys_on_how_long_a_token_lives_stops_the_function() {
 
 #[tokio::test]
 async fn no_word_on_how_long_to_wait_stops_or_holds_a_function() {
-    for after in ["18446744073709551615", "18446744073709551616", "-1", "1e3", "1.5", "soon", "3600"] {
+    for after in [
+        "18446744073709551615",
+        "18446744073709551616",
+        "-1",
+        "1e3",
+        "1.5",
+        "soon",
+        "3600",
+    ] {
         for status in [429, 503] {
             let world = paid(Setup::default()).await;
             let reply = Reply::status(status).header("Retry-After", after);
             world.genesys.outage(Match::any(), reply.clone());
             let began = Instant::now();
-            assert_eq!(deliver(&world).await.text("outcome"), "genesys_not_told", "{status}, {after}");
-            assert!(began.elapsed() < Duration::from_secs(4), "{status}, {after}: {:?}", began.elapsed());
+            assert_eq!(
+                deliver(&world).await.text("outcome"),
+                "genesys_not_told",
+                "{status}, {after}"
+            );
+            assert!(
+                began.elapsed() < Duration::from_secs(4),
+                "{status}, {after}: {:?}",
+                began.elapsed()
+            );
             world.stripe.outage(Match::any(), reply);
             let answer = world.post(&order("A-2")).await;
             assert_eq!(answer.status, 503, "{status}, {after}");
@@ -259,20 +349,33 @@ async fn a_redirect_is_not_followed_and_whom_it_names_sees_nothing() {
     for status in [301, 302, 303, 307, 308] {
         let world = paid(Setup::default()).await;
         let event = world.last_event();
-        let to = |path: &str| Reply::status(status).header("Location", &format!("{}{path}", elsewhere.base()));
+        let to = |path: &str| {
+            Reply::status(status).header("Location", &format!("{}{path}", elsewhere.base()))
+        };
         for (on, path) in [
             (token(), "/oauth/token".to_owned()),
-            (conversation(), format!("/api/v2/conversations/{CONVERSATION}")),
+            (
+                conversation(),
+                format!("/api/v2/conversations/{CONVERSATION}"),
+            ),
             (patch(), "/".to_owned()),
         ] {
             world.genesys.outage(on, to(&path));
             let answer = world.deliver(&event).await;
-            assert_eq!((answer.status, answer.text("outcome")), (503, "genesys_not_told"), "{status} to {path}");
+            assert_eq!(
+                (answer.status, answer.text("outcome")),
+                (503, "genesys_not_told"),
+                "{status} to {path}"
+            );
             world.genesys.clear_faults();
         }
         world.stripe.outage(Match::any(), to("/v1/payment_intents"));
         let answer = world.post(&order("A-2")).await;
-        assert_eq!((answer.status, answer.text("code")), (503, "stripe_unavailable"), "{status}");
+        assert_eq!(
+            (answer.status, answer.text("code")),
+            (503, "stripe_unavailable"),
+            "{status}"
+        );
         world.advance(10);
         world.status(CONVERSATION, Some("A-1")).await;
     }
@@ -283,13 +386,21 @@ async fn a_redirect_is_not_followed_and_whom_it_names_sees_nothing() {
 async fn a_client_that_genesys_calls_invalid_with_400_is_read_afresh() {
     for status in [400, 401, 403] {
         let world = paid(Setup::default()).await;
-        world.genesys.set_credentials(GENESYS_CLIENT, "canary0rotated");
+        world
+            .genesys
+            .set_credentials(GENESYS_CLIENT, "canary0rotated");
         world.put_genesys_secret("canary0rotated");
         let refusal = json!({ "error": "invalid_client", "description": "client not found" });
-        world.genesys.fault(token(), Reply::status(status).body(&refusal.to_string()));
+        world
+            .genesys
+            .fault(token(), Reply::status(status).body(&refusal.to_string()));
         let reads = world.secrets_manager.reads("genesys");
         assert_eq!(deliver(&world).await.status, 200, "{status}");
-        assert_eq!(world.secrets_manager.reads("genesys"), reads + 1, "{status}");
+        assert_eq!(
+            world.secrets_manager.reads("genesys"),
+            reads + 1,
+            "{status}"
+        );
         assert!(is_told(&world), "{status}");
     }
 }
@@ -303,7 +414,11 @@ async fn a_clock_set_back_by_an_hour_does_not_stop_the_refreshes() {
     world.stripe.clear_requests();
     world.set_back(3600);
     world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(world.stripe.requests().len(), 1, "the refresh that lies ahead counts as past");
+    assert_eq!(
+        world.stripe.requests().len(),
+        1,
+        "the refresh that lies ahead counts as past"
+    );
 }
 
 /// Sends the requests that hold a text to where nobody answers.
@@ -338,9 +453,23 @@ impl Intercept for Hang {
 async fn table_that_hangs(world: &World, holding: &'static str) -> Table {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = format!("http://{}/", listener.local_addr().unwrap());
-    let hang = Hang { holding, to, _listener: listener };
-    let config = world.dynamo.client().config().to_builder().interceptor(hang).build();
-    Table::new(aws_sdk_dynamodb::Client::from_conf(config), "payments".to_owned(), 90)
+    let hang = Hang {
+        holding,
+        to,
+        _listener: listener,
+    };
+    let config = world
+        .dynamo
+        .client()
+        .config()
+        .to_builder()
+        .interceptor(hang)
+        .build();
+    Table::new(
+        aws_sdk_dynamodb::Client::from_conf(config),
+        "payments".to_owned(),
+        90,
+    )
 }
 
 #[tokio::test]
@@ -351,8 +480,17 @@ async fn a_table_that_reads_and_then_hangs_on_the_refresh_gives_the_record_in_ti
     world.status_query.store = table_that_hangs(&world, "refreshed_at").await;
     let began = Instant::now();
     let answer = world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"), "{:#}", answer.body);
-    assert!(began.elapsed() < status_query::BUDGET, "{:?}", began.elapsed());
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "PENDING"),
+        "{:#}",
+        answer.body
+    );
+    assert!(
+        began.elapsed() < status_query::BUDGET,
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -362,13 +500,31 @@ async fn a_table_that_hangs_on_the_turn_to_tell_genesys_keeps_nobody_waiting() {
     world.status_query.store = table_that_hangs(&world, "notice_since").await;
     let began = Instant::now();
     let answer = world.open_link(payment.text("payment_url")).await;
-    assert_eq!((answer.status, answer.text("state")), (200, "open"), "{:#}", answer.body);
-    assert!(began.elapsed() < status_query::BUDGET, "{:?}", began.elapsed());
+    assert_eq!(
+        (answer.status, answer.text("state")),
+        (200, "open"),
+        "{:#}",
+        answer.body
+    );
+    assert!(
+        began.elapsed() < status_query::BUDGET,
+        "{:?}",
+        began.elapsed()
+    );
     world.advance(10);
     let began = Instant::now();
     let answer = world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"), "{:#}", answer.body);
-    assert!(began.elapsed() < status_query::BUDGET, "{:?}", began.elapsed());
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (200, "PENDING"),
+        "{:#}",
+        answer.body
+    );
+    assert!(
+        began.elapsed() < status_query::BUDGET,
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -376,24 +532,48 @@ async fn a_genesys_that_hangs_keeps_neither_the_payer_nor_a_poll_waiting_and_no_
     for on in [token, conversation] {
         let world = World::new().await;
         let payment = world.post(&order("A-1")).await;
-        world.genesys.outage(on(), Fault::Silent { executed: false });
+        world
+            .genesys
+            .outage(on(), Fault::Silent { executed: false });
         let began = Instant::now();
         let answer = world.open_link(payment.text("payment_url")).await;
-        assert_eq!((answer.status, answer.text("state")), (200, "open"), "{:#}", answer.body);
-        assert!(began.elapsed() < status_query::BUDGET, "{:?}", began.elapsed());
+        assert_eq!(
+            (answer.status, answer.text("state")),
+            (200, "open"),
+            "{:#}",
+            answer.body
+        );
+        assert!(
+            began.elapsed() < status_query::BUDGET,
+            "{:?}",
+            began.elapsed()
+        );
         world.advance(10);
         let began = Instant::now();
         let answer = world.status(CONVERSATION, Some("A-1")).await;
-        assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"), "{:#}", answer.body);
-        assert!(began.elapsed() < status_query::BUDGET, "{:?}", began.elapsed());
+        assert_eq!(
+            (answer.status, answer.text("payment_status")),
+            (200, "PENDING"),
+            "{:#}",
+            answer.body
+        );
+        assert!(
+            began.elapsed() < status_query::BUDGET,
+            "{:?}",
+            began.elapsed()
+        );
         world.genesys.clear_faults();
         // The turn is free: the next one tells, though fifteen seconds have not passed.
         assert_eq!(world.deliver(&world.last_event()).await.status, 200);
-        assert_eq!(world.genesys.attributes(CONVERSATION)["payment_progress"], "link_opened");
+        assert_eq!(
+            world.genesys.attributes(CONVERSATION)["payment_progress"],
+            "link_opened"
+        );
     }
 }
 
-/// The network, but for the first so many connections, which are refused, and the stand-in that comes up after one.
+/// The network, but for the first so many connections, which are refused, and the stand-in that
+/// comes up after one.
 struct Refusing {
     client: reqwest::Client,
     left: Arc<AtomicUsize>,
@@ -404,13 +584,25 @@ struct Refusing {
 impl Transport for Refusing {
     async fn exchange(&self, request: reqwest::Request) -> Result<Answered, Unanswered> {
         let spend = |left: usize| left.checked_sub(1);
-        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend).is_ok() {
+        if self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend)
+            .is_ok()
+        {
             return Err(Unanswered::Connect);
         }
         let answer = self.client.exchange(request).await;
-        let address = self.then_start.lock().unwrap().take_if(|_| matches!(answer, Err(Unanswered::Connect)));
+        let address = self
+            .then_start
+            .lock()
+            .unwrap()
+            .take_if(|_| matches!(answer, Err(Unanswered::Connect)));
         if let Some(address) = address {
-            let genesys = Genesys::start_on(TcpListener::bind(address).await.unwrap(), GENESYS_CLIENT, GENESYS_SECRET);
+            let genesys = Genesys::start_on(
+                TcpListener::bind(address).await.unwrap(),
+                GENESYS_CLIENT,
+                GENESYS_SECRET,
+            );
             genesys.open_conversation(CONVERSATION, Scene::inbound());
             *self.started.lock().unwrap() = Some(genesys);
         }
@@ -427,12 +619,21 @@ fn client(world: &World, transport: Refusing) -> GenesysClient<SecretsManager, R
         late_payment_flow_id: Some("late-payment-flow".to_owned()),
     };
     let secret = SecretsManager::new(world.secrets_manager.client(), "genesys".to_owned());
-    GenesysClient::new(http().over(transport), config, Arc::new(CachedSecret::new(secret)))
+    GenesysClient::new(
+        http().over(transport),
+        config,
+        Arc::new(CachedSecret::new(secret)),
+    )
 }
 
 fn refusing(then_start: Option<SocketAddr>) -> Refusing {
     let (left, started, then_start) = (Arc::default(), Arc::default(), Mutex::new(then_start));
-    Refusing { client: http().client().clone(), left, then_start, started }
+    Refusing {
+        client: http().client().clone(),
+        left,
+        then_start,
+        started,
+    }
 }
 
 #[tokio::test]
@@ -442,8 +643,14 @@ async fn a_request_that_was_refused_a_connection_is_sent_once_more() {
     let left = Arc::clone(&transport.left);
     let genesys = client(&world, transport);
     let id = ConversationId::parse(CONVERSATION).unwrap();
-    let customer = world.genesys.conversation_json(CONVERSATION)["participants"][0]["id"].as_str().unwrap().to_owned();
-    let (customer, attributes) = (ParticipantId(customer), BTreeMap::from([("payment_status", "PENDING".to_owned())]));
+    let customer = world.genesys.conversation_json(CONVERSATION)["participants"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (customer, attributes) = (
+        ParticipantId(customer),
+        BTreeMap::from([("payment_status", "PENDING".to_owned())]),
+    );
     let deadline = || Deadline::after(Duration::from_secs(8));
     // The token comes first, and is then there for the others.
     for what in ["token", "conversation", "attributes", "workflow"] {
@@ -452,15 +659,30 @@ async fn a_request_that_was_refused_a_connection_is_sent_once_more() {
             left.store(refused, Ordering::SeqCst);
             let done = match what {
                 "token" | "conversation" => genesys.conversation(&id, deadline()).await.map(|_| ()),
-                "attributes" => genesys.set_attributes(&id, &customer, &attributes, deadline()).await,
-                _ => genesys.start_late_payment_flow(&attributes, deadline()).await.map(|_| ()),
+                "attributes" => {
+                    genesys
+                        .set_attributes(&id, &customer, &attributes, deadline())
+                        .await
+                }
+                _ => genesys
+                    .start_late_payment_flow(&attributes, deadline())
+                    .await
+                    .map(|_| ()),
             };
             let requests = world.genesys.requests().len();
             if refused == 1 {
-                assert_eq!((done, requests), (Ok(()), if what == "token" { 2 } else { 1 }), "{what}");
+                assert_eq!(
+                    (done, requests),
+                    (Ok(()), if what == "token" { 2 } else { 1 }),
+                    "{what}"
+                );
             } else {
                 let error = done.unwrap_err();
-                assert_eq!((&error, requests), (&GenesysError::NoConnection, 0), "{what}");
+                assert_eq!(
+                    (&error, requests),
+                    (&GenesysError::NoConnection, 0),
+                    "{what}"
+                );
                 assert!(!error.may_still_act(), "{what}");
             }
         }
@@ -470,13 +692,25 @@ async fn a_request_that_was_refused_a_connection_is_sent_once_more() {
 #[tokio::test]
 async fn a_genesys_that_comes_up_after_it_refused_a_connection_is_asked_again() {
     let world = World::new().await;
-    let address: SocketAddr = world.genesys.base().strip_prefix("http://").unwrap().parse().unwrap();
+    let address: SocketAddr = world
+        .genesys
+        .base()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
     world.genesys.stop().await;
     let transport = refusing(Some(address));
     let started = Arc::clone(&transport.started);
     let genesys = client(&world, transport);
     let id = ConversationId::parse(CONVERSATION).unwrap();
-    assert!(genesys.conversation(&id, Deadline::after(Duration::from_secs(8))).await.unwrap().is_some());
+    assert!(
+        genesys
+            .conversation(&id, Deadline::after(Duration::from_secs(8)))
+            .await
+            .unwrap()
+            .is_some()
+    );
     let asked = started.lock().unwrap().as_ref().unwrap().requests().len();
     assert_eq!(asked, 2, "a token and the conversation");
 }

@@ -9,7 +9,8 @@ use serde_json::json;
 use shared::link::LinkToken;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
 use tests::{
-    Answer, CONVERSATION, MERCHANT, PUBLISHABLE_KEY, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order, rest_event,
+    Answer, CONVERSATION, MERCHANT, PUBLISHABLE_KEY, SECRET_KEY, Setup, WEBHOOK_SECRET, World,
+    order, rest_event,
 };
 
 fn fetch() -> Match {
@@ -24,7 +25,10 @@ fn patch() -> Match {
 async fn ask(world: &World, order_id: &str) -> (String, String) {
     let answer = world.post(&order(order_id)).await;
     assert!(matches!(answer.status, 200 | 201), "{:#}", answer.body);
-    (answer.text("payment_intent_id").to_owned(), answer.text("payment_url").to_owned())
+    (
+        answer.text("payment_intent_id").to_owned(),
+        answer.text("payment_url").to_owned(),
+    )
 }
 
 async fn state(world: &World, link: &str) -> (u16, String) {
@@ -38,12 +42,19 @@ fn is(status: u16, state: &str) -> (u16, String) {
 
 fn progress(world: &World) -> Vec<(String, String)> {
     let told = world.genesys.patches().into_iter();
-    told.map(|patch| (patch.attributes["payment_status"].clone(), patch.attributes["payment_progress"].clone()))
-        .collect()
+    told.map(|patch| {
+        (
+            patch.attributes["payment_status"].clone(),
+            patch.attributes["payment_progress"].clone(),
+        )
+    })
+    .collect()
 }
 
 fn text(response: &Response<Body>) -> &str {
-    let Body::Text(text) = response.body() else { panic!("text") };
+    let Body::Text(text) = response.body() else {
+        panic!("text")
+    };
     text
 }
 
@@ -63,16 +74,21 @@ async fn the_session_has_what_the_page_needs_and_is_kept_by_nobody() {
     );
     let event = tests::session_event(&link);
     let response = world.status_query.handle(tests::request(&event)).await;
-    for (name, value) in
-        [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
-    {
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+    ] {
         assert_eq!(response.headers()[name], value, "{name}");
     }
     assert_eq!(world.stripe.intents().len(), 1);
     let stored = format!("{:?}", world.dynamo.items().await);
     let token = tests::token_of(&link);
     assert_eq!(token.len(), 22);
-    assert!(!stored.contains(token) && !stored.contains(client_secret.as_str().unwrap()), "only the digest is stored");
+    assert!(
+        !stored.contains(token) && !stored.contains(client_secret.as_str().unwrap()),
+        "only the digest is stored"
+    );
     assert!(stored.contains(&LinkToken::parse(token).unwrap().sha256()));
 }
 
@@ -104,24 +120,39 @@ async fn a_link_is_dead_once_its_payment_is_final_however_that_came_to_be_known(
         }
         assert_eq!(state(&world, &link).await, is(410, "paid"));
         let record = world.status(CONVERSATION, Some("A-1")).await;
-        assert_eq!((record.text("payment_status"), record.text("payment_url")), ("CONFIRMED", ""));
+        assert_eq!(
+            (record.text("payment_status"), record.text("payment_url")),
+            ("CONFIRMED", "")
+        );
         let again = world.post(&order("A-1")).await;
-        assert_eq!((again.status, again.text("payment_url")), (200, ""), "nothing to pay");
+        assert_eq!(
+            (again.status, again.text("payment_url")),
+            (200, ""),
+            "nothing to pay"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_is_at_work_authorised_or_declined_is_told_as_such() {
+async fn what_is_at_work_authorized_or_declined_is_told_as_such() {
     let world = World::new().await;
     world.stripe.add_payment_method("pm_slow", Outcome::Process);
     let (intent, link) = ask(&world, "A-1").await;
     let _ = world.stripe.pay(&intent, "pm_card_visa_chargeDeclined");
-    assert_eq!(state(&world, &link).await, is(200, "open"), "another card may be tried");
+    assert_eq!(
+        state(&world, &link).await,
+        is(200, "open"),
+        "another card may be tried"
+    );
     world.advance(5);
     world.stripe.pay(&intent, "pm_slow").unwrap();
     assert_eq!(state(&world, &link).await, is(200, "processing"));
 
-    let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
+    let world = World::with(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
     let (intent, link) = ask(&world, "A-1").await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     assert_eq!(state(&world, &link).await, is(410, "paid"));
@@ -143,8 +174,18 @@ async fn who_paid_just_before_the_link_expired_is_not_told_to_ask_for_a_new_one(
     let (intent, link) = ask(&world, "A-2").await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.advance(31 * 60);
-    assert_eq!(state(&world, &link).await, is(410, "paid"), "the webhook was lost");
-    assert_eq!(world.status(CONVERSATION, Some("A-2")).await.text("payment_status"), "CONFIRMED");
+    assert_eq!(
+        state(&world, &link).await,
+        is(410, "paid"),
+        "the webhook was lost"
+    );
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-2"))
+            .await
+            .text("payment_status"),
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
@@ -175,22 +216,36 @@ async fn unknown_expired_and_spent_links_are_told_as_such_and_open_nothing() {
         (&expired, 410, "expired"),
     ] {
         let answer = world.open_link(link).await;
-        assert_eq!((answer.status, answer.body), (status, json!({ "state": told })), "{link}");
+        assert_eq!(
+            (answer.status, answer.body),
+            (status, json!({ "state": told })),
+            "{link}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_link_has_its_token_behind_the_number_sign_and_no_path_or_query_has_it() {
     for base in ["https://pay.example.com", "https://api.example.com/v1"] {
-        let world = World::with(Setup { pay_link_base: base, ..Setup::default() }).await;
+        let world = World::with(Setup {
+            pay_link_base: base,
+            ..Setup::default()
+        })
+        .await;
         let (_, link) = ask(&world, "A-1").await;
         let (address, token) = link.split_once('#').unwrap();
         assert_eq!(address, format!("{base}/pay"));
-        assert!(LinkToken::parse(token).is_ok(), "a browser sends nothing of it");
+        assert!(
+            LinkToken::parse(token).is_ok(),
+            "a browser sends nothing of it"
+        );
         for event in [tests::page_event(), tests::session_event(&link)] {
             let mut sent = event.clone();
             sent["body"].take();
-            assert!(!sent.to_string().contains(token), "what an access log may hold");
+            assert!(
+                !sent.to_string().contains(token),
+                "what an access log may hold"
+            );
         }
     }
 }
@@ -205,7 +260,10 @@ async fn the_page_reads_no_table_and_is_the_same_for_everybody() {
     world.dynamo.stop();
     let canceled = world.page().await;
     assert_eq!(open.status(), 200);
-    assert_eq!((open.status(), open.headers(), text(&open)), (canceled.status(), canceled.headers(), text(&canceled)));
+    assert_eq!(
+        (open.status(), open.headers(), text(&open)),
+        (canceled.status(), canceled.headers(), text(&canceled))
+    );
 }
 
 #[tokio::test]
@@ -217,17 +275,35 @@ async fn the_payer_s_side_answers_behind_a_base_path_and_with_a_slash_at_the_end
             let mut page = tests::page_event();
             page["path"] = format!("{before}/pay{after}").into();
             let answer = world.status_query.handle(tests::request(&page)).await;
-            assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8", "{page}");
+            assert_eq!(
+                answer.headers()["content-type"],
+                "text/html; charset=utf-8",
+                "{page}"
+            );
             let mut session = tests::session_event(&link);
             session["path"] = format!("{before}/pay/session{after}").into();
             let answer = Answer::read(world.status_query.handle(tests::request(&session)).await);
-            assert_eq!((answer.status, answer.text("state")), (200, "open"), "{session}");
+            assert_eq!(
+                (answer.status, answer.text("state")),
+                (200, "open"),
+                "{session}"
+            );
         }
     }
-    let mut query = rest_event("GET", "/payments/pay", &json!({ "conversation_id": "pay" }), &json!({}), "");
+    let mut query = rest_event(
+        "GET",
+        "/payments/pay",
+        &json!({ "conversation_id": "pay" }),
+        &json!({}),
+        "",
+    );
     query["path"] = "/payments/pay".into();
     let answer = Answer::read(world.status_query.handle(tests::request(&query)).await);
-    assert_eq!(answer.text("code"), "invalid_conversation_id", "a conversation of that name is a conversation");
+    assert_eq!(
+        answer.text("code"),
+        "invalid_conversation_id",
+        "a conversation of that name is a conversation"
+    );
 }
 
 #[tokio::test]
@@ -246,12 +322,29 @@ async fn a_scanner_that_follows_the_link_opens_nothing() {
         let mut event = asked(method, path);
         event["body"] = json!({ "token": token }).to_string().into();
         let response = world.status_query.handle(tests::request(&event)).await;
-        assert_eq!((response.headers()["allow"].to_str().unwrap(), response.status().as_u16()), (allowed, 405));
+        assert_eq!(
+            (
+                response.headers()["allow"].to_str().unwrap(),
+                response.status().as_u16()
+            ),
+            (allowed, 405)
+        );
         assert_eq!(response.headers()["cache-control"], "no-store");
-        assert_eq!(text(&response), r#"{"state":"wrong_method"}"#, "{method} {path}");
+        assert_eq!(
+            text(&response),
+            r#"{"state":"wrong_method"}"#,
+            "{method} {path}"
+        );
     }
     assert_eq!(progress(&world), [], "nobody has opened it");
-    assert!(world.stripe.requests().iter().all(|request| request.method != "GET"), "and Stripe was not asked");
+    assert!(
+        world
+            .stripe
+            .requests()
+            .iter()
+            .all(|request| request.method != "GET"),
+        "and Stripe was not asked"
+    );
 }
 
 #[tokio::test]
@@ -261,13 +354,27 @@ async fn a_session_is_asked_for_with_a_small_json_object_that_has_a_token() {
     let token = tests::token_of(&link);
     let long = json!({ "token": "0".repeat(5000) }).to_string();
     let stuffed = json!({ "token": token, "more": "x".repeat(256) }).to_string();
-    for body in
-        ["", "{}", "null", "[]", "\"token\"", "{\"token\":1}", "{\"token\":null}", "token=x", token, &long, &stuffed]
-    {
+    for body in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        "\"token\"",
+        "{\"token\":1}",
+        "{\"token\":null}",
+        "token=x",
+        token,
+        &long,
+        &stuffed,
+    ] {
         let mut event = tests::session_event(&link);
         event["body"] = body.into();
         let answer = Answer::read(world.status_query.handle(tests::request(&event)).await);
-        assert_eq!((answer.status, answer.body), (400, json!({ "state": "malformed" })), "{body}");
+        assert_eq!(
+            (answer.status, answer.body),
+            (400, json!({ "state": "malformed" })),
+            "{body}"
+        );
     }
     let mut event = tests::session_event(&link);
     event["body"] = STANDARD.encode(event["body"].as_str().unwrap()).into();
@@ -281,7 +388,11 @@ async fn the_agent_sees_that_the_link_was_opened_and_then_what_became_of_it_each
     let world = World::new().await;
     let (intent, link) = ask(&world, "A-1").await;
     assert_eq!(world.page().await.status(), 200);
-    assert_eq!(progress(&world), [], "a preview of the link in a messenger is not the payer");
+    assert_eq!(
+        progress(&world),
+        [],
+        "a preview of the link in a messenger is not the payer"
+    );
     for _ in 0..3 {
         assert_eq!(state(&world, &link).await, is(200, "open"));
     }
@@ -292,8 +403,15 @@ async fn the_agent_sees_that_the_link_was_opened_and_then_what_became_of_it_each
     world.advance(5);
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.deliver_all().await;
-    let told = [("PENDING", "link_opened"), ("DECLINED", "declined"), ("CONFIRMED", "confirmed")];
-    assert_eq!(progress(&world), told.map(|(status, step)| (status.to_owned(), step.to_owned())));
+    let told = [
+        ("PENDING", "link_opened"),
+        ("DECLINED", "declined"),
+        ("CONFIRMED", "confirmed"),
+    ];
+    assert_eq!(
+        progress(&world),
+        told.map(|(status, step)| (status.to_owned(), step.to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -305,7 +423,10 @@ async fn the_payer_pays_while_genesys_is_down_and_the_opening_stays_due() {
     world.genesys.clear_faults();
     world.advance(20);
     let _ = world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(progress(&world), [("PENDING".to_owned(), "link_opened".to_owned())]);
+    assert_eq!(
+        progress(&world),
+        [("PENDING".to_owned(), "link_opened".to_owned())]
+    );
 }
 
 #[tokio::test]
@@ -332,28 +453,50 @@ async fn without_stripe_the_table_or_the_key_the_page_may_ask_again() {
     let (_, link) = ask(&world, "A-1").await;
     world.stripe.outage(fetch(), Fault::status(503));
     let answer = world.open_link(&link).await;
-    assert_eq!((answer.status, answer.retry_after.as_deref()), (503, Some("2")));
+    assert_eq!(
+        (answer.status, answer.retry_after.as_deref()),
+        (503, Some("2"))
+    );
     assert_eq!(answer.body, json!({ "state": "unavailable" }));
     world.stripe.clear_faults();
-    world.stripe.outage(fetch(), Fault::Silent { executed: true });
+    world
+        .stripe
+        .outage(fetch(), Fault::Silent { executed: true });
     assert_eq!(state(&world, &link).await, is(503, "unavailable"));
     world.stripe.clear_faults();
     assert_eq!(state(&world, &link).await, is(200, "open"));
     world.dynamo.stop();
     assert_eq!(state(&world, &link).await, is(503, "unavailable"));
-    assert_eq!(world.page().await.status(), 200, "the page itself needs none of them");
+    assert_eq!(
+        world.page().await.status(),
+        200,
+        "the page itself needs none of them"
+    );
 }
 
 #[tokio::test]
 async fn no_other_key_than_a_publishable_one_reaches_the_browser() {
-    for wrong in [json!(SECRET_KEY), json!(null), json!(""), json!("pk_test_1\n"), json!(format!("pk_{SECRET_KEY}"))] {
+    for wrong in [
+        json!(SECRET_KEY),
+        json!(null),
+        json!(""),
+        json!("pk_test_1\n"),
+        json!(format!("pk_{SECRET_KEY}")),
+    ] {
         let world = World::new().await;
         let (_, link) = ask(&world, "A-1").await;
         let secret = json!({ "secret_key": SECRET_KEY, "publishable_key": wrong, "webhook_secrets": [WEBHOOK_SECRET] });
         world.secrets_manager.put("stripe", &secret.to_string());
         let answer = world.open_link(&link).await;
-        assert_eq!((answer.status, answer.text("state")), (503, "unavailable"), "{wrong}");
-        assert!(tests::logged().contains("publishable_key"), "the operator is told which field");
+        assert_eq!(
+            (answer.status, answer.text("state")),
+            (503, "unavailable"),
+            "{wrong}"
+        );
+        assert!(
+            tests::logged().contains("publishable_key"),
+            "the operator is told which field"
+        );
     }
 }
 
@@ -363,14 +506,20 @@ async fn an_amount_that_was_changed_at_stripe_is_not_shown_as_the_order_s() {
     let (intent, link) = ask(&world, "A-1").await;
     let mut other = world.stripe.intent(&intent).unwrap();
     other["amount"] = json!(9900);
-    world.stripe.fault(fetch(), Reply::status(200).body(&other.to_string()));
+    world
+        .stripe
+        .fault(fetch(), Reply::status(200).body(&other.to_string()));
     assert_eq!(state(&world, &link).await, is(503, "unavailable"));
     assert_eq!(state(&world, &link).await, is(200, "open"));
 }
 
 #[tokio::test]
 async fn a_deployment_without_pay_links_gives_none() {
-    let world = World::with(Setup { pay_link_base: "", ..Setup::default() }).await;
+    let world = World::with(Setup {
+        pay_link_base: "",
+        ..Setup::default()
+    })
+    .await;
     let answer = world.post(&order("A-1")).await;
     assert_eq!((answer.status, answer.text("payment_url")), (201, ""));
     assert_eq!(world.dynamo.items().await.len(), 2);

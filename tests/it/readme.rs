@@ -15,8 +15,12 @@ fn every_problem_code_is_in_the_readme_with_its_status_and_whether_a_retry_helps
         .into_iter()
         .map(|row| (code(&row[1]).remove(0), (row[0].clone(), row[2] == "yes")))
         .collect();
-    let known = ProblemCode::ALL
-        .map(|problem| (problem.as_str().to_owned(), (problem.status().as_u16().to_string(), problem.retryable())));
+    let known = ProblemCode::ALL.map(|problem| {
+        (
+            problem.as_str().to_owned(),
+            (problem.status().as_u16().to_string(), problem.retryable()),
+        )
+    });
     assert_eq!(documented, known.into());
 }
 
@@ -27,27 +31,61 @@ fn every_payment_status_is_in_the_readme_with_whether_it_is_final() {
         .into_iter()
         .map(|row| (code(&row[0]).remove(0), row[2] == "yes"))
         .collect();
-    let known = [S::Creating, S::Pending, S::Processing, S::Authorized, S::Confirmed, S::Declined, S::Canceled];
+    let known = [
+        S::Creating,
+        S::Pending,
+        S::Processing,
+        S::Authorized,
+        S::Confirmed,
+        S::Declined,
+        S::Canceled,
+    ];
     let known = known.map(|status| (status.as_str().to_owned(), status.is_final()));
-    assert_eq!(documented, known.into_iter().chain([("NOT_FOUND".to_owned(), false)]).collect());
+    assert_eq!(
+        documented,
+        known
+            .into_iter()
+            .chain([("NOT_FOUND".to_owned(), false)])
+            .collect()
+    );
 }
 
 #[test]
 fn the_currencies_of_each_kind_are_those_that_the_readme_names() {
     let letters = || (b'a'..=b'z').map(char::from);
-    let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+    let codes = letters()
+        .flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
     let mut kinds: BTreeMap<(usize, u64), BTreeSet<String>> = BTreeMap::new();
     for currency in codes.filter_map(|code| Currency::parse(&code)) {
         let one = Money::from_major("1", currency).unwrap().amount_minor;
-        kinds.entry((currency.decimals(), one)).or_default().insert(currency.code().to_owned());
+        kinds
+            .entry((currency.decimals(), one))
+            .or_default()
+            .insert(currency.code().to_owned());
     }
     let rows = readme_table("### Amounts");
     let mut named = BTreeMap::new();
-    for (start, kind) in [("no decimals", (0, 1)), ("three decimals", (3, 1000)), ("whole units", (0, 100))] {
-        let row = rows.iter().find(|row| row[0].starts_with(start)).unwrap_or_else(|| panic!("no row {start}"));
-        named.insert(kind, code(&row[0])[0].split(' ').map(str::to_owned).collect::<BTreeSet<_>>());
+    for (start, kind) in [
+        ("no decimals", (0, 1)),
+        ("three decimals", (3, 1000)),
+        ("whole units", (0, 100)),
+    ] {
+        let row = rows
+            .iter()
+            .find(|row| row[0].starts_with(start))
+            .unwrap_or_else(|| panic!("no row {start}"));
+        named.insert(
+            kind,
+            code(&row[0])[0]
+                .split(' ')
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>(),
+        );
     }
-    assert!(kinds.remove(&(2, 100)).unwrap().len() > 100, "most have cents");
+    assert!(
+        kinds.remove(&(2, 100)).unwrap().len() > 100,
+        "most have cents"
+    );
     assert_eq!(kinds, named);
 }
 
@@ -63,14 +101,21 @@ fn each_variable_left_out_counts_as_the_default_that_the_readme_names() {
             "PAY_LINK_BASE" => Some("https://pay.example.com".to_owned()),
             _ => None,
         };
-        (CreateIntentConfig::read(lookup), StatusQueryConfig::read(lookup), SyncConfig::read(lookup))
+        (
+            CreateIntentConfig::read(lookup),
+            StatusQueryConfig::read(lookup),
+            SyncConfig::read(lookup),
+        )
     };
     let mut compared = 0;
     for row in readme_table("\n## Configuration") {
         let (variable, default) = (code(&row[0]).remove(0), &row[2]);
         let unset = read(&variable, None);
         if default.starts_with("required") {
-            assert!(unset.2.unwrap_err().to_string().contains(&variable), "{variable} is required");
+            assert!(
+                unset.2.unwrap_err().to_string().contains(&variable),
+                "{variable} is required"
+            );
             continue;
         }
         if variable == "AWS_ENDPOINT_URL" {

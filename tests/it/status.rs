@@ -16,7 +16,10 @@ async fn an_unknown_payment_is_an_answer() {
     let world = World::new().await;
     for order_id in [None, Some("A-1"), Some("")] {
         let answer = world.status(CONVERSATION, order_id).await;
-        assert_eq!((answer.status, answer.text("payment_status")), (200, "NOT_FOUND"));
+        assert_eq!(
+            (answer.status, answer.text("payment_status")),
+            (200, "NOT_FOUND")
+        );
         assert_eq!(answer.text("conversation_id"), CONVERSATION);
     }
 }
@@ -24,8 +27,9 @@ async fn an_unknown_payment_is_an_answer() {
 #[tokio::test]
 async fn a_bare_request_asks_the_same() {
     let world = World::new().await;
-    let ask =
-        async |event: serde_json::Value| tests::Answer::read(world.status_query.handle(tests::request(&event)).await);
+    let ask = async |event: serde_json::Value| {
+        tests::Answer::read(world.status_query.handle(tests::request(&event)).await)
+    };
     let intent = world.begin("A-1").await;
     for bare in [
         json!({ "conversation_id": CONVERSATION, "order_id": "A-1" }),
@@ -34,22 +38,52 @@ async fn a_bare_request_asks_the_same() {
         json!({ "conversation_id": CONVERSATION }),
     ] {
         let answer = ask(bare).await;
-        assert_eq!((answer.status, answer.text("payment_intent_id")), (200, intent.as_str()));
+        assert_eq!(
+            (answer.status, answer.text("payment_intent_id")),
+            (200, intent.as_str())
+        );
     }
     for (bare, code) in [
         (json!({}), "invalid_conversation_id"),
-        (json!({ "conversation_id": CONVERSATION, "order_id": "a b" }), "invalid_order_id"),
-        (json!({ "conversation_id": CONVERSATION, "order_id": 5 }), "malformed_request"),
-        (json!({ "conversation_id": CONVERSATION, "order": "A-1" }), "malformed_request"),
-        (json!({ "conversation_id": "4242 4242 4242 4242" }), "card_data_refused"),
-        (json!({ "conversation_id": CONVERSATION, "x": "4242424242424242" }), "card_data_refused"),
-        (json!({ "conversation_id": CONVERSATION, "x": "x".repeat(70_000) }), "request_too_large"),
+        (
+            json!({ "conversation_id": CONVERSATION, "order_id": "a b" }),
+            "invalid_order_id",
+        ),
+        (
+            json!({ "conversation_id": CONVERSATION, "order_id": 5 }),
+            "malformed_request",
+        ),
+        (
+            json!({ "conversation_id": CONVERSATION, "order": "A-1" }),
+            "malformed_request",
+        ),
+        (
+            json!({ "conversation_id": "4242 4242 4242 4242" }),
+            "card_data_refused",
+        ),
+        (
+            json!({ "conversation_id": CONVERSATION, "x": "4242424242424242" }),
+            "card_data_refused",
+        ),
+        (
+            json!({ "conversation_id": CONVERSATION, "x": "x".repeat(70_000) }),
+            "request_too_large",
+        ),
     ] {
         let answer = ask(bare).await;
         assert_eq!(answer.text("code"), code);
         assert!(!answer.body.to_string().contains("4242"));
     }
-    assert_eq!(tests::Answer::read(world.stripe_webhook.handle(tests::request(&json!({}))).await).status, 405);
+    assert_eq!(
+        tests::Answer::read(
+            world
+                .stripe_webhook
+                .handle(tests::request(&json!({})))
+                .await
+        )
+        .status,
+        405
+    );
 }
 
 #[tokio::test]
@@ -58,9 +92,24 @@ async fn without_an_order_the_newest_payment_is_given() {
     world.begin("A-1").await;
     world.advance(1);
     world.begin("A-2").await;
-    assert_eq!(world.status(CONVERSATION, None).await.text("order_id"), "A-2");
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("order_id"), "A-1");
-    assert_eq!(world.status(&CONVERSATION.to_uppercase(), Some("A-1")).await.text("order_id"), "A-1");
+    assert_eq!(
+        world.status(CONVERSATION, None).await.text("order_id"),
+        "A-2"
+    );
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("order_id"),
+        "A-1"
+    );
+    assert_eq!(
+        world
+            .status(&CONVERSATION.to_uppercase(), Some("A-1"))
+            .await
+            .text("order_id"),
+        "A-1"
+    );
 }
 
 #[tokio::test]
@@ -84,12 +133,22 @@ async fn a_lost_webhook_loses_nothing() {
     let world = World::new().await;
     let intent = world.begin("A-1").await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PENDING", "not stale yet");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PENDING",
+        "not stale yet"
+    );
     world.advance(10);
     let answer = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(answer.text("payment_status"), "CONFIRMED");
     assert_eq!(answer.body["client_secret"], "");
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +190,13 @@ async fn a_final_record_that_was_told_asks_nobody() {
     world.stripe.clear_requests();
     world.genesys.clear_requests();
     world.advance(3600);
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CONFIRMED");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "CONFIRMED"
+    );
     assert!(world.stripe.requests().is_empty() && world.genesys.requests().is_empty());
 }
 
@@ -145,20 +210,34 @@ async fn a_final_record_genesys_has_not_heard_of_is_told_by_a_poll() {
     world.genesys.clear_faults();
     world.advance(10);
     world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
 async fn stripe_slow_or_down_gives_the_record_s_own_answer_in_time() {
-    for fault in [Fault::Silent { executed: false }, Fault::status(503), Fault::Drop { executed: false }] {
+    for fault in [
+        Fault::Silent { executed: false },
+        Fault::status(503),
+        Fault::Drop { executed: false },
+    ] {
         let world = World::new().await;
         world.begin("A-1").await;
         world.advance(10);
         world.stripe.outage(fetch(), fault);
         let asked = Instant::now();
         let answer = world.status(CONVERSATION, Some("A-1")).await;
-        assert_eq!((answer.status, answer.text("payment_status")), (200, "PENDING"));
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert_eq!(
+            (answer.status, answer.text("payment_status")),
+            (200, "PENDING")
+        );
+        assert!(
+            asked.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            asked.elapsed()
+        );
     }
 }
 
@@ -168,26 +247,48 @@ async fn genesys_slow_keeps_the_fresh_answer_and_the_notice_due() {
     let intent = world.begin("A-1").await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.advance(10);
-    world.genesys.outage(Match::any(), Fault::Silent { executed: false });
+    world
+        .genesys
+        .outage(Match::any(), Fault::Silent { executed: false });
     let answer = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(answer.text("payment_status"), "CONFIRMED");
     world.genesys.clear_faults();
     world.advance(10);
     world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
 async fn a_creator_that_died_is_found_by_its_metadata() {
     let world = Arc::new(World::new().await);
-    world.crash_while_creating(Stage::Answer, order("A-1")).await;
+    world
+        .crash_while_creating(Stage::Answer, order("A-1"))
+        .await;
     world.stripe.set_search_lag(true);
-    world.stripe.outage(Match::get("/v1/payment_intents").exactly(), Fault::status(503));
+    world.stripe.outage(
+        Match::get("/v1/payment_intents").exactly(),
+        Fault::status(503),
+    );
     world.advance(10);
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CREATING");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "CREATING"
+    );
     world.stripe.set_search_lag(false);
     world.advance(10);
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PENDING");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PENDING"
+    );
 }
 
 #[tokio::test]
@@ -199,9 +300,21 @@ async fn a_refresh_is_ordered_like_an_event() {
     let declined = world.last_event();
     world.advance(10);
     world.stripe.pay(&intent, "pm_card_processing").unwrap();
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PROCESSING");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PROCESSING"
+    );
     assert_eq!(world.deliver(&declined).await.text("outcome"), "older");
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PROCESSING");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PROCESSING"
+    );
 }
 
 #[tokio::test]
@@ -210,10 +323,15 @@ async fn an_intent_whose_amount_was_changed_at_stripe_is_not_confirmed() {
     let intent = world.begin("A-1").await;
     let mut paid = world.stripe.pay(&intent, "pm_card_visa").unwrap();
     (paid["amount"], paid["amount_received"]) = (4000.into(), 4000.into());
-    world.stripe.fault(fetch(), Reply::status(200).body(&paid.to_string()));
+    world
+        .stripe
+        .fault(fetch(), Reply::status(200).body(&paid.to_string()));
     world.advance(10);
     let answer = world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!((answer.text("payment_status"), &answer.body["final"]), ("PENDING", &json!(false)));
+    assert_eq!(
+        (answer.text("payment_status"), &answer.body["final"]),
+        ("PENDING", &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -221,5 +339,8 @@ async fn a_table_that_does_not_answer_is_503() {
     let world = World::new().await;
     world.dynamo.stop();
     let answer = world.status(CONVERSATION, None).await;
-    assert_eq!((answer.status, answer.text("code")), (503, "store_unavailable"));
+    assert_eq!(
+        (answer.status, answer.text("code")),
+        (503, "store_unavailable")
+    );
 }

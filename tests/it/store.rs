@@ -7,7 +7,8 @@ use shared::ids::{ConversationId, IntentId, OrderId};
 use shared::link::LinkToken;
 use shared::money::{Currency, Money};
 use shared::payment::{
-    AsOf, CaptureMethod, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict,
+    AsOf, CaptureMethod, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms,
+    Verdict,
 };
 use shared::ports::{AdoptIntent, GetPayment, PutPayment, QueryPayments, Saved, UpdatePayment};
 use shared::time::UnixMillis;
@@ -16,24 +17,48 @@ use tests::{CONVERSATION, START, World};
 const NOW: UnixMillis = UnixMillis(START * 1000);
 
 fn payment(order_id: &str, at: UnixMillis) -> Payment {
-    let terms =
-        Terms { capture_method: CaptureMethod::Manual, description: Some("Order".to_owned()), ..Terms::default() };
-    let money = Money { amount_minor: 5000, currency: Currency::parse("usd").unwrap() };
+    let terms = Terms {
+        capture_method: CaptureMethod::Manual,
+        description: Some("Order".to_owned()),
+        ..Terms::default()
+    };
+    let money = Money {
+        amount_minor: 5000,
+        currency: Currency::parse("usd").unwrap(),
+    };
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    Payment::begin(conversation, OrderId::parse(order_id).unwrap(), money, terms, at)
+    Payment::begin(
+        conversation,
+        OrderId::parse(order_id).unwrap(),
+        money,
+        terms,
+        at,
+    )
 }
 
 fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -> Payment {
     let intent = Intent {
         id: IntentId::parse(intent_id).unwrap(),
         money: payment.money,
-        amount_received: if status == StripeStatus::Succeeded { payment.money.amount_minor } else { 0 },
+        amount_received: if status == StripeStatus::Succeeded {
+            payment.money.amount_minor
+        } else {
+            0
+        },
         status,
         last_error: None,
         created: START,
         correlation: Some(payment.correlation.clone()),
     };
-    match payment.observe(&Observation { intent, as_of, source: Source::Fetched, event_id: None }, NOW) {
+    match payment.observe(
+        &Observation {
+            intent,
+            as_of,
+            source: Source::Fetched,
+            event_id: None,
+        },
+        NOW,
+    ) {
         Verdict::Apply(next) => *next,
         other => panic!("{other:?}"),
     }
@@ -41,7 +66,12 @@ fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -
 
 async fn stored(world: &World, payment: &Payment) -> Payment {
     let correlation = &payment.correlation;
-    world.table.payment(&correlation.conversation_id, &correlation.order_id).await.unwrap().unwrap()
+    world
+        .table
+        .payment(&correlation.conversation_id, &correlation.order_id)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -50,7 +80,10 @@ async fn a_record_is_written_once_and_the_loser_gets_the_winner_s() {
     let first = payment("A-1", NOW);
     assert_eq!(world.table.put_payment(&first).await.unwrap(), None);
     let second = payment("A-1", UnixMillis(NOW.0 + 5));
-    assert_eq!(world.table.put_payment(&second).await.unwrap(), Some(first.clone()));
+    assert_eq!(
+        world.table.put_payment(&second).await.unwrap(),
+        Some(first.clone())
+    );
     assert_eq!(stored(&world, &first).await, first);
 }
 
@@ -59,14 +92,40 @@ async fn a_state_replaces_only_the_version_it_was_made_from() {
     let world = World::new().await;
     let first = payment("A-1", NOW);
     world.table.put_payment(&first).await.unwrap();
-    let adopted = seen(&first, "pi_1", StripeStatus::RequiresPaymentMethod, AsOf::second(START));
+    let adopted = seen(
+        &first,
+        "pi_1",
+        StripeStatus::RequiresPaymentMethod,
+        AsOf::second(START),
+    );
     assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
-    let confirmed = seen(&adopted, "pi_1", StripeStatus::Succeeded, AsOf { from: START, until: u64::MAX });
-    let canceled = seen(&adopted, "pi_1", StripeStatus::Canceled, AsOf::second(START + 1));
+    let confirmed = seen(
+        &adopted,
+        "pi_1",
+        StripeStatus::Succeeded,
+        AsOf {
+            from: START,
+            until: u64::MAX,
+        },
+    );
+    let canceled = seen(
+        &adopted,
+        "pi_1",
+        StripeStatus::Canceled,
+        AsOf::second(START + 1),
+    );
     assert_eq!(world.table.save(&confirmed).await.unwrap(), Saved::Yes);
     assert_eq!(world.table.save(&canceled).await.unwrap(), Saved::Conflict);
-    assert_eq!(world.table.save(&confirmed).await.unwrap(), Saved::Conflict, "not even itself again");
-    assert_eq!(stored(&world, &first).await, confirmed, "every field comes back, the largest number included");
+    assert_eq!(
+        world.table.save(&confirmed).await.unwrap(),
+        Saved::Conflict,
+        "not even itself again"
+    );
+    assert_eq!(
+        stored(&world, &first).await,
+        confirmed,
+        "every field comes back, the largest number included"
+    );
 }
 
 #[tokio::test]
@@ -74,18 +133,44 @@ async fn an_intent_is_adopted_with_its_pointer_or_not_at_all() {
     let world = World::new().await;
     let first = payment("A-1", NOW);
     world.table.put_payment(&first).await.unwrap();
-    let mine = seen(&first, "pi_1", StripeStatus::RequiresPaymentMethod, AsOf::second(START));
-    let theirs = seen(&first, "pi_2", StripeStatus::RequiresPaymentMethod, AsOf::second(START));
+    let mine = seen(
+        &first,
+        "pi_1",
+        StripeStatus::RequiresPaymentMethod,
+        AsOf::second(START),
+    );
+    let theirs = seen(
+        &first,
+        "pi_2",
+        StripeStatus::RequiresPaymentMethod,
+        AsOf::second(START),
+    );
     assert_eq!(world.table.adopt(&mine).await.unwrap(), Saved::Yes);
     assert_eq!(world.table.adopt(&theirs).await.unwrap(), Saved::Conflict);
     let pointer = |id: &str| IntentId::parse(id).unwrap();
-    assert_eq!(world.table.pointer(&pointer("pi_1")).await.unwrap(), Some(first.correlation.clone()));
-    assert_eq!(world.table.pointer(&pointer("pi_2")).await.unwrap(), None, "no pointer without its record");
+    assert_eq!(
+        world.table.pointer(&pointer("pi_1")).await.unwrap(),
+        Some(first.correlation.clone())
+    );
+    assert_eq!(
+        world.table.pointer(&pointer("pi_2")).await.unwrap(),
+        None,
+        "no pointer without its record"
+    );
 
     let other = payment("A-2", NOW);
     world.table.put_payment(&other).await.unwrap();
-    let stolen = seen(&other, "pi_1", StripeStatus::RequiresPaymentMethod, AsOf::second(START));
-    assert_eq!(world.table.adopt(&stolen).await.unwrap(), Saved::Conflict, "a pointer is never moved");
+    let stolen = seen(
+        &other,
+        "pi_1",
+        StripeStatus::RequiresPaymentMethod,
+        AsOf::second(START),
+    );
+    assert_eq!(
+        world.table.adopt(&stolen).await.unwrap(),
+        Saved::Conflict,
+        "a pointer is never moved"
+    );
     assert_eq!(stored(&world, &other).await, other);
 }
 
@@ -96,7 +181,9 @@ async fn a_new_attempt_removes_what_the_old_one_left() {
     world.table.put_payment(&first).await.unwrap();
     let adopted = seen(&first, "pi_1", StripeStatus::Canceled, AsOf::second(START));
     assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
-    let second = adopted.next_attempt(first.money, first.terms.clone().unwrap(), NOW).unwrap();
+    let second = adopted
+        .next_attempt(first.money, first.terms.clone().unwrap(), NOW)
+        .unwrap();
     assert_eq!(world.table.save(&second).await.unwrap(), Saved::Yes);
     assert_eq!(stored(&world, &first).await, second);
 }
@@ -107,18 +194,33 @@ async fn records_expire_counted_from_their_latest_attempt() {
     world.table.put_payment(&payment("A-1", NOW)).await.unwrap();
     let items = world.dynamo.items().await;
     let item = items.values().next().unwrap();
-    assert_eq!(item["expires_at"].as_n().unwrap(), &(START + 90 * 86_400).to_string());
+    assert_eq!(
+        item["expires_at"].as_n().unwrap(),
+        &(START + 90 * 86_400).to_string()
+    );
 }
 
 #[tokio::test]
 async fn the_newest_payment_is_the_one_begun_last_in_this_conversation() {
     let world = World::new().await;
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    assert_eq!(world.table.newest_payment(&conversation).await.unwrap(), None);
+    assert_eq!(
+        world.table.newest_payment(&conversation).await.unwrap(),
+        None
+    );
     for (order_id, after) in [("B", 1), ("C", 3), ("A", 2)] {
-        world.table.put_payment(&payment(order_id, UnixMillis(NOW.0 + after))).await.unwrap();
+        world
+            .table
+            .put_payment(&payment(order_id, UnixMillis(NOW.0 + after)))
+            .await
+            .unwrap();
     }
-    let newest = world.table.newest_payment(&conversation).await.unwrap().unwrap();
+    let newest = world
+        .table
+        .newest_payment(&conversation)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(newest.correlation.order_id.as_str(), "C");
 }
 
@@ -130,7 +232,12 @@ async fn the_turn_to_refresh_comes_once_in_its_interval_and_is_no_new_version() 
     let every = Duration::from_secs(10);
     let claim = |at: u64| {
         let (table, first) = (world.table.clone(), first.clone());
-        async move { table.claim_refresh(&first, UnixMillis(NOW.0 + at), every).await.unwrap() }
+        async move {
+            table
+                .claim_refresh(&first, UnixMillis(NOW.0 + at), every)
+                .await
+                .unwrap()
+        }
     };
     assert_eq!(claim(0).await, Saved::Yes);
     assert_eq!(claim(9_999).await, Saved::Conflict);
@@ -138,7 +245,14 @@ async fn the_turn_to_refresh_comes_once_in_its_interval_and_is_no_new_version() 
     assert_eq!(claim(10_001).await, Saved::Conflict);
     assert_eq!(stored(&world, &first).await.version, first.version);
     let unknown = payment("A-9", NOW);
-    assert_eq!(world.table.claim_refresh(&unknown, NOW, every).await.unwrap(), Saved::Conflict);
+    assert_eq!(
+        world
+            .table
+            .claim_refresh(&unknown, NOW, every)
+            .await
+            .unwrap(),
+        Saved::Conflict
+    );
 }
 
 #[tokio::test]
@@ -146,35 +260,90 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let world = World::new().await;
     let first = payment("A-1", NOW);
     world.table.put_payment(&first).await.unwrap();
-    let adopted = seen(&first, "pi_1", StripeStatus::RequiresPaymentMethod, AsOf::second(START));
+    let adopted = seen(
+        &first,
+        "pi_1",
+        StripeStatus::RequiresPaymentMethod,
+        AsOf::second(START),
+    );
     assert_eq!(world.table.adopt(&adopted).await.unwrap(), Saved::Yes);
     let lapse = Duration::from_secs(15);
     let notice = adopted.due_notice().unwrap();
     let claim = |payment: &Payment, at: u64| {
         let (table, payment) = (world.table.clone(), payment.clone());
-        async move { table.claim_notice(&payment, UnixMillis(NOW.0 + at), lapse).await.unwrap() }
+        async move {
+            table
+                .claim_notice(&payment, UnixMillis(NOW.0 + at), lapse)
+                .await
+                .unwrap()
+        }
     };
-    assert_eq!(claim(&first, 0).await, None, "the record moved on since it was read");
+    assert_eq!(
+        claim(&first, 0).await,
+        None,
+        "the record moved on since it was read"
+    );
     let turn = claim(&adopted, 0).await.unwrap();
-    assert_eq!(claim(&adopted, 15_001).await, None, "a turn was taken since this copy was read");
+    assert_eq!(
+        claim(&adopted, 15_001).await,
+        None,
+        "a turn was taken since this copy was read"
+    );
     let held = stored(&world, &first).await;
     assert_eq!(claim(&held, 14_999).await, None);
     let later = claim(&held, 15_001).await.unwrap();
-    let ended = world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap();
+    let ended = world
+        .table
+        .end_notice(&adopted, turn, Some(&notice))
+        .await
+        .unwrap();
     assert_eq!(ended, None, "a turn that lapsed writes nothing");
-    let ended = world.table.end_notice(&held, later, None).await.unwrap().unwrap();
-    assert_eq!(ended, stored(&world, &first).await, "the record as it is now");
+    let ended = world
+        .table
+        .end_notice(&held, later, None)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        ended,
+        stored(&world, &first).await,
+        "the record as it is now"
+    );
     assert_eq!(ended.notified, None);
     let turn = claim(&stored(&world, &first).await, 15_002).await.unwrap();
-    let ended = world.table.end_notice(&adopted, turn, Some(&notice)).await.unwrap();
+    let ended = world
+        .table
+        .end_notice(&adopted, turn, Some(&notice))
+        .await
+        .unwrap();
     assert_eq!(ended.as_ref(), Some(&stored(&world, &first).await));
     let told = stored(&world, &first).await;
-    assert_eq!((told.notified.as_ref(), told.status), (Some(&notice), PaymentStatus::Pending));
-    assert_eq!(claim(&adopted, 15_003).await, None, "it was told since this copy was read");
+    assert_eq!(
+        (told.notified.as_ref(), told.status),
+        (Some(&notice), PaymentStatus::Pending)
+    );
+    assert_eq!(
+        claim(&adopted, 15_003).await,
+        None,
+        "it was told since this copy was read"
+    );
     assert!(claim(&told, 15_003).await.is_some());
-    assert_eq!(stored(&world, &first).await.notified, None, "while it is told, nobody knows what Genesys holds");
-    let stale = seen(&adopted, "pi_1", StripeStatus::Processing, AsOf::second(START + 1));
-    assert_eq!(world.table.save(&stale).await.unwrap(), Saved::Conflict, "nor is its state replaced by this copy's");
+    assert_eq!(
+        stored(&world, &first).await.notified,
+        None,
+        "while it is told, nobody knows what Genesys holds"
+    );
+    let stale = seen(
+        &adopted,
+        "pi_1",
+        StripeStatus::Processing,
+        AsOf::second(START + 1),
+    );
+    assert_eq!(
+        world.table.save(&stale).await.unwrap(),
+        Saved::Conflict,
+        "nor is its state replaced by this copy's"
+    );
 }
 
 #[tokio::test]
@@ -186,10 +355,18 @@ async fn a_turn_taken_by_a_clock_set_forward_holds_nobody_up_once_it_is_right_ag
     let lapse = Duration::from_secs(15);
     let tell = async |at: UnixMillis| {
         let current = stored(&world, &first).await;
-        world.table.claim_notice(&current, at, lapse).await.unwrap().is_some()
+        world
+            .table
+            .claim_notice(&current, at, lapse)
+            .await
+            .unwrap()
+            .is_some()
     };
     assert!(tell(ahead).await);
-    assert!(!tell(ahead.minus(lapse)).await, "a holder whose clock is a little ahead is alive");
+    assert!(
+        !tell(ahead.minus(lapse)).await,
+        "a holder whose clock is a little ahead is alive"
+    );
     assert!(tell(NOW).await);
     let every = Duration::from_secs(10);
     let refresh = |at: UnixMillis| {
@@ -211,14 +388,25 @@ async fn an_item_of_another_shape_is_an_error_that_names_the_attribute() {
         .client()
         .update_item()
         .table_name("payments")
-        .key("pk", aws_sdk_dynamodb::types::AttributeValue::S(format!("CONVERSATION#{CONVERSATION}")))
-        .key("sk", aws_sdk_dynamodb::types::AttributeValue::S("ORDER#A-1".to_owned()))
+        .key(
+            "pk",
+            aws_sdk_dynamodb::types::AttributeValue::S(format!("CONVERSATION#{CONVERSATION}")),
+        )
+        .key(
+            "sk",
+            aws_sdk_dynamodb::types::AttributeValue::S("ORDER#A-1".to_owned()),
+        )
         .update_expression("REMOVE amount_minor")
         .send()
         .await
         .unwrap();
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    let error = world.table.payment(&conversation, &first.correlation.order_id).await.unwrap_err().to_string();
+    let error = world
+        .table
+        .payment(&conversation, &first.correlation.order_id)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("amount_minor"), "{error}");
 }
 
@@ -230,7 +418,10 @@ async fn items_have_the_documented_keys_and_no_other() {
     let token = LinkToken::parse(tests::token_of(answer.text("payment_url"))).unwrap();
     let keys: BTreeMap<_, _> = world.dynamo.items().await.into_keys().collect();
     let wanted = [
-        (format!("CONVERSATION#{CONVERSATION}"), "ORDER#A-1".to_owned()),
+        (
+            format!("CONVERSATION#{CONVERSATION}"),
+            "ORDER#A-1".to_owned(),
+        ),
         (format!("INTENT#{intent}"), "INTENT".to_owned()),
         (format!("LINK#{}", token.sha256()), "LINK".to_owned()),
     ];

@@ -37,7 +37,10 @@ async fn a_payment_is_confirmed_and_told_to_the_very_conversation() {
     let answer = world.deliver(&world.last_event()).await;
     assert_eq!((answer.status, answer.text("outcome")), (200, "applied"));
     let reply = record(&world).await;
-    assert_eq!((&reply["payment_status"], &reply["final"]), (&json!("CONFIRMED"), &json!(true)));
+    assert_eq!(
+        (&reply["payment_status"], &reply["final"]),
+        (&json!("CONFIRMED"), &json!(true))
+    );
     let attributes = world.genesys.attributes(CONVERSATION);
     assert_eq!(
         serde_json::to_value(&attributes).unwrap(),
@@ -51,13 +54,21 @@ async fn a_payment_is_confirmed_and_told_to_the_very_conversation() {
 #[tokio::test]
 async fn a_decline_and_a_second_try_are_told_in_order() {
     let (world, intent) = begun(Setup::default()).await;
-    for (token, status) in [("pm_card_visa_chargeDeclined", "DECLINED"), ("pm_card_visa", "CONFIRMED")] {
+    for (token, status) in [
+        ("pm_card_visa_chargeDeclined", "DECLINED"),
+        ("pm_card_visa", "CONFIRMED"),
+    ] {
         world.advance(5);
         let _ = world.stripe.pay(&intent, token);
         assert_eq!(world.deliver(&world.last_event()).await.status, 200);
         assert_eq!(record(&world).await["payment_status"], status);
     }
-    let told: Vec<_> = world.genesys.patches().into_iter().map(|p| p.attributes["payment_status"].clone()).collect();
+    let told: Vec<_> = world
+        .genesys
+        .patches()
+        .into_iter()
+        .map(|p| p.attributes["payment_status"].clone())
+        .collect();
     assert_eq!(told, ["PENDING", "DECLINED", "CONFIRMED"]);
 }
 
@@ -72,7 +83,11 @@ async fn a_repeated_event_changes_nothing_and_is_taken() {
         assert_eq!((again.status, again.text("outcome")), (200, "repeated"));
     }
     assert_eq!(world.dynamo.items().await, before);
-    assert_eq!(world.genesys.patches().len(), 2, "PENDING and CONFIRMED, each once");
+    assert_eq!(
+        world.genesys.patches().len(),
+        2,
+        "PENDING and CONFIRMED, each once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +107,11 @@ async fn simultaneous_deliveries_of_one_event_tell_genesys_once() {
     for delivery in deliveries {
         assert_eq!(delivery.await.unwrap(), 200);
     }
-    let confirmed = world.genesys.patches().into_iter().filter(|p| p.attributes["payment_status"] == "CONFIRMED");
+    let confirmed = world
+        .genesys
+        .patches()
+        .into_iter()
+        .filter(|p| p.attributes["payment_status"] == "CONFIRMED");
     assert_eq!(confirmed.count(), 1);
 }
 
@@ -108,7 +127,10 @@ async fn an_event_that_comes_late_is_older_and_changes_nothing() {
     let late = world.deliver(&declined).await;
     assert_eq!((late.status, late.text("outcome")), (200, "final"));
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
@@ -130,7 +152,9 @@ async fn a_tie_within_one_second_is_broken_by_stripe() {
 #[tokio::test]
 async fn a_webhook_before_the_pointer_is_written_is_not_lost() {
     let world = Arc::new(World::new().await);
-    let gate = world.stripe.gate(Match::post("/v1/payment_intents").exactly(), Stage::Answer);
+    let gate = world
+        .stripe
+        .gate(Match::post("/v1/payment_intents").exactly(), Stage::Answer);
     let creating = {
         let world = Arc::clone(&world);
         tokio::spawn(async move { world.post(&order("A-1")).await })
@@ -143,17 +167,28 @@ async fn a_webhook_before_the_pointer_is_written_is_not_lost() {
     assert_eq!((answer.status, answer.text("outcome")), (200, "applied"));
     gate.open();
     let created = creating.await.unwrap();
-    assert_eq!((created.status, created.text("payment_status")), (201, "CONFIRMED"), "{:#}", created.body);
+    assert_eq!(
+        (created.status, created.text("payment_status")),
+        (201, "CONFIRMED"),
+        "{:#}",
+        created.body
+    );
     assert_eq!(created.text("payment_intent_id"), intent);
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
-    assert_eq!(created.text("payment_url"), "", "nobody gets the link that was written meanwhile");
+    assert_eq!(
+        created.text("payment_url"),
+        "",
+        "nobody gets the link that was written meanwhile"
+    );
     assert_eq!(world.dynamo.items().await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_webhook_repairs_a_creator_that_died() {
     let world = Arc::new(World::new().await);
-    world.crash_while_creating(Stage::Answer, order("A-1")).await;
+    world
+        .crash_while_creating(Stage::Answer, order("A-1"))
+        .await;
     world.deliver_all().await;
     assert_eq!(record(&world).await["payment_status"], "PENDING");
 }
@@ -166,9 +201,19 @@ async fn good_signatures_are_accepted_first_and_last_plain_and_base64() {
             let (world, _) = paid().await;
             let webhook = world.stripe.webhook(&world.last_event());
             let (t, good) = webhook.signature.split_once(',').unwrap();
-            let header = if order == "first" { format!("{t},{good},{bad}") } else { format!("{t},{bad},v0=00,{good}") };
-            let answer = world.deliver_raw(&webhook.body, Some(&header), base64).await;
-            assert_eq!((answer.status, answer.text("outcome")), (200, "applied"), "{order} {base64}");
+            let header = if order == "first" {
+                format!("{t},{good},{bad}")
+            } else {
+                format!("{t},{bad},v0=00,{good}")
+            };
+            let answer = world
+                .deliver_raw(&webhook.body, Some(&header), base64)
+                .await;
+            assert_eq!(
+                (answer.status, answer.text("outcome")),
+                (200, "applied"),
+                "{order} {base64}"
+            );
         }
     }
 }
@@ -199,18 +244,30 @@ async fn whatever_is_not_signed_is_400_and_nothing_is_written() {
     for header in headers {
         for base64 in [false, true] {
             let answer = world.deliver_raw(body, header.as_deref(), base64).await;
-            assert_eq!((answer.status, answer.text("outcome")), (400, "bad_signature"), "{header:?}");
+            assert_eq!(
+                (answer.status, answer.text("outcome")),
+                (400, "bad_signature"),
+                "{header:?}"
+            );
         }
     }
     for at in (0..body.len()).step_by(7) {
         let mut changed = body.clone();
         changed[at] ^= 0x01;
-        let answer = world.deliver_raw(&changed, Some(&webhook.signature), true).await;
+        let answer = world
+            .deliver_raw(&changed, Some(&webhook.signature), true)
+            .await;
         assert_eq!(answer.status, 400, "byte {at}");
     }
     let reordered = serde_json::to_vec(&world.last_event()).unwrap();
     assert_ne!(&reordered, body, "the same JSON in other bytes");
-    assert_eq!(world.deliver_raw(&reordered, Some(&webhook.signature), false).await.status, 400);
+    assert_eq!(
+        world
+            .deliver_raw(&reordered, Some(&webhook.signature), false)
+            .await
+            .status,
+        400
+    );
     assert_eq!(world.dynamo.items().await, before);
     assert_eq!(world.genesys.patches().len(), told);
     assert_eq!(
@@ -219,7 +276,13 @@ async fn whatever_is_not_signed_is_400_and_nothing_is_written() {
         "one for each function, one afresh for all the unknown signatures"
     );
     for t in [now - 300, now + 300] {
-        assert_eq!(world.deliver_raw(body, Some(&signed_at(t)), false).await.status, 200);
+        assert_eq!(
+            world
+                .deliver_raw(body, Some(&signed_at(t)), false)
+                .await
+                .status,
+            200
+        );
     }
 }
 
@@ -230,7 +293,11 @@ async fn a_rolled_webhook_secret_needs_no_deployment() {
     let event = world.last_event();
     assert_eq!(world.deliver(&event).await.status, 400, "not known yet");
     world.put_stripe_secret(tests::SECRET_KEY, &["whsec_canary0rolled", WEBHOOK_SECRET]);
-    assert_eq!(world.deliver(&event).await.status, 400, "read afresh less than a minute ago");
+    assert_eq!(
+        world.deliver(&event).await.status,
+        400,
+        "read afresh less than a minute ago"
+    );
 }
 
 #[tokio::test]
@@ -277,14 +344,19 @@ async fn events_that_are_not_ours_are_taken_and_ignored() {
 #[tokio::test]
 async fn thin_and_malformed_events_are_400_with_the_reason() {
     let world = World::new().await;
-    let thin = json!({ "id": "evt_1", "object": "v2.core.event", "type": "v1.payment_intent.succeeded" });
+    let thin =
+        json!({ "id": "evt_1", "object": "v2.core.event", "type": "v1.payment_intent.succeeded" });
     let answer = world.deliver(&thin).await;
     assert_eq!((answer.status, answer.text("outcome")), (400, "thin_event"));
     assert!(answer.text("detail").contains("Snapshot"));
     for body in [&b"not json"[..], b"[]", b"{}", b"\xFF\xFE", b""] {
         let signature = stand_ins::stripe::sign(WEBHOOK_SECRET, START_I64, body);
         let answer = world.deliver_raw(body, Some(&signature), true).await;
-        assert_eq!((answer.status, answer.text("outcome")), (400, "malformed_event"), "{body:?}");
+        assert_eq!(
+            (answer.status, answer.text("outcome")),
+            (400, "malformed_event"),
+            "{body:?}"
+        );
     }
     let large = vec![b' '; stripe_webhook::MAX_BODY_BYTES + 1];
     assert_eq!(world.deliver_raw(&large, None, false).await.status, 413);
@@ -304,12 +376,21 @@ async fn another_amount_currency_or_intent_is_never_applied() {
         let mut event = world.last_event();
         change(&mut event["data"]["object"]);
         // Somebody made another intent with the same metadata, in this very account.
-        world.stripe.outage(another, Reply::status(200).body(&event["data"]["object"].to_string()));
+        world.stripe.outage(
+            another,
+            Reply::status(200).body(&event["data"]["object"].to_string()),
+        );
         let answer = world.deliver(&event).await;
-        assert_eq!((answer.status, answer.text("outcome")), (200, "disagreement"));
+        assert_eq!(
+            (answer.status, answer.text("outcome")),
+            (200, "disagreement")
+        );
         assert_eq!(world.dynamo.items().await, before);
     }
-    assert!(tests::logged().contains("\"Disagreements\":1"), "a disagreement is counted");
+    assert!(
+        tests::logged().contains("\"Disagreements\":1"),
+        "a disagreement is counted"
+    );
 }
 
 #[tokio::test]
@@ -319,26 +400,51 @@ async fn metadata_edited_in_stripe_cannot_move_another_conversation_s_payment() 
     let mut body = order("A-1");
     body["conversation_id"] = other.into();
     assert_eq!(world.post(&body).await.status, 201);
-    let mut event = world.stripe.events().into_iter().find(|e| e["type"] == "payment_intent.succeeded").unwrap();
+    let mut event = world
+        .stripe
+        .events()
+        .into_iter()
+        .find(|e| e["type"] == "payment_intent.succeeded")
+        .unwrap();
     event["data"]["object"]["metadata"]["conversation_id"] = other.into();
     world.deliver(&event).await;
-    assert_eq!(world.status(other, Some("A-1")).await.text("payment_status"), "PENDING");
+    assert_eq!(
+        world
+            .status(other, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PENDING"
+    );
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
 }
 
 #[tokio::test]
 async fn genesys_down_keeps_the_state_and_stripe_s_retry_tells_it() {
-    for fault in [Fault::status(500), Fault::status(403), Fault::rate_limited(60)] {
+    for fault in [
+        Fault::status(500),
+        Fault::status(403),
+        Fault::rate_limited(60),
+    ] {
         let (world, _) = paid().await;
         let event = world.last_event();
         world.genesys.outage(patch(), fault);
         let answer = world.deliver(&event).await;
-        assert_eq!((answer.status, answer.text("outcome")), (503, "genesys_not_told"));
-        assert_eq!(record(&world).await["payment_status"], "CONFIRMED", "the money is known at once");
+        assert_eq!(
+            (answer.status, answer.text("outcome")),
+            (503, "genesys_not_told")
+        );
+        assert_eq!(
+            record(&world).await["payment_status"],
+            "CONFIRMED",
+            "the money is known at once"
+        );
         world.genesys.clear_faults();
         let again = world.deliver(&event).await;
         assert_eq!((again.status, again.text("outcome")), (200, "repeated"));
-        assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+        assert_eq!(
+            world.genesys.attributes(CONVERSATION)["payment_status"],
+            "CONFIRMED"
+        );
     }
 }
 
@@ -350,8 +456,12 @@ async fn a_patch_whose_answer_was_lost_keeps_the_turn_until_it_lapses() {
     assert_eq!(world.deliver(&event).await.status, 503);
     world.advance(16);
     assert_eq!(world.deliver(&event).await.status, 200);
-    let statuses: Vec<_> =
-        world.genesys.patches().into_iter().map(|p| p.attributes["payment_status"].clone()).collect();
+    let statuses: Vec<_> = world
+        .genesys
+        .patches()
+        .into_iter()
+        .map(|p| p.attributes["payment_status"].clone())
+        .collect();
     assert_eq!(statuses, ["PENDING", "CONFIRMED", "CONFIRMED"]);
 }
 
@@ -378,13 +488,17 @@ async fn a_status_that_arrives_while_an_older_one_is_told_is_told_after_it() {
     }
     gate.open();
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (200, 200));
-    let statuses: Vec<_> =
-        world.genesys.patches().into_iter().map(|p| p.attributes["payment_status"].clone()).collect();
+    let statuses: Vec<_> = world
+        .genesys
+        .patches()
+        .into_iter()
+        .map(|p| p.attributes["payment_status"].clone())
+        .collect();
     assert_eq!(statuses, ["PENDING", "DECLINED", "CONFIRMED"]);
 }
 
-/// Found by the model: the second delivery had read the record before the first one told Genesys, and took the older
-/// notice it had read for the latest.
+/// Found by the model: the second delivery had read the record before the first one told Genesys,
+/// and took the older notice it had read for the latest.
 #[tokio::test]
 async fn a_status_that_comes_back_is_told_again_though_another_was_told_while_it_was_settled() {
     let (world, intent) = begun(Setup::default()).await;
@@ -404,7 +518,9 @@ async fn a_status_that_comes_back_is_told_again_though_another_was_told_while_it
     let telling = world.genesys.gate(patch(), Stage::Arrival);
     let first = deliver(processing);
     telling.arrived(1).await;
-    let asking = world.stripe.gate(Match::get("/v1/payment_intents"), Stage::Answer);
+    let asking = world
+        .stripe
+        .gate(Match::get("/v1/payment_intents"), Stage::Answer);
     let second = deliver(declined_again);
     asking.arrived(1).await;
     telling.open();
@@ -412,11 +528,14 @@ async fn a_status_that_comes_back_is_told_again_though_another_was_told_while_it
     asking.open();
     assert_eq!(second.await.unwrap(), 200);
     assert_eq!(record(&world).await["payment_status"], "DECLINED");
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "DECLINED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "DECLINED"
+    );
 }
 
-/// Found by the model: what Genesys had accepted before stayed on record while another status was told, and when that was
-/// lost on the way and the status came back, nothing seemed due.
+/// Found by the model: what Genesys had accepted before stayed on record while another status was
+/// told, and when that was lost on the way and the status came back, nothing seemed due.
 #[tokio::test]
 async fn a_status_that_comes_back_is_told_again_though_the_other_s_telling_was_lost() {
     let (world, intent) = begun(Setup::default()).await;
@@ -427,12 +546,18 @@ async fn a_status_that_comes_back_is_told_again_though_the_other_s_telling_was_l
     world.stripe.pay(&intent, "pm_card_processing").unwrap();
     world.genesys.fault(patch(), Fault::Drop { executed: true });
     assert_eq!(world.deliver(&world.last_event()).await.status, 503);
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "PROCESSING");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "PROCESSING"
+    );
     world.advance(16);
     let _ = world.stripe.finish_processing(&intent, false);
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
     assert_eq!(record(&world).await["payment_status"], "DECLINED");
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "DECLINED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "DECLINED"
+    );
 }
 
 #[tokio::test]
@@ -440,7 +565,10 @@ async fn a_429_is_waited_for_inside_the_budget() {
     let (world, _) = paid().await;
     world.genesys.fault(patch(), Fault::rate_limited(1));
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
@@ -460,31 +588,47 @@ async fn the_token_is_cached_renewed_early_and_replaced_once_on_401() {
     assert!(asked >= 2, "a new one after the 401");
     world.stripe.finish_processing(&intent, true).unwrap();
     world.deliver(&world.last_event()).await;
-    assert!(world.genesys.token_requests() > asked, "a token with less than a minute left is not used again");
+    assert!(
+        world.genesys.token_requests() > asked,
+        "a token with less than a minute left is not used again"
+    );
 }
 
 #[tokio::test]
 async fn a_rotated_genesys_secret_is_read_afresh() {
     let (world, _) = paid().await;
     world.genesys.revoke_tokens();
-    world.genesys.set_credentials("5f0c0d3e-genesys-client", "canary0rotated");
+    world
+        .genesys
+        .set_credentials("5f0c0d3e-genesys-client", "canary0rotated");
     let event = world.last_event();
     assert_eq!(world.deliver(&event).await.status, 503);
     world.put_genesys_secret("canary0rotated");
     assert_eq!(world.deliver(&event).await.status, 200);
-    assert_eq!(world.genesys.attributes(CONVERSATION)["payment_status"], "CONFIRMED");
+    assert_eq!(
+        world.genesys.attributes(CONVERSATION)["payment_status"],
+        "CONFIRMED"
+    );
 }
 
 #[tokio::test]
-async fn an_ended_conversation_gets_no_attributes_and_a_confirmed_payment_starts_the_workflow_once() {
+async fn an_ended_conversation_gets_no_attributes_and_a_confirmed_payment_starts_the_workflow_once()
+{
     let flow = Some("late-payment-flow");
-    let (world, intent) = begun(Setup { late_payment_flow_id: flow, ..Setup::default() }).await;
+    let (world, intent) = begun(Setup {
+        late_payment_flow_id: flow,
+        ..Setup::default()
+    })
+    .await;
     let told = world.genesys.patches().len();
     world.genesys.end_conversation(CONVERSATION);
     world.advance(5);
     let _ = world.stripe.pay(&intent, "pm_card_visa_chargeDeclined");
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
-    assert!(world.genesys.executions().is_empty(), "only money starts it");
+    assert!(
+        world.genesys.executions().is_empty(),
+        "only money starts it"
+    );
     world.advance(5);
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     for _ in 0..2 {
@@ -492,7 +636,10 @@ async fn an_ended_conversation_gets_no_attributes_and_a_confirmed_payment_starts
     }
     assert_eq!(world.genesys.patches().len(), told);
     let executions = world.genesys.executions();
-    assert_eq!((executions.len(), executions[0].flow_id.as_str()), (1, "late-payment-flow"));
+    assert_eq!(
+        (executions.len(), executions[0].flow_id.as_str()),
+        (1, "late-payment-flow")
+    );
     assert_eq!(executions[0].input_data["Flow.stripe_intent_id"], intent);
     assert_eq!(executions[0].input_data["Flow.payment_status"], "CONFIRMED");
 }
@@ -511,7 +658,11 @@ async fn without_a_workflow_an_ended_or_unknown_conversation_is_settled_quietly(
 
 #[tokio::test]
 async fn the_customer_is_found_on_outbound_calls_and_among_several() {
-    for scene in [Scene::outbound(), Scene::several_customers(), Scene::with_agent()] {
+    for scene in [
+        Scene::outbound(),
+        Scene::several_customers(),
+        Scene::with_agent(),
+    ] {
         let world = World::new().await;
         let conversation = "0aaaaaaa-8a51-4c0e-9b7a-2f6d0c1e4b5a";
         world.genesys.open_conversation(conversation, scene);
@@ -519,7 +670,10 @@ async fn the_customer_is_found_on_outbound_calls_and_among_several() {
         body["conversation_id"] = conversation.into();
         world.post(&body).await;
         world.deliver_all().await;
-        assert_eq!(world.genesys.attributes(conversation)["payment_status"], "PENDING");
+        assert_eq!(
+            world.genesys.attributes(conversation)["payment_status"],
+            "PENDING"
+        );
     }
 }
 
@@ -527,7 +681,9 @@ async fn the_customer_is_found_on_outbound_calls_and_among_several() {
 async fn a_caller_who_hung_up_while_the_agent_wraps_up_counts_as_ended() {
     let world = World::new().await;
     let conversation = "0aaaaaaa-8a51-4c0e-9b7a-2f6d0c1e4b5a";
-    world.genesys.open_conversation(conversation, Scene::wrap_up());
+    world
+        .genesys
+        .open_conversation(conversation, Scene::wrap_up());
     let mut body = order("A-1");
     body["conversation_id"] = conversation.into();
     world.post(&body).await;
@@ -537,7 +693,11 @@ async fn a_caller_who_hung_up_while_the_agent_wraps_up_counts_as_ended() {
 
 #[tokio::test]
 async fn without_genesys_the_record_alone_moves() {
-    let (world, intent) = begun(Setup { genesys: false, ..Setup::default() }).await;
+    let (world, intent) = begun(Setup {
+        genesys: false,
+        ..Setup::default()
+    })
+    .await;
     world.advance(5);
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
@@ -551,7 +711,10 @@ async fn a_table_that_does_not_answer_makes_stripe_try_again() {
     let event = world.last_event();
     world.dynamo.stop();
     let answer = world.deliver(&event).await;
-    assert_eq!((answer.status, answer.text("outcome")), (503, "store_unavailable"));
+    assert_eq!(
+        (answer.status, answer.text("outcome")),
+        (503, "store_unavailable")
+    );
 }
 
 #[tokio::test]
@@ -559,9 +722,14 @@ async fn a_tie_that_stripe_cannot_break_now_is_tried_again_later() {
     let (world, intent) = begun(Setup::default()).await;
     let _ = world.stripe.pay(&intent, "pm_card_visa_chargeDeclined");
     let tied = world.last_event();
-    world.stripe.outage(Match::get("/v1/payment_intents"), Reply::status(503));
+    world
+        .stripe
+        .outage(Match::get("/v1/payment_intents"), Reply::status(503));
     let answer = world.deliver(&tied).await;
-    assert_eq!((answer.status, answer.text("outcome")), (503, "stripe_unavailable"));
+    assert_eq!(
+        (answer.status, answer.text("outcome")),
+        (503, "stripe_unavailable")
+    );
     world.stripe.clear_faults();
     assert_eq!(world.deliver(&tied).await.text("outcome"), "applied");
 }

@@ -1,4 +1,5 @@
-//! What the store says to DynamoDB on the wire, and what it makes of answers that the engine in process never gives.
+//! What the store says to DynamoDB on the wire, and what it makes of answers that the engine in
+//! process never gives.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
 use shared::ids::{ConversationId, IntentId, OrderId};
 use shared::money::{Currency, Money};
-use shared::payment::{AsOf, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict};
+use shared::payment::{
+    AsOf, Intent, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict,
+};
 use shared::ports::{AdoptIntent, PutPayment, Saved, StoreError, UpdatePayment};
 use shared::time::UnixMillis;
 use stand_ins::Stage;
@@ -40,21 +43,34 @@ struct Wire {
 impl Wire {
     async fn to(world: &World) -> Self {
         let tape = Arc::new(Mutex::new(Tape::default()));
-        let (engine, http, shared) = (world.dynamo.endpoint().to_owned(), reqwest::Client::new(), Arc::clone(&tape));
+        let (engine, http, shared) = (
+            world.dynamo.endpoint().to_owned(),
+            reqwest::Client::new(),
+            Arc::clone(&tape),
+        );
         let pass = move |headers: HeaderMap, body: Bytes| async move {
             let target = headers["x-amz-target"].to_str().unwrap().to_owned();
             let operation = target.rsplit('.').next().unwrap().to_owned();
             let refusal = {
                 let mut tape = shared.lock().unwrap();
-                tape.requests.push((operation.clone(), serde_json::from_slice(&body).unwrap()));
-                let next = tape.refusals.iter().position(|(refused, _)| *refused == operation);
+                tape.requests
+                    .push((operation.clone(), serde_json::from_slice(&body).unwrap()));
+                let next = tape
+                    .refusals
+                    .iter()
+                    .position(|(refused, _)| *refused == operation);
                 next.map(|at| tape.refusals.remove(at).1)
             };
             if let Some(refusal) = refusal {
                 return (StatusCode::BAD_REQUEST, Bytes::from(refusal.to_string()));
             }
             let mut forward = http.post(engine).body(body);
-            for name in ["content-type", "x-amz-target", "x-amz-date", "authorization"] {
+            for name in [
+                "content-type",
+                "x-amz-target",
+                "x-amz-date",
+                "authorization",
+            ] {
                 forward = forward.header(name, headers[name].to_str().unwrap());
             }
             let answer = forward.send().await.unwrap();
@@ -63,18 +79,32 @@ impl Wire {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let server =
-            tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(pass))).await.unwrap() });
-        let config = world.dynamo.client().config().to_builder().endpoint_url(endpoint).build();
+        let server = tokio::spawn(async move {
+            axum::serve(listener, Router::new().route("/", post(pass)))
+                .await
+                .unwrap()
+        });
+        let config = world
+            .dynamo
+            .client()
+            .config()
+            .to_builder()
+            .endpoint_url(endpoint)
+            .build();
         let table = Table::new(Client::from_conf(config), "payments".to_owned(), 90);
-        Self { tape, table, server }
+        Self {
+            tape,
+            table,
+            server,
+        }
     }
 
     /// Refuses the next request of an operation as DynamoDB words it.
     fn refuse(&self, operation: &'static str, exception: &str, reasons: &[&str]) {
         let mut body = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{exception}"), "message": "no" });
         if !reasons.is_empty() {
-            body["CancellationReasons"] = reasons.iter().map(|code| json!({ "Code": code })).collect();
+            body["CancellationReasons"] =
+                reasons.iter().map(|code| json!({ "Code": code })).collect();
         }
         self.tape.lock().unwrap().refusals.push((operation, body));
     }
@@ -84,7 +114,10 @@ impl Wire {
     }
 
     fn count(&self, operation: &str) -> usize {
-        self.requests().iter().filter(|(name, _)| name == operation).count()
+        self.requests()
+            .iter()
+            .filter(|(name, _)| name == operation)
+            .count()
     }
 }
 
@@ -101,7 +134,11 @@ impl Drop for Wire {
 /// A world in which each function reaches the table by a wire of its own.
 async fn wired() -> (World, [Wire; 3]) {
     let mut world = World::new().await;
-    let wires = [Wire::to(&world).await, Wire::to(&world).await, Wire::to(&world).await];
+    let wires = [
+        Wire::to(&world).await,
+        Wire::to(&world).await,
+        Wire::to(&world).await,
+    ];
     let [create_intent, stripe_webhook, status_query] = &wires;
     world.create_intent.store = create_intent.table.clone();
     world.stripe_webhook.store = stripe_webhook.table.clone();
@@ -109,24 +146,48 @@ async fn wired() -> (World, [Wire; 3]) {
     (world, wires)
 }
 
-/// Everything that the functions do with the table: payments that are made, asked for, opened, paid and canceled, and
-/// two whose creator dies once Stripe has acted, one finished by its webhook and one by a query.
+/// Everything that the functions do with the table: payments that are made, asked for, opened, paid
+/// and canceled, and two whose creator dies once Stripe has acted, one finished by its webhook and
+/// one by a query.
 async fn play(world: World) -> Arc<World> {
-    let link = world.post(&order("A-1")).await.text("payment_url").to_owned();
+    let link = world
+        .post(&order("A-1"))
+        .await
+        .text("payment_url")
+        .to_owned();
     assert_eq!(world.post(&order("A-1")).await.status, 200);
     assert_eq!(world.open_link(&link).await.text("state"), "open");
     world.advance(1);
     world.begin("A-2").await;
     assert_eq!(world.cancel("A-2").await.text("payment_status"), "CANCELED");
     world.advance(11);
-    assert_eq!(world.status(CONVERSATION, None).await.text("order_id"), "A-2");
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "PENDING");
+    assert_eq!(
+        world.status(CONVERSATION, None).await.text("order_id"),
+        "A-2"
+    );
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "PENDING"
+    );
     let world = Arc::new(world);
-    world.crash_while_creating(Stage::Answer, order("A-3")).await;
+    world
+        .crash_while_creating(Stage::Answer, order("A-3"))
+        .await;
     world.deliver_all().await;
-    world.crash_while_creating(Stage::Answer, order("A-4")).await;
+    world
+        .crash_while_creating(Stage::Answer, order("A-4"))
+        .await;
     world.advance(11);
-    assert_eq!(world.status(CONVERSATION, Some("A-4")).await.text("payment_status"), "PENDING");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-4"))
+            .await
+            .text("payment_status"),
+        "PENDING"
+    );
     world
 }
 
@@ -178,7 +239,9 @@ async fn every_read_is_consistent_and_every_write_has_its_condition() {
         ),
         ("UpdateItem", "#notice_turn = :turn", "ALL_NEW"),
     ];
-    let wanted = wanted.map(|(kind, condition, returned)| (kind.to_owned(), condition.to_owned(), returned.to_owned()));
+    let wanted = wanted.map(|(kind, condition, returned)| {
+        (kind.to_owned(), condition.to_owned(), returned.to_owned())
+    });
     assert_eq!(writes, wanted.into());
 }
 
@@ -187,35 +250,62 @@ async fn each_function_does_with_the_table_just_what_its_role_allows() {
     let (world, wires) = wired().await;
     let _world = play(world).await;
     let template = crate::template::template();
-    for (wire, role) in wires.iter().zip(["CreateIntentRole", "StripeWebhookRole", "StatusQueryRole"]) {
+    for (wire, role) in
+        wires
+            .iter()
+            .zip(["CreateIntentRole", "StripeWebhookRole", "StatusQueryRole"])
+    {
         let mut done = BTreeSet::new();
         for (operation, request) in wire.requests() {
             // A transaction needs what each of its parts needs.
             let parts = request["TransactItems"].as_array().into_iter().flatten();
-            let mut parts: Vec<String> =
-                parts.flat_map(|part| part.as_object().unwrap().keys()).map(|kind| format!("{kind}Item")).collect();
+            let mut parts: Vec<String> = parts
+                .flat_map(|part| part.as_object().unwrap().keys())
+                .map(|kind| format!("{kind}Item"))
+                .collect();
             if parts.is_empty() {
                 parts.push(operation);
             }
-            done.extend(parts.into_iter().map(|operation| format!("dynamodb:{operation}")));
+            done.extend(
+                parts
+                    .into_iter()
+                    .map(|operation| format!("dynamodb:{operation}")),
+            );
         }
-        let statements = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
-        let of_the_table = statements
+        let statements = &template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]
+            ["Statement"];
+        let of_the_table = statements.as_sequence().unwrap().iter().find(|statement| {
+            crate::template::written(&statement["Resource"]) == "!GetAtt PaymentTable.Arn"
+        });
+        let allowed = of_the_table.unwrap()["Action"]
             .as_sequence()
             .unwrap()
-            .iter()
-            .find(|statement| crate::template::written(&statement["Resource"]) == "!GetAtt PaymentTable.Arn");
-        let allowed = of_the_table.unwrap()["Action"].as_sequence().unwrap().iter();
-        assert_eq!(done, allowed.map(|action| action.as_str().unwrap().to_owned()).collect(), "{role}");
+            .iter();
+        assert_eq!(
+            done,
+            allowed
+                .map(|action| action.as_str().unwrap().to_owned())
+                .collect(),
+            "{role}"
+        );
     }
 }
 
 /// A payment that is on record, and its next state with an intent.
 async fn to_adopt(world: &World, order_id: &str, intent_id: &str) -> Payment {
     let terms = Terms::default();
-    let money = Money { amount_minor: 5000, currency: Currency::parse("usd").unwrap() };
+    let money = Money {
+        amount_minor: 5000,
+        currency: Currency::parse("usd").unwrap(),
+    };
     let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    let payment = Payment::begin(conversation, OrderId::parse(order_id).unwrap(), money, terms, NOW);
+    let payment = Payment::begin(
+        conversation,
+        OrderId::parse(order_id).unwrap(),
+        money,
+        terms,
+        NOW,
+    );
     assert_eq!(world.table.put_payment(&payment).await.unwrap(), None);
     let intent = Intent {
         id: IntentId::parse(intent_id).unwrap(),
@@ -226,7 +316,12 @@ async fn to_adopt(world: &World, order_id: &str, intent_id: &str) -> Payment {
         created: START,
         correlation: Some(payment.correlation.clone()),
     };
-    let seen = Observation { intent, as_of: AsOf::second(START), source: Source::Fetched, event_id: None };
+    let seen = Observation {
+        intent,
+        as_of: AsOf::second(START),
+        source: Source::Fetched,
+        event_id: None,
+    };
     match payment.observe(&seen, NOW) {
         Verdict::Apply(next) => *next,
         other => panic!("{other:?}"),
@@ -244,17 +339,39 @@ async fn a_canceled_transaction_is_a_lost_race_or_an_outage_by_its_reasons() {
         ["None", "TransactionConflict"],
         ["TransactionConflict", "None"],
     ] {
-        wire.refuse("TransactWriteItems", "TransactionCanceledException", &reasons);
-        assert_eq!(wire.table.adopt(&next).await.unwrap(), Saved::Conflict, "{reasons:?}");
+        wire.refuse(
+            "TransactWriteItems",
+            "TransactionCanceledException",
+            &reasons,
+        );
+        assert_eq!(
+            wire.table.adopt(&next).await.unwrap(),
+            Saved::Conflict,
+            "{reasons:?}"
+        );
     }
-    for reason in
-        ["ThrottlingError", "ProvisionedThroughputExceeded", "ItemCollectionSizeLimitExceeded", "ValidationError"]
-    {
-        wire.refuse("TransactWriteItems", "TransactionCanceledException", &["None", reason]);
+    for reason in [
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+        "ItemCollectionSizeLimitExceeded",
+        "ValidationError",
+    ] {
+        wire.refuse(
+            "TransactWriteItems",
+            "TransactionCanceledException",
+            &["None", reason],
+        );
         let refused = wire.table.adopt(&next).await.unwrap_err();
-        assert!(matches!(refused, StoreError::Unavailable(_)), "{reason}: {refused}");
+        assert!(
+            matches!(refused, StoreError::Unavailable(_)),
+            "{reason}: {refused}"
+        );
     }
-    assert_eq!(wire.table.adopt(&next).await.unwrap(), Saved::Yes, "none of them was written");
+    assert_eq!(
+        wire.table.adopt(&next).await.unwrap(),
+        Saved::Yes,
+        "none of them was written"
+    );
 }
 
 #[tokio::test]
@@ -268,41 +385,97 @@ async fn a_write_that_meets_a_transaction_is_a_lost_race() {
     assert_eq!(wire.table.save(&second).await.unwrap(), Saved::Conflict);
     wire.refuse("UpdateItem", "TransactionConflictException", &[]);
     let every = std::time::Duration::from_secs(10);
-    assert_eq!(wire.table.claim_refresh(&next, NOW, every).await.unwrap(), Saved::Conflict);
+    assert_eq!(
+        wire.table.claim_refresh(&next, NOW, every).await.unwrap(),
+        Saved::Conflict
+    );
     wire.refuse("UpdateItem", "TransactionConflictException", &[]);
-    assert_eq!(wire.table.claim_notice(&next, NOW, every).await.unwrap(), None);
+    assert_eq!(
+        wire.table.claim_notice(&next, NOW, every).await.unwrap(),
+        None
+    );
     // Who puts the record meets the transaction that changes it: it is there, and is read.
-    let (conversation, order_id) = (next.correlation.conversation_id.clone(), next.correlation.order_id.clone());
+    let (conversation, order_id) = (
+        next.correlation.conversation_id.clone(),
+        next.correlation.order_id.clone(),
+    );
     let terms = Terms::default();
     let again = Payment::begin(conversation, order_id, next.money, terms, NOW);
-    for exception in ["TransactionConflictException", "ConditionalCheckFailedException"] {
+    for exception in [
+        "TransactionConflictException",
+        "ConditionalCheckFailedException",
+    ] {
         wire.refuse("PutItem", exception, &[]);
         let there = wire.table.put_payment(&again).await.unwrap().unwrap();
-        assert_eq!((there.status, there.intent_id), (PaymentStatus::Pending, next.intent_id.clone()), "{exception}");
+        assert_eq!(
+            (there.status, there.intent_id),
+            (PaymentStatus::Pending, next.intent_id.clone()),
+            "{exception}"
+        );
     }
     wire.refuse("UpdateItem", "ValidationException", &[]);
-    assert!(matches!(wire.table.save(&second).await, Err(StoreError::Unavailable(_))), "a refusal is no lost race");
+    assert!(
+        matches!(
+            wire.table.save(&second).await,
+            Err(StoreError::Unavailable(_))
+        ),
+        "a refusal is no lost race"
+    );
 }
 
 #[tokio::test]
 async fn transactions_and_writes_that_collide_are_run_again_and_the_requests_succeed() {
     let (world, [create_intent, stripe_webhook, status_query]) = wired().await;
-    create_intent.refuse("TransactWriteItems", "TransactionCanceledException", &["TransactionConflict", "None"]);
+    create_intent.refuse(
+        "TransactWriteItems",
+        "TransactionCanceledException",
+        &["TransactionConflict", "None"],
+    );
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("payment_status")), (201, "PENDING"));
+    assert_eq!(
+        (answer.status, answer.text("payment_status")),
+        (201, "PENDING")
+    );
     assert_eq!(create_intent.count("TransactWriteItems"), 2);
 
-    world.stripe.pay(answer.text("payment_intent_id"), "pm_card_visa").unwrap();
+    world
+        .stripe
+        .pay(answer.text("payment_intent_id"), "pm_card_visa")
+        .unwrap();
     stripe_webhook.refuse("UpdateItem", "TransactionConflictException", &[]);
     world.deliver_all().await;
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CONFIRMED");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "CONFIRMED"
+    );
 
     let world = Arc::new(world);
-    world.crash_while_creating(Stage::Answer, order("A-2")).await;
+    world
+        .crash_while_creating(Stage::Answer, order("A-2"))
+        .await;
     world.advance(11);
-    status_query.refuse("TransactWriteItems", "TransactionCanceledException", &["None", "TransactionConflict"]);
-    assert_eq!(world.status(CONVERSATION, Some("A-2")).await.text("payment_status"), "PENDING");
+    status_query.refuse(
+        "TransactWriteItems",
+        "TransactionCanceledException",
+        &["None", "TransactionConflict"],
+    );
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-2"))
+            .await
+            .text("payment_status"),
+        "PENDING"
+    );
     assert_eq!(status_query.count("TransactWriteItems"), 2);
     let items = world.dynamo.items().await;
-    assert_eq!(items.keys().filter(|(pk, _)| pk.starts_with("INTENT#")).count(), 2);
+    assert_eq!(
+        items
+            .keys()
+            .filter(|(pk, _)| pk.starts_with("INTENT#"))
+            .count(),
+        2
+    );
 }

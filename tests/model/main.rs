@@ -1,12 +1,14 @@
-//! The life of a payment as a model, checked exhaustively for bounded counts: requests with and without a token, requests
-//! to cancel, pay links opened, webhooks and refreshes that run at the same time, step by step, each of which may die
-//! between any two steps; requests to Stripe that are lost, answered too late or refused; events repeated and out of
-//! order; a Genesys that refuses; metadata edited at Stripe; failures that Stripe keeps under a key; another account's
+//! The life of a payment as a model, checked exhaustively for bounded counts: requests with and
+//! without a token, requests to cancel, pay links opened, webhooks and refreshes that run at the
+//! same time, step by step, each of which may die between any two steps; requests to Stripe that
+//! are lost, answered too late or refused; events repeated and out of order; a Genesys that
+//! refuses; metadata edited at Stripe; failures that Stripe keeps under a key; another account's
 //! intent whose metadata names an order of ours.
 //!
-//! What moves the record is the production code: [`Payment::begin`], [`Payment::observe`], [`Payment::rejected`],
-//! [`Payment::next_attempt`], [`Payment::opened`], [`Payment::due_notice`]. The model is what runs around it: the table's
-//! conditions, the order of the steps, Stripe and Genesys. Each mutation breaks one rule and must be found out.
+//! What moves the record is the production code: [`Payment::begin`], [`Payment::observe`],
+//! [`Payment::rejected`], [`Payment::next_attempt`], [`Payment::opened`], [`Payment::due_notice`].
+//! The model is what runs around it: the table's conditions, the order of the steps, Stripe and
+//! Genesys. Each mutation breaks one rule and must be found out.
 //!
 //! | file | holds |
 //! |---|---|
@@ -14,7 +16,11 @@
 //! | `steps.rs` | what can happen, one step at a time |
 //! | `properties.rs` | what must hold |
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where it is wrong"
+)]
 
 mod properties;
 mod steps;
@@ -28,9 +34,14 @@ use shared::payment::{Notice, Observation, Payment, PaymentStatus, StripeStatus}
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::properties::{
-    CANCELED_STAYS, CONFIRMED_IS_PAID, ENDS_IN_AGREEMENT, FINAL_STAYS, LINK_OPENS_ITS_OWN, NEVER_OLDER, NEVER_TWICE,
-    NO_CONTRADICTION, ONE_CHARGE, ONE_RECORD, ONE_TRY, OPENED_IS_TRUE, OPENED_STAYS, OWN_ATTEMPT, QUIET_AGREES,
+    CANCELED_STAYS, CONFIRMED_IS_PAID, ENDS_IN_AGREEMENT, FINAL_STAYS, LINK_OPENS_ITS_OWN,
+    NEVER_OLDER, NEVER_TWICE, NO_CONTRADICTION, ONE_CHARGE, ONE_RECORD, ONE_TRY, OPENED_IS_TRUE,
+    OPENED_STAYS, OWN_ATTEMPT, QUIET_AGREES,
 };
+
+/// Millions of states are made and dropped, on every core.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How much of everything may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +110,7 @@ enum Mutation {
     ForgetTheIdempotencyKey,
     /// What Stripe answers once more is taken for where the intent stands.
     TrustTheReplay,
-    /// What is learnt of another intent counts for the record's own.
+    /// What is learned of another intent counts for the record's own.
     ForgetTheIntent,
     /// An intent is adopted whether or not it belongs to somebody already.
     ForgetThePointersCondition,
@@ -121,7 +132,8 @@ enum Mutation {
     MarkWithoutAVersion,
     /// That Genesys knows of an opened link is not written down.
     ForgetThatOpenedIsTold,
-    /// An attempt whose key holds a failure ends without a look at whether Stripe has an intent for it.
+    /// An attempt whose key holds a failure ends without a look at whether Stripe has an intent for
+    /// it.
     EndWithoutLooking,
     /// An intent that only its metadata names is adopted as the event shows it.
     BelieveTheSnapshot,
@@ -148,8 +160,8 @@ struct AtStripe {
     is_ours: bool,
 }
 
-/// Stripe's first answer to a token, which it repeats whenever the same key comes again. `None`: the intent's state did
-/// not allow it.
+/// Stripe's first answer to a token, which it repeats whenever the same key comes again. `None`:
+/// the intent's state did not allow it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Confirmation {
     intent: usize,
@@ -181,7 +193,8 @@ struct Order {
 /// Who runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Run {
-    /// create-intent, with a token that is still to be charged on the attempt that the request began or found.
+    /// create-intent, with a token that is still to be charged on the attempt that the request
+    /// began or found.
     Post { token: Option<u8>, on: u32 },
     /// create-intent, to cancel the attempt that the request found; whether Stripe was asked to.
     Cancel { on: u32, asked: bool },
@@ -189,9 +202,15 @@ enum Run {
     Delivery { event: usize },
     /// status-query.
     Refresh,
-    /// status-query, for a link: the attempt it was made for, the intent it opens, whether Stripe has said meanwhile that
-    /// nobody can pay that any more, and whether there is nothing left but to tell Genesys.
-    Session { of: Attempt, intent: usize, is_final: bool, telling: bool },
+    /// status-query, for a link: the attempt it was made for, the intent it opens, whether Stripe
+    /// has said meanwhile that nobody can pay that any more, and whether there is nothing left but
+    /// to tell Genesys.
+    Session {
+        of: Attempt,
+        intent: usize,
+        is_final: bool,
+        telling: bool,
+    },
 }
 
 /// Something under way in one function, as far as it has come.
@@ -201,7 +220,8 @@ struct Running {
     step: Step,
 }
 
-/// What comes next; each step is what happens between two awaits. A payment is the record as this run read it.
+/// What comes next; each step is what happens between two awaits. A payment is the record as this
+/// run read it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Step {
     /// Ask Stripe to make the record's intent.
@@ -216,10 +236,20 @@ enum Step {
     Cancel(Hashed<Payment>),
     /// Ask Stripe how an intent stands.
     Fetch(Hashed<Payment>, usize),
-    /// Read the record an event is about; whether its pointer says so, rather than its metadata alone.
-    Read { of: Attempt, seen: Hashed<Observation>, is_pointed_to: bool },
-    /// Write the next state that follows from what was seen; with `adopts`, and the intent's pointer.
-    Write { next: Hashed<Payment>, seen: Hashed<Observation>, adopts: bool },
+    /// Read the record an event is about; whether its pointer says so, rather than its metadata
+    /// alone.
+    Read {
+        of: Attempt,
+        seen: Hashed<Observation>,
+        is_pointed_to: bool,
+    },
+    /// Write the next state that follows from what was seen; with `adopts`, and the intent's
+    /// pointer.
+    Write {
+        next: Hashed<Payment>,
+        seen: Hashed<Observation>,
+        adopts: bool,
+    },
     /// Write down that the payer has opened a link.
     Mark(Hashed<Payment>),
     /// Take the turn to tell Genesys.
@@ -378,54 +408,315 @@ const ONE_POST: Left = Left {
     copies: 0,
 };
 
-const NO_POST: Left = Left { posts: 0, ..ONE_POST };
+const NO_POST: Left = Left {
+    posts: 0,
+    ..ONE_POST
+};
 
 const fn one_order(at_once: usize, left: Left) -> Life {
-    Life { left, at_once, orders: 1, genesys: true, mutation: None }
+    Life {
+        left,
+        at_once,
+        orders: 1,
+        genesys: true,
+        mutation: None,
+    }
 }
 
 /// Telling Genesys is much of what can interleave; without it there is room for more of the rest.
 const fn without_genesys(orders: u8, at_once: usize, left: Left) -> Life {
-    Life { left, at_once, orders, genesys: false, mutation: None }
+    Life {
+        left,
+        at_once,
+        orders,
+        genesys: false,
+        mutation: None,
+    }
 }
 
 /// Bounds under which every state is visited. Each set lets other things meet.
-const TWO_REQUESTS_AND_A_DEATH: Life = one_order(2, Left { posts: 2, tries: 1, deaths: 1, ..NO_POST });
-const TWO_TRIES_IN_ONE_SECOND: Life = one_order(2, Left { tries: 2, ..ONE_POST });
-const A_REFRESH_AMONG_WEBHOOKS: Life = one_order(2, Left { tries: 1, ticks: 1, refreshes: 1, ..ONE_POST });
-const GENESYS_REFUSES_AND_EVENTS_REPEAT: Life = one_order(2, Left { tries: 1, repeats: 1, refusals: 1, ..ONE_POST });
-const A_CANCELLATION_AND_A_NEW_ATTEMPT: Life = one_order(2, Left { posts: 2, tries: 1, cancellations: 1, ..NO_POST });
-const STRIPE_REFUSES_AND_FAILS: Life = one_order(2, Left { posts: 2, tries: 1, faults: 1, rejections: 1, ..NO_POST });
-const A_TOKEN_AND_THE_PAYER_S_PAGE: Life = one_order(2, Left { token_posts: 1, tries: 1, ..NO_POST });
-const TWO_TOKENS_AND_A_DEATH: Life = without_genesys(1, 2, Left { token_posts: 2, deaths: 1, ..NO_POST });
-const TWO_TOKENS_AND_A_FAULT: Life = without_genesys(1, 2, Left { token_posts: 2, faults: 1, ..NO_POST });
-const THREE_AT_ONCE: Life = one_order(3, Left { token_posts: 1, faults: 1, ..ONE_POST });
-const ONE_AFTER_THE_OTHER: Life =
-    one_order(1, Left { token_posts: 2, refreshes: 1, faults: 1, refusals: 1, ..ONE_POST });
+const TWO_REQUESTS_AND_A_DEATH: Life = one_order(
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        deaths: 1,
+        ..NO_POST
+    },
+);
+const TWO_TRIES_IN_ONE_SECOND: Life = one_order(
+    2,
+    Left {
+        tries: 2,
+        ..ONE_POST
+    },
+);
+const A_REFRESH_AMONG_WEBHOOKS: Life = one_order(
+    2,
+    Left {
+        tries: 1,
+        ticks: 1,
+        refreshes: 1,
+        ..ONE_POST
+    },
+);
+const GENESYS_REFUSES_AND_EVENTS_REPEAT: Life = one_order(
+    2,
+    Left {
+        tries: 1,
+        repeats: 1,
+        refusals: 1,
+        ..ONE_POST
+    },
+);
+const A_CANCELLATION_AND_A_NEW_ATTEMPT: Life = one_order(
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancellations: 1,
+        ..NO_POST
+    },
+);
+const STRIPE_REFUSES_AND_FAILS: Life = one_order(
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        faults: 1,
+        rejections: 1,
+        ..NO_POST
+    },
+);
+const A_TOKEN_AND_THE_PAYER_S_PAGE: Life = one_order(
+    2,
+    Left {
+        token_posts: 1,
+        tries: 1,
+        ..NO_POST
+    },
+);
+const TWO_TOKENS_AND_A_DEATH: Life = without_genesys(
+    1,
+    2,
+    Left {
+        token_posts: 2,
+        deaths: 1,
+        ..NO_POST
+    },
+);
+const TWO_TOKENS_AND_A_FAULT: Life = without_genesys(
+    1,
+    2,
+    Left {
+        token_posts: 2,
+        faults: 1,
+        ..NO_POST
+    },
+);
+const THREE_AT_ONCE: Life = one_order(
+    3,
+    Left {
+        token_posts: 1,
+        faults: 1,
+        ..ONE_POST
+    },
+);
+const ONE_AFTER_THE_OTHER: Life = one_order(
+    1,
+    Left {
+        token_posts: 2,
+        refreshes: 1,
+        faults: 1,
+        refusals: 1,
+        ..ONE_POST
+    },
+);
 /// A status that comes back, after a death left unwritten that Genesys accepted what lay between.
-const A_DEATH_AMONG_TWO_TRIES: Life = one_order(1, Left { tries: 2, refreshes: 1, deaths: 1, refusals: 1, ..ONE_POST });
-const EDITED_METADATA: Life = without_genesys(2, 2, Left { posts: 2, tries: 1, deaths: 1, edits: 1, ..NO_POST });
-const EDITED_METADATA_AND_A_REFRESH: Life =
-    without_genesys(2, 1, Left { posts: 2, token_posts: 1, refreshes: 1, deaths: 2, edits: 1, ..NO_POST });
-const A_CANCEL_AMONG_WEBHOOKS: Life = one_order(2, Left { tries: 1, cancels: 1, ..ONE_POST });
-const A_CANCEL_AND_A_DEATH: Life = without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, deaths: 1, ..NO_POST });
-const TWO_CANCELS_AND_A_FAULT: Life = without_genesys(1, 2, Left { tries: 1, cancels: 2, faults: 1, ..ONE_POST });
-const TWO_CANCELS_AND_A_NEW_ATTEMPT: Life = without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 2, ..NO_POST });
-const THREE_AT_ONCE_AND_A_CANCEL: Life = without_genesys(1, 3, Left { posts: 2, tries: 1, cancels: 1, ..NO_POST });
-const A_TOKEN_AND_A_CANCEL: Life = without_genesys(1, 2, Left { token_posts: 1, cancels: 1, faults: 1, ..ONE_POST });
-const A_CANCEL_OF_WHAT_STRIPE_REFUSES: Life =
-    without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, rejections: 1, ..NO_POST });
-const A_KEPT_FAILURE: Life = without_genesys(1, 2, Left { posts: 3, tries: 1, faults: 1, ..NO_POST });
-const A_KEPT_FAILURE_AND_A_CANCEL: Life =
-    without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, faults: 1, deaths: 1, ..NO_POST });
-const A_COPIED_INTENT: Life = without_genesys(1, 2, Left { posts: 2, tries: 1, deaths: 1, copies: 1, ..NO_POST });
-const A_LINK_AND_A_DEATH: Life = one_order(2, Left { tries: 1, sessions: 1, deaths: 1, ..ONE_POST });
-const A_LINK_AND_A_REFRESH: Life = one_order(2, Left { tries: 1, sessions: 1, refreshes: 1, ..ONE_POST });
-const TWO_LINKS_AT_ONCE: Life = one_order(2, Left { tries: 1, sessions: 2, ..ONE_POST });
-const A_LINK_AND_A_NEW_ATTEMPT: Life =
-    without_genesys(1, 2, Left { posts: 2, tries: 1, cancels: 1, sessions: 1, ..NO_POST });
-const A_LINK_AND_A_REFUSAL: Life =
-    one_order(1, Left { posts: 2, tries: 1, cancels: 1, sessions: 1, refusals: 1, ..NO_POST });
+const A_DEATH_AMONG_TWO_TRIES: Life = one_order(
+    1,
+    Left {
+        tries: 2,
+        refreshes: 1,
+        deaths: 1,
+        refusals: 1,
+        ..ONE_POST
+    },
+);
+const EDITED_METADATA: Life = without_genesys(
+    2,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        deaths: 1,
+        edits: 1,
+        ..NO_POST
+    },
+);
+const EDITED_METADATA_AND_A_REFRESH: Life = without_genesys(
+    2,
+    1,
+    Left {
+        posts: 2,
+        token_posts: 1,
+        refreshes: 1,
+        deaths: 2,
+        edits: 1,
+        ..NO_POST
+    },
+);
+const A_CANCEL_AMONG_WEBHOOKS: Life = one_order(
+    2,
+    Left {
+        tries: 1,
+        cancels: 1,
+        ..ONE_POST
+    },
+);
+const A_CANCEL_AND_A_DEATH: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 1,
+        deaths: 1,
+        ..NO_POST
+    },
+);
+const TWO_CANCELS_AND_A_FAULT: Life = without_genesys(
+    1,
+    2,
+    Left {
+        tries: 1,
+        cancels: 2,
+        faults: 1,
+        ..ONE_POST
+    },
+);
+const TWO_CANCELS_AND_A_NEW_ATTEMPT: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 2,
+        ..NO_POST
+    },
+);
+const THREE_AT_ONCE_AND_A_CANCEL: Life = without_genesys(
+    1,
+    3,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 1,
+        ..NO_POST
+    },
+);
+const A_TOKEN_AND_A_CANCEL: Life = without_genesys(
+    1,
+    2,
+    Left {
+        token_posts: 1,
+        cancels: 1,
+        faults: 1,
+        ..ONE_POST
+    },
+);
+const A_CANCEL_OF_WHAT_STRIPE_REFUSES: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 1,
+        rejections: 1,
+        ..NO_POST
+    },
+);
+const A_KEPT_FAILURE: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 3,
+        tries: 1,
+        faults: 1,
+        ..NO_POST
+    },
+);
+const A_KEPT_FAILURE_AND_A_CANCEL: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 1,
+        faults: 1,
+        deaths: 1,
+        ..NO_POST
+    },
+);
+const A_COPIED_INTENT: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        deaths: 1,
+        copies: 1,
+        ..NO_POST
+    },
+);
+const A_LINK_AND_A_DEATH: Life = one_order(
+    2,
+    Left {
+        tries: 1,
+        sessions: 1,
+        deaths: 1,
+        ..ONE_POST
+    },
+);
+const A_LINK_AND_A_REFRESH: Life = one_order(
+    2,
+    Left {
+        tries: 1,
+        sessions: 1,
+        refreshes: 1,
+        ..ONE_POST
+    },
+);
+const TWO_LINKS_AT_ONCE: Life = one_order(
+    2,
+    Left {
+        tries: 1,
+        sessions: 2,
+        ..ONE_POST
+    },
+);
+const A_LINK_AND_A_NEW_ATTEMPT: Life = without_genesys(
+    1,
+    2,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 1,
+        sessions: 1,
+        ..NO_POST
+    },
+);
+const A_LINK_AND_A_REFUSAL: Life = one_order(
+    1,
+    Left {
+        posts: 2,
+        tries: 1,
+        cancels: 1,
+        sessions: 1,
+        refusals: 1,
+        ..NO_POST
+    },
+);
 
 #[test]
 fn the_invariants_hold_in_every_state() {
@@ -470,41 +761,156 @@ fn the_invariants_hold_in_every_state() {
 #[test]
 fn every_mutation_is_found_out_by_the_property_it_breaks() {
     let broken = [
-        (Mutation::DropTheFinalGuard, TWO_TRIES_IN_ONE_SECOND, FINAL_STAYS),
-        (Mutation::SetNotifiedBeforeTelling, TWO_REQUESTS_AND_A_DEATH, QUIET_AGREES),
-        (Mutation::SetNotifiedBeforeTelling, TWO_REQUESTS_AND_A_DEATH, ENDS_IN_AGREEMENT),
-        (Mutation::KeepNotifiedWhileTelling, A_DEATH_AMONG_TWO_TRIES, QUIET_AGREES),
-        (Mutation::OrderByArrival, TWO_TRIES_IN_ONE_SECOND, NEVER_OLDER),
-        (Mutation::ForgetTheVersion, A_REFRESH_AMONG_WEBHOOKS, FINAL_STAYS),
-        (Mutation::ForgetTheTurn, TWO_TRIES_IN_ONE_SECOND, NEVER_OLDER),
-        (Mutation::ForgetTheIdempotencyKey, TWO_REQUESTS_AND_A_DEATH, ONE_CHARGE),
-        (Mutation::ForgetTheIdempotencyKey, TWO_REQUESTS_AND_A_DEATH, NO_CONTRADICTION),
-        (Mutation::ForgetTheIdempotencyKey, TWO_TOKENS_AND_A_FAULT, ONE_TRY),
-        (Mutation::TrustTheReplay, TWO_TOKENS_AND_A_FAULT, QUIET_AGREES),
-        (Mutation::ForgetTheIntent, EDITED_METADATA, CONFIRMED_IS_PAID),
-        (Mutation::ForgetThePointersCondition, EDITED_METADATA, ONE_RECORD),
-        (Mutation::ChargeAnyAttempt, A_TOKEN_AND_A_CANCEL, OWN_ATTEMPT),
-        (Mutation::CancelAnyAttempt, TWO_CANCELS_AND_A_NEW_ATTEMPT, OWN_ATTEMPT),
-        (Mutation::CancelTheRecordAlone, A_CANCEL_AND_A_DEATH, CANCELED_STAYS),
-        (Mutation::CancelWithoutOpening, A_CANCEL_AND_A_DEATH, CANCELED_STAYS),
-        (Mutation::OpenAnyAttempt, A_LINK_AND_A_NEW_ATTEMPT, LINK_OPENS_ITS_OWN),
-        (Mutation::OpenWithoutSettling, A_LINK_AND_A_REFRESH, LINK_OPENS_ITS_OWN),
-        (Mutation::MarkAnyAttempt, A_LINK_AND_A_NEW_ATTEMPT, OPENED_IS_TRUE),
-        (Mutation::MarkWithoutAVersion, A_LINK_AND_A_REFRESH, OPENED_STAYS),
-        (Mutation::ForgetThatOpenedIsTold, A_LINK_AND_A_REFRESH, NEVER_TWICE),
+        (
+            Mutation::DropTheFinalGuard,
+            TWO_TRIES_IN_ONE_SECOND,
+            FINAL_STAYS,
+        ),
+        (
+            Mutation::SetNotifiedBeforeTelling,
+            TWO_REQUESTS_AND_A_DEATH,
+            QUIET_AGREES,
+        ),
+        (
+            Mutation::SetNotifiedBeforeTelling,
+            TWO_REQUESTS_AND_A_DEATH,
+            ENDS_IN_AGREEMENT,
+        ),
+        (
+            Mutation::KeepNotifiedWhileTelling,
+            A_DEATH_AMONG_TWO_TRIES,
+            QUIET_AGREES,
+        ),
+        (
+            Mutation::OrderByArrival,
+            TWO_TRIES_IN_ONE_SECOND,
+            NEVER_OLDER,
+        ),
+        (
+            Mutation::ForgetTheVersion,
+            A_REFRESH_AMONG_WEBHOOKS,
+            FINAL_STAYS,
+        ),
+        (
+            Mutation::ForgetTheTurn,
+            TWO_TRIES_IN_ONE_SECOND,
+            NEVER_OLDER,
+        ),
+        (
+            Mutation::ForgetTheIdempotencyKey,
+            TWO_REQUESTS_AND_A_DEATH,
+            ONE_CHARGE,
+        ),
+        (
+            Mutation::ForgetTheIdempotencyKey,
+            TWO_REQUESTS_AND_A_DEATH,
+            NO_CONTRADICTION,
+        ),
+        (
+            Mutation::ForgetTheIdempotencyKey,
+            TWO_TOKENS_AND_A_FAULT,
+            ONE_TRY,
+        ),
+        (
+            Mutation::TrustTheReplay,
+            TWO_TOKENS_AND_A_FAULT,
+            QUIET_AGREES,
+        ),
+        (
+            Mutation::ForgetTheIntent,
+            EDITED_METADATA,
+            CONFIRMED_IS_PAID,
+        ),
+        (
+            Mutation::ForgetThePointersCondition,
+            EDITED_METADATA,
+            ONE_RECORD,
+        ),
+        (
+            Mutation::ChargeAnyAttempt,
+            A_TOKEN_AND_A_CANCEL,
+            OWN_ATTEMPT,
+        ),
+        (
+            Mutation::CancelAnyAttempt,
+            TWO_CANCELS_AND_A_NEW_ATTEMPT,
+            OWN_ATTEMPT,
+        ),
+        (
+            Mutation::CancelTheRecordAlone,
+            A_CANCEL_AND_A_DEATH,
+            CANCELED_STAYS,
+        ),
+        (
+            Mutation::CancelWithoutOpening,
+            A_CANCEL_AND_A_DEATH,
+            CANCELED_STAYS,
+        ),
+        (
+            Mutation::OpenAnyAttempt,
+            A_LINK_AND_A_NEW_ATTEMPT,
+            LINK_OPENS_ITS_OWN,
+        ),
+        (
+            Mutation::OpenWithoutSettling,
+            A_LINK_AND_A_REFRESH,
+            LINK_OPENS_ITS_OWN,
+        ),
+        (
+            Mutation::MarkAnyAttempt,
+            A_LINK_AND_A_NEW_ATTEMPT,
+            OPENED_IS_TRUE,
+        ),
+        (
+            Mutation::MarkWithoutAVersion,
+            A_LINK_AND_A_REFRESH,
+            OPENED_STAYS,
+        ),
+        (
+            Mutation::ForgetThatOpenedIsTold,
+            A_LINK_AND_A_REFRESH,
+            NEVER_TWICE,
+        ),
         (Mutation::EndWithoutLooking, A_KEPT_FAILURE, ONE_CHARGE),
-        (Mutation::EndWithoutLooking, A_KEPT_FAILURE_AND_A_CANCEL, CANCELED_STAYS),
-        (Mutation::BelieveTheSnapshot, A_COPIED_INTENT, CONFIRMED_IS_PAID),
+        (
+            Mutation::EndWithoutLooking,
+            A_KEPT_FAILURE_AND_A_CANCEL,
+            CANCELED_STAYS,
+        ),
+        (
+            Mutation::BelieveTheSnapshot,
+            A_COPIED_INTENT,
+            CONFIRMED_IS_PAID,
+        ),
     ];
     for (mutation, life, property) in broken {
-        let mutated = Life { mutation: Some(mutation), ..life };
+        let mutated = Life {
+            mutation: Some(mutation),
+            ..life
+        };
         let until = HasDiscoveries::AnyOf([property].into());
-        let checker = mutated.checker().threads(2).finish_when(until).spawn_bfs().join();
-        let Some(found) = checker.discovery(property) else { panic!("{mutation:?} does not break \"{property}\"") };
-        eprintln!("{mutation:?} breaks \"{property}\" within {} steps", found.into_actions().len());
+        let checker = mutated
+            .checker()
+            .threads(2)
+            .finish_when(until)
+            .spawn_bfs()
+            .join();
+        let Some(found) = checker.discovery(property) else {
+            panic!("{mutation:?} does not break \"{property}\"")
+        };
+        eprintln!(
+            "{mutation:?} breaks \"{property}\" within {} steps",
+            found.into_actions().len()
+        );
     }
-    let unbroken = properties::of(&ONE_AFTER_THE_OTHER).into_iter().filter(|property| {
-        property.expectation.discovery_is_failure() && broken.iter().all(|(.., name)| *name != property.name)
-    });
-    assert_eq!(unbroken.map(|property| property.name).collect::<Vec<_>>(), [""; 0]);
+    let unbroken = properties::of(&ONE_AFTER_THE_OTHER)
+        .into_iter()
+        .filter(|property| {
+            property.expectation.discovery_is_failure()
+                && broken.iter().all(|(.., name)| *name != property.name)
+        });
+    assert_eq!(
+        unbroken.map(|property| property.name).collect::<Vec<_>>(),
+        [""; 0]
+    );
 }

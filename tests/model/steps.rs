@@ -1,54 +1,75 @@
 //! What can happen, one step at a time.
 //!
-//! A step that only reads, or only works out what follows, is taken together with the step before it where nobody could
-//! tell the difference: a write that lost its race is lost whenever the record is read again.
+//! A step that only reads, or only works out what follows, is taken together with the step before
+//! it where nobody could tell the difference: a write that lost its race is lost whenever the
+//! record is read again.
 
 use std::sync::LazyLock;
 
 use shared::ids::{ConversationId, Correlation, IntentId, OrderId};
 use shared::money::{Currency, Money};
 use shared::payment::{
-    AsOf, CaptureMethod, Intent, Notice, Observation, Payment, PaymentStatus, Source, StripeStatus, Terms, Verdict,
+    AsOf, CaptureMethod, Intent, Notice, Observation, Payment, PaymentStatus, Source, StripeStatus,
+    Terms, Verdict,
 };
 use shared::time::UnixMillis;
 use stateright::{Model, Property};
 
 use crate::{
-    Action, AtStripe, Attempt, Broken, Confirmation, Event, Fault, Hashed, Life, Mutation, Order, Run, Running, State,
-    Step, hash, properties,
+    Action, AtStripe, Attempt, Broken, Confirmation, Event, Fault, Hashed, Life, Mutation, Order,
+    Run, Running, State, Step, hash, properties,
 };
 
 /// Times of day order nothing, so one will do.
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
-static MONEY: LazyLock<Money> =
-    LazyLock::new(|| Money { amount_minor: 5000, currency: Currency::parse("usd").expect("a currency") });
+static MONEY: LazyLock<Money> = LazyLock::new(|| Money {
+    amount_minor: 5000,
+    currency: Currency::parse("usd").expect("a currency"),
+});
 
 static CORRELATIONS: LazyLock<[Correlation; 2]> = LazyLock::new(|| {
     ["A", "B"].map(|order| Correlation {
-        conversation_id: ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").expect("a conversation"),
+        conversation_id: ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a")
+            .expect("a conversation"),
         order_id: OrderId::parse(order).expect("an order"),
         attempt: 1,
     })
 });
 
 fn terms() -> Terms {
-    Terms { capture_method: CaptureMethod::Automatic, ..Terms::default() }
+    Terms {
+        capture_method: CaptureMethod::Automatic,
+        ..Terms::default()
+    }
 }
 
 fn begin(order: usize) -> Payment {
-    let Correlation { conversation_id, order_id, .. } = CORRELATIONS[order].clone();
+    let Correlation {
+        conversation_id,
+        order_id,
+        ..
+    } = CORRELATIONS[order].clone();
     Payment::begin(conversation_id, order_id, *MONEY, terms(), NOW)
 }
 
 /// The attempt a correlation names.
 fn named(correlation: &Correlation) -> Attempt {
-    let order = CORRELATIONS.iter().position(|known| known.order_id == correlation.order_id).expect("an order");
-    Attempt { order, number: correlation.attempt }
+    let order = CORRELATIONS
+        .iter()
+        .position(|known| known.order_id == correlation.order_id)
+        .expect("an order");
+    Attempt {
+        order,
+        number: correlation.attempt,
+    }
 }
 
 fn correlation(of: Attempt) -> Correlation {
-    Correlation { attempt: of.number, ..CORRELATIONS[of.order].clone() }
+    Correlation {
+        attempt: of.number,
+        ..CORRELATIONS[of.order].clone()
+    }
 }
 
 /// The attempt a record is at.
@@ -73,11 +94,21 @@ enum Then {
 impl State {
     /// An intent as Stripe writes it.
     pub(crate) fn intent(&self, at: usize) -> Intent {
-        let AtStripe { names, status, declined, created, .. } = self.stripe[at];
+        let AtStripe {
+            names,
+            status,
+            declined,
+            created,
+            ..
+        } = self.stripe[at];
         Intent {
             id: IntentId::parse(&format!("pi_{at}")).expect("an intent id"),
             money: *MONEY,
-            amount_received: if status == StripeStatus::Succeeded { MONEY.amount_minor } else { 0 },
+            amount_received: if status == StripeStatus::Succeeded {
+                MONEY.amount_minor
+            } else {
+                0
+            },
             status,
             last_error: declined.then(|| "card_declined".to_owned()),
             created,
@@ -89,13 +120,24 @@ impl State {
     fn make(&mut self, of: Attempt) -> usize {
         let status = StripeStatus::RequiresPaymentMethod;
         let created = self.second;
-        self.stripe.push(AtStripe { of, names: of, status, declined: false, created, is_ours: true });
+        self.stripe.push(AtStripe {
+            of,
+            names: of,
+            status,
+            declined: false,
+            created,
+            is_ours: true,
+        });
         self.say(self.stripe.len() - 1);
         self.stripe.len() - 1
     }
 
     fn cancel(&mut self, at: usize) {
-        self.stripe[at] = AtStripe { status: StripeStatus::Canceled, declined: false, ..self.stripe[at] };
+        self.stripe[at] = AtStripe {
+            status: StripeStatus::Canceled,
+            declined: false,
+            ..self.stripe[at]
+        };
         self.say(at);
     }
 
@@ -105,15 +147,34 @@ impl State {
 
     /// An answer of Stripe that says how an intent stands. The request took up to a second.
     fn fetched(&self, at: usize) -> Hashed<Observation> {
-        let as_of = AsOf { from: self.second - 1, until: self.second };
-        Hashed::new(Observation { intent: self.intent(at), as_of, source: Source::Fetched, event_id: None })
+        let as_of = AsOf {
+            from: self.second - 1,
+            until: self.second,
+        };
+        Hashed::new(Observation {
+            intent: self.intent(at),
+            as_of,
+            source: Source::Fetched,
+            event_id: None,
+        })
     }
 
     /// Stripe has an event to deliver.
     fn say(&mut self, at: usize) {
-        let (as_of, event_id) = (AsOf::second(self.second), Some(format!("evt_{}", self.events.len())));
-        let seen = Observation { intent: self.intent(at), as_of, source: Source::Event, event_id };
-        self.events.push(Event { seen: Hashed::new(seen), accepted: false });
+        let (as_of, event_id) = (
+            AsOf::second(self.second),
+            Some(format!("evt_{}", self.events.len())),
+        );
+        let seen = Observation {
+            intent: self.intent(at),
+            as_of,
+            source: Source::Event,
+            event_id,
+        };
+        self.events.push(Event {
+            seen: Hashed::new(seen),
+            accepted: false,
+        });
     }
 
     /// A charge ends in some way.
@@ -123,7 +184,11 @@ impl State {
             PaymentStatus::Processing => (StripeStatus::Processing, false),
             _ => (StripeStatus::RequiresPaymentMethod, true),
         };
-        self.stripe[at] = AtStripe { status, declined, ..self.stripe[at] };
+        self.stripe[at] = AtStripe {
+            status,
+            declined,
+            ..self.stripe[at]
+        };
         self.say(at);
     }
 
@@ -132,15 +197,25 @@ impl State {
     }
 
     fn pointer(&self, intent: usize) -> Option<Attempt> {
-        self.pointers.iter().find(|(of, _)| *of == intent).map(|(_, attempt)| *attempt)
+        self.pointers
+            .iter()
+            .find(|(of, _)| *of == intent)
+            .map(|(_, attempt)| *attempt)
     }
 
-    /// Genesys hears a status. The same once more, after a crash, does no harm; an older one does. Nor does a status come
-    /// before its link was opened once Genesys has heard of that.
+    /// Genesys hears a status. The same once more, after a crash, does no harm; an older one does.
+    /// Nor does a status come before its link was opened once Genesys has heard of that.
     fn hear(&mut self, order: usize, notice: &Notice) {
-        let Order { heard: last, heard_opened, .. } = self.orders[order];
+        let Order {
+            heard: last,
+            heard_opened,
+            ..
+        } = self.orders[order];
         let from = last.unwrap_or(0);
-        let status = Notice { opened: false, ..notice.clone() };
+        let status = Notice {
+            opened: false,
+            ..notice.clone()
+        };
         let heard = (from..self.events.len()).find(|event| self.notice(*event) == status);
         let closes = heard == last && heard_opened && !notice.opened;
         self.broken.heard_older |= heard.is_none() || closes;
@@ -151,29 +226,50 @@ impl State {
     /// What an event makes known.
     pub(crate) fn notice(&self, event: usize) -> Notice {
         let intent = &self.events[event].seen.intent;
-        Notice { intent_id: intent.id.clone(), status: intent.payment_status(), opened: false }
+        Notice {
+            intent_id: intent.id.clone(),
+            status: intent.payment_status(),
+            opened: false,
+        }
     }
 
-    /// Versions are only told apart, so states that differ in nothing but how far they have counted are one.
+    /// Versions are only told apart, so states that differ in nothing but how far they have counted
+    /// are one.
     fn count_versions_from_one(&mut self) {
         for (order, Order { record, .. }) in self.orders.iter_mut().enumerate() {
             let mut versions: Vec<_> = record.iter_mut().map(|record| (record, 0)).collect();
-            let copies = self.running.iter_mut().filter_map(|running| running.step.version());
+            let copies = self
+                .running
+                .iter_mut()
+                .filter_map(|running| running.step.version());
             versions.extend(copies.filter(|(payment, _)| attempt(payment).order == order));
-            let first = versions.iter().map(|(payment, ahead)| payment.version - ahead).min().unwrap_or(1);
+            let first = versions
+                .iter()
+                .map(|(payment, ahead)| payment.version - ahead)
+                .min()
+                .unwrap_or(1);
             for (payment, _) in versions.into_iter().filter(|_| first > 1) {
-                *payment = Hashed::new(Payment { version: payment.version - first + 1, ..(**payment).clone() });
+                *payment = Hashed::new(Payment {
+                    version: payment.version - first + 1,
+                    ..(**payment).clone()
+                });
             }
         }
     }
 
-    /// Whether Stripe has answered the request for this attempt's intent before, so that its key holds that answer.
+    /// Whether Stripe has answered the request for this attempt's intent before, so that its key
+    /// holds that answer.
     fn has_answered(&self, step: &Step) -> bool {
-        let Step::Make(payment) = step else { return false };
+        let Step::Make(payment) = step else {
+            return false;
+        };
         let of = attempt(payment);
         self.refused.contains(&of)
             || self.kept.contains(&of)
-            || self.stripe.iter().any(|intent| intent.of == of && intent.is_ours)
+            || self
+                .stripe
+                .iter()
+                .any(|intent| intent.of == of && intent.is_ours)
     }
 
     /// Whether nothing is left to run and every event was accepted.
@@ -183,10 +279,14 @@ impl State {
 }
 
 impl Step {
-    /// What a step holds of the record, and how many versions ahead of the record as it was read that is.
+    /// What a step holds of the record, and how many versions ahead of the record as it was read
+    /// that is.
     fn version(&mut self) -> Option<(&mut Hashed<Payment>, u64)> {
         match self {
-            Self::Make(read) | Self::Reject(read) | Self::Confirm(read, _) | Self::Fetch(read, _) => Some((read, 0)),
+            Self::Make(read)
+            | Self::Reject(read)
+            | Self::Confirm(read, _)
+            | Self::Fetch(read, _) => Some((read, 0)),
             Self::Cancel(read) | Self::Claim(read) | Self::Tell(read, _) => Some((read, 0)),
             Self::Write { next, .. } | Self::Mark(next) => Some((next, 1)),
             Self::AwaitTwin(_) | Self::Read { .. } | Self::End(..) | Self::Look(_) => None,
@@ -208,7 +308,8 @@ impl Life {
         self.mutation == Some(mutation)
     }
 
-    /// The production function, on a record or an observation that the mutation may have tampered with.
+    /// The production function, on a record or an observation that the mutation may have tampered
+    /// with.
     fn observe(&self, payment: &Payment, seen: &Observation) -> Verdict {
         let mut payment = payment.clone();
         if self.is(Mutation::DropTheFinalGuard) && payment.status.is_final() {
@@ -231,20 +332,23 @@ impl Life {
         payment.due_notice().filter(|_| self.genesys)
     }
 
-    /// The table's conditional write of a next state; with `adopts`, in one transaction with the intent's pointer.
+    /// The table's conditional write of a next state; with `adopts`, in one transaction with the
+    /// intent's pointer.
     fn write(&self, state: &mut State, next: &Payment, adopts: bool) -> bool {
         let of = attempt(next);
         let record = state.record(of.order);
         let adopted = next.intent_id.as_ref().filter(|_| adopts).map(at);
-        let version_holds = record.version == next.version - 1 || self.is(Mutation::ForgetTheVersion);
-        let pointer_holds =
-            adopted.and_then(|intent| state.pointer(intent)).is_none() || self.is(Mutation::ForgetThePointersCondition);
+        let version_holds =
+            record.version == next.version - 1 || self.is(Mutation::ForgetTheVersion);
+        let pointer_holds = adopted.and_then(|intent| state.pointer(intent)).is_none()
+            || self.is(Mutation::ForgetThePointersCondition);
         if !(version_holds && pointer_holds) {
             return false;
         }
         state.broken.final_left |= record.status.is_final()
             && record.status != next.status
-            && (record.status != PaymentStatus::Canceled || of.number == record.correlation.attempt);
+            && (record.status != PaymentStatus::Canceled
+                || of.number == record.correlation.attempt);
         state.broken.opened_forgotten |=
             record.opened_at.is_some() && next.opened_at.is_none() && of == attempt(&record);
         if let Some(intent) = adopted {
@@ -253,7 +357,10 @@ impl Life {
             state.pointers.sort_by_key(|(intent, _)| *intent);
         }
         // What Genesys accepted is not part of the state that is written.
-        let written = Payment { notified: record.notified.clone(), ..next.clone() };
+        let written = Payment {
+            notified: record.notified.clone(),
+            ..next.clone()
+        };
         state.orders[of.order].record = Some(Hashed::new(written));
         true
     }
@@ -286,13 +393,22 @@ impl Life {
         match run {
             Run::Post { token, on } => match token.take().filter(|_| payment.is_payable()) {
                 // Another attempt may be for another amount.
-                Some(_) if attempt(&payment).number != *on && !self.is(Mutation::ChargeAnyAttempt) => Then::Failed,
+                Some(_)
+                    if attempt(&payment).number != *on && !self.is(Mutation::ChargeAnyAttempt) =>
+                {
+                    Then::Failed
+                }
                 Some(token) => Then::Step(Step::Confirm(payment, token)),
                 None => Then::Done,
             },
             Run::Cancel { on, asked } => {
-                let is_its_own = attempt(&payment).number == *on || self.is(Mutation::CancelAnyAttempt);
-                if !*asked && is_its_own && !payment.status.is_final() && payment.intent_id.is_some() {
+                let is_its_own =
+                    attempt(&payment).number == *on || self.is(Mutation::CancelAnyAttempt);
+                if !*asked
+                    && is_its_own
+                    && !payment.status.is_final()
+                    && payment.intent_id.is_some()
+                {
                     state.broken.request_strayed |= attempt(&payment).number != *on;
                     *asked = true;
                     return Then::Step(Step::Cancel(payment));
@@ -304,13 +420,22 @@ impl Life {
                 }
                 Then::Done
             }
-            Run::Session { of, telling: telling @ false, intent, is_final } => {
+            Run::Session {
+                of,
+                telling: telling @ false,
+                intent,
+                is_final,
+            } => {
                 let is_its_own = attempt(&payment) == *of;
-                if let Some(next) = payment.opened(NOW).filter(|_| is_its_own || self.is(Mutation::MarkAnyAttempt)) {
+                if let Some(next) = payment
+                    .opened(NOW)
+                    .filter(|_| is_its_own || self.is(Mutation::MarkAnyAttempt))
+                {
                     return Then::Step(Step::Mark(Hashed::new(next)));
                 }
                 if payment.is_payable() && payment.intent_id.as_ref().map(at) == Some(*intent) {
-                    state.broken.secret_strayed |= !is_its_own || *is_final || state.stripe[*intent].of != *of;
+                    state.broken.secret_strayed |=
+                        !is_its_own || *is_final || state.stripe[*intent].of != *of;
                 }
                 *telling = true;
                 self.told(payment)
@@ -328,11 +453,21 @@ impl Life {
     }
 
     /// What follows from an observation for the record as it was read.
-    fn observed(&self, state: &mut State, run: &mut Run, payment: Hashed<Payment>, seen: Hashed<Observation>) -> Then {
+    fn observed(
+        &self,
+        state: &mut State,
+        run: &mut Run,
+        payment: Hashed<Payment>,
+        seen: Hashed<Observation>,
+    ) -> Then {
         match self.observe(&payment, &seen) {
             Verdict::Apply(next) => {
                 let adopts = payment.intent_id.is_none();
-                Then::Step(Step::Write { next: Hashed::new(*next), seen, adopts })
+                Then::Step(Step::Write {
+                    next: Hashed::new(*next),
+                    seen,
+                    adopts,
+                })
             }
             Verdict::Keep(_) => self.settled(state, run, payment),
             Verdict::AskStripe => Then::Step(Step::Fetch(payment, at(&seen.intent.id))),
@@ -347,7 +482,13 @@ impl Life {
     }
 
     /// Takes the next step of something under way.
-    fn step(&self, state: &mut State, run: &mut Run, step: &Step, outcome: Option<PaymentStatus>) -> Then {
+    fn step(
+        &self,
+        state: &mut State,
+        run: &mut Run,
+        step: &Step,
+        outcome: Option<PaymentStatus>,
+    ) -> Then {
         match step.clone() {
             Step::Make(payment) => {
                 let of = attempt(&payment);
@@ -356,21 +497,33 @@ impl Life {
                 }
                 if state.kept.contains(&of) {
                     // The list holds what was made, from the moment it was.
-                    let found = state.stripe.iter().position(|intent| intent.names == of && intent.is_ours);
+                    let found = state
+                        .stripe
+                        .iter()
+                        .position(|intent| intent.names == of && intent.is_ours);
                     return match found.filter(|_| !self.is(Mutation::EndWithoutLooking)) {
                         Some(intent) => Then::Step(Step::Fetch(payment, intent)),
                         None => Then::Step(Step::Reject(payment)),
                     };
                 }
-                let made = state.stripe.iter().position(|intent| intent.of == of && intent.is_ours);
-                let made =
-                    made.filter(|_| !self.is(Mutation::ForgetTheIdempotencyKey)).unwrap_or_else(|| state.make(of));
+                let made = state
+                    .stripe
+                    .iter()
+                    .position(|intent| intent.of == of && intent.is_ours);
+                let made = made
+                    .filter(|_| !self.is(Mutation::ForgetTheIdempotencyKey))
+                    .unwrap_or_else(|| state.make(of));
                 // A replay gives the first answer again.
                 let mut intent = state.intent(made);
                 (intent.status, intent.last_error) = (StripeStatus::RequiresPaymentMethod, None);
                 (intent.amount_received, intent.correlation) = (0, Some(correlation(of)));
                 let as_of = AsOf::second(intent.created);
-                let seen = Observation { intent, as_of, source: Source::Event, event_id: None };
+                let seen = Observation {
+                    intent,
+                    as_of,
+                    source: Source::Event,
+                    event_id: None,
+                };
                 self.observed(state, run, payment, Hashed::new(seen))
             }
             Step::AwaitTwin(order) => {
@@ -378,13 +531,17 @@ impl Life {
                 self.settled(state, run, record)
             }
             Step::Reject(payment) => {
-                let rejected = payment.rejected("amount_too_small", NOW).expect("a record that is being created");
+                let rejected = payment
+                    .rejected("amount_too_small", NOW)
+                    .expect("a record that is being created");
                 let order = attempt(&payment).order;
                 let is_written = self.write(state, &rejected, false);
                 let current = state.record(order);
                 match run {
                     Run::Cancel { .. } => self.settled(state, run, current),
-                    _ if !is_written && current.intent_id.is_some() => self.settled(state, run, current),
+                    _ if !is_written && current.intent_id.is_some() => {
+                        self.settled(state, run, current)
+                    }
                     _ => Then::Done,
                 }
             }
@@ -396,8 +553,11 @@ impl Life {
                 self.confirm(state, run, payment, token, outcome)
             }
             Step::Cancel(payment) if self.is(Mutation::CancelTheRecordAlone) => {
-                let next =
-                    Payment { status: PaymentStatus::Canceled, version: payment.version + 1, ..(*payment).clone() };
+                let next = Payment {
+                    status: PaymentStatus::Canceled,
+                    version: payment.version + 1,
+                    ..(*payment).clone()
+                };
                 self.write(state, &next, false);
                 let record = state.record(attempt(&payment).order);
                 self.settled(state, run, record)
@@ -405,7 +565,8 @@ impl Life {
             Step::Cancel(payment) => {
                 let intent = payment.intent_id.as_ref().map(at).expect("an intent");
                 if !state.is_payable(intent) {
-                    // Canceled before, paid meanwhile, or at work: where the intent stands now is what counts.
+                    // Canceled before, paid meanwhile, or at work: where the intent stands now is
+                    // what counts.
                     return Then::Step(Step::Fetch(payment, intent));
                 }
                 state.cancel(intent);
@@ -416,19 +577,29 @@ impl Life {
             Step::Fetch(payment, intent) => {
                 let seen = state.fetched(intent);
                 let names_another = state.stripe[intent].names.order != attempt(&payment).order;
-                if payment.intent_id.is_none() && matches!(run, Run::Delivery { .. }) && names_another {
+                if payment.intent_id.is_none()
+                    && matches!(run, Run::Delivery { .. })
+                    && names_another
+                {
                     // Edited since.
                     return Then::Done;
                 }
                 if let Run::Session { is_final, .. } = run {
-                    *is_final = matches!(seen.intent.status, StripeStatus::Succeeded | StripeStatus::Canceled);
+                    *is_final = matches!(
+                        seen.intent.status,
+                        StripeStatus::Succeeded | StripeStatus::Canceled
+                    );
                     if self.is(Mutation::OpenWithoutSettling) {
                         return self.settled(state, run, payment);
                     }
                 }
                 self.observed(state, run, payment, seen)
             }
-            Step::Read { of, seen, is_pointed_to } => self.read(state, run, of, seen, is_pointed_to),
+            Step::Read {
+                of,
+                seen,
+                is_pointed_to,
+            } => self.read(state, run, of, seen, is_pointed_to),
             Step::Write { next, seen, adopts } => {
                 if self.write(state, &next, adopts) {
                     return self.settled(state, run, next);
@@ -449,7 +620,10 @@ impl Life {
                     let opened = matches!(run, Run::Session { of: own, .. } if *own == of);
                     state.broken.opened_by_nobody |= !opened;
                     if self.is(Mutation::MarkWithoutAVersion) {
-                        let marked = Payment { version: next.version - 1, ..(*state.record(of.order)).clone() };
+                        let marked = Payment {
+                            version: next.version - 1,
+                            ..(*state.record(of.order)).clone()
+                        };
                         state.orders[of.order].record = Some(Hashed::new(marked));
                     }
                 }
@@ -466,7 +640,11 @@ impl Life {
                 let record = state.record(order);
                 let opened = notice.opened && !self.is(Mutation::ForgetThatOpenedIsTold);
                 let notified = Some(Notice { opened, ..notice });
-                let told = Payment { notified, version: record.version + 1, ..(*record).clone() };
+                let told = Payment {
+                    notified,
+                    version: record.version + 1,
+                    ..(*record).clone()
+                };
                 state.orders[order].record = Some(Hashed::new(told));
                 state.orders[order].turn = false;
                 state.orders[order].sure = true;
@@ -479,11 +657,17 @@ impl Life {
         }
     }
 
-    /// Whether the step charges a token, rather than hearing what became of it or that nothing can be charged.
+    /// Whether the step charges a token, rather than hearing what became of it or that nothing can
+    /// be charged.
     fn charges(&self, state: &State, step: &Step) -> bool {
-        let Step::Confirm(payment, token) = step else { return false };
+        let Step::Confirm(payment, token) = step else {
+            return false;
+        };
         let intent = payment.intent_id.as_ref().map(at).expect("an intent");
-        let known = state.confirmations.iter().any(|known| known.intent == intent && known.token == *token);
+        let known = state
+            .confirmations
+            .iter()
+            .any(|known| known.intent == intent && known.token == *token);
         state.is_payable(intent) && (!known || self.is(Mutation::ForgetTheIdempotencyKey))
     }
 
@@ -496,11 +680,21 @@ impl Life {
         outcome: Option<PaymentStatus>,
     ) -> Then {
         let intent = payment.intent_id.as_ref().map(at).expect("an intent");
-        let known = state.confirmations.iter().find(|known| known.intent == intent && known.token == token);
+        let known = state
+            .confirmations
+            .iter()
+            .find(|known| known.intent == intent && known.token == token);
         let Some(outcome) = outcome else {
             match known {
-                None => state.confirmations.push(Confirmation { intent, token, answer: None }),
-                Some(Confirmation { answer: Some(answer), .. }) if self.is(Mutation::TrustTheReplay) => {
+                None => state.confirmations.push(Confirmation {
+                    intent,
+                    token,
+                    answer: None,
+                }),
+                Some(Confirmation {
+                    answer: Some(answer),
+                    ..
+                }) if self.is(Mutation::TrustTheReplay) => {
                     let answer = answer.clone();
                     return self.observed(state, run, payment, answer);
                 }
@@ -514,7 +708,11 @@ impl Life {
         state.charge(intent, outcome);
         let seen = state.fetched(intent);
         if !again {
-            state.confirmations.push(Confirmation { intent, token, answer: Some(seen.clone()) });
+            state.confirmations.push(Confirmation {
+                intent,
+                token,
+                answer: Some(seen.clone()),
+            });
         }
         self.observed(state, run, payment, seen)
     }
@@ -529,7 +727,9 @@ impl Life {
         is_pointed_to: bool,
     ) -> Then {
         // An order nobody began is somebody else's.
-        let Some(record) = state.orders[of.order].record.clone() else { return Then::Done };
+        let Some(record) = state.orders[of.order].record.clone() else {
+            return Then::Done;
+        };
         if !is_pointed_to && !self.is(Mutation::BelieveTheSnapshot) {
             // Anybody may have written the metadata: our own key must see the intent.
             return Then::Step(Step::Fetch(record, at(&seen.intent.id)));
@@ -544,12 +744,21 @@ impl Life {
 
     fn deliver(&self, state: &mut State, run: &mut Run, event: usize) -> Then {
         let seen = state.events[event].seen.clone();
-        let named = seen.intent.correlation.as_ref().map(named).expect("metadata");
+        let named = seen
+            .intent
+            .correlation
+            .as_ref()
+            .map(named)
+            .expect("metadata");
         let pointer = state.pointer(at(&seen.intent.id));
         let (of, is_pointed_to) = (pointer.unwrap_or(named), pointer.is_some());
         // With one order, pointer and metadata say the same, whenever each is read.
         if self.orders > 1 {
-            Then::Step(Step::Read { of, seen, is_pointed_to })
+            Then::Step(Step::Read {
+                of,
+                seen,
+                is_pointed_to,
+            })
         } else {
             self.read(state, run, of, seen, is_pointed_to)
         }
@@ -566,14 +775,29 @@ impl Life {
         if record.version != payment.version {
             return self.settled(state, run, record);
         }
-        let Some(notice) = self.due(&payment) else { return Then::Done };
-        let Order { heard, heard_opened, sure, .. } = state.orders[order];
-        let holds = heard.map(|event| Notice { opened: heard_opened, ..state.notice(event) });
+        let Some(notice) = self.due(&payment) else {
+            return Then::Done;
+        };
+        let Order {
+            heard,
+            heard_opened,
+            sure,
+            ..
+        } = state.orders[order];
+        let holds = heard.map(|event| Notice {
+            opened: heard_opened,
+            ..state.notice(event)
+        });
         state.broken.told_again |= sure && holds.as_ref() == Some(&notice);
         state.orders[order].sure = false;
         if !self.is(Mutation::KeepNotifiedWhileTelling) {
-            let notified = Some(notice.clone()).filter(|_| self.is(Mutation::SetNotifiedBeforeTelling));
-            let claimed = Payment { notified, version: record.version + 1, ..(*record).clone() };
+            let notified =
+                Some(notice.clone()).filter(|_| self.is(Mutation::SetNotifiedBeforeTelling));
+            let claimed = Payment {
+                notified,
+                version: record.version + 1,
+                ..(*record).clone()
+            };
             state.orders[order].record = Some(Hashed::new(claimed));
         }
         state.orders[order].turn = true;
@@ -583,11 +807,18 @@ impl Life {
     /// What may become of the request to Stripe that this step sends.
     fn faults(step: &Step) -> &'static [Fault] {
         match step {
-            Step::Make(_) => {
-                &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain, Fault::InUse, Fault::Kept, Fault::KeptExecuted]
-            }
+            Step::Make(_) => &[
+                Fault::NotExecuted,
+                Fault::TimedOut,
+                Fault::SentAgain,
+                Fault::InUse,
+                Fault::Kept,
+                Fault::KeptExecuted,
+            ],
             // A twin that holds the token's key ends the run just as a lost request does.
-            Step::Confirm(..) | Step::Cancel(_) => &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain],
+            Step::Confirm(..) | Step::Cancel(_) => {
+                &[Fault::NotExecuted, Fault::TimedOut, Fault::SentAgain]
+            }
             // Nothing is executed, so every kind of failure is the same.
             Step::Fetch(..) => &[Fault::NotExecuted],
             _ => &[],
@@ -631,13 +862,19 @@ impl Life {
                 }
             }
             Step::Claim(payment) if self.has_to_wait(state, payment) => return,
-            Step::Make(_) if left.rejections > 0 && !state.has_answered(step) => actions.push(Action::Reject(at)),
+            Step::Make(_) if left.rejections > 0 && !state.has_answered(step) => {
+                actions.push(Action::Reject(at))
+            }
             Step::Tell(..) if left.refusals > 0 => actions.push(Action::Refuse(at)),
             _ => {}
         }
         let charges = self.charges(state, step);
         let outcomes: &[_] = if charges {
-            &[Some(PaymentStatus::Declined), Some(PaymentStatus::Processing), Some(PaymentStatus::Confirmed)]
+            &[
+                Some(PaymentStatus::Declined),
+                Some(PaymentStatus::Processing),
+                Some(PaymentStatus::Confirmed),
+            ]
         } else {
             &[None]
         };
@@ -648,18 +885,35 @@ impl Life {
             if matches!(fault, Fault::Kept | Fault::KeptExecuted) && state.has_answered(step) {
                 continue;
             }
-            let outcomes = if *fault == Fault::NotExecuted { &[None] } else { outcomes };
-            actions.extend(outcomes.iter().map(|outcome| Action::Fault(at, *outcome, *fault)));
+            let outcomes = if *fault == Fault::NotExecuted {
+                &[None]
+            } else {
+                outcomes
+            };
+            actions.extend(
+                outcomes
+                    .iter()
+                    .map(|outcome| Action::Fault(at, *outcome, *fault)),
+            );
         }
     }
 
     fn actions_at_stripe(state: &State, actions: &mut Vec<Action>) {
         let left = &state.left;
-        for (at, intent) in state.stripe.iter().enumerate().filter(|(_, intent)| intent.is_ours) {
+        for (at, intent) in state
+            .stripe
+            .iter()
+            .enumerate()
+            .filter(|(_, intent)| intent.is_ours)
+        {
             match intent.status {
                 StripeStatus::RequiresPaymentMethod => {
                     if left.tries > 0 {
-                        let outcomes = [PaymentStatus::Declined, PaymentStatus::Processing, PaymentStatus::Confirmed];
+                        let outcomes = [
+                            PaymentStatus::Declined,
+                            PaymentStatus::Processing,
+                            PaymentStatus::Confirmed,
+                        ];
                         actions.extend(outcomes.map(|outcome| Action::Try(at, outcome)));
                     }
                     if left.cancellations > 0 {
@@ -680,7 +934,10 @@ impl Life {
             actions.push(Action::Tick);
         }
         if left.copies > 0 {
-            let records = state.orders.iter().filter_map(|order| order.record.as_deref());
+            let records = state
+                .orders
+                .iter()
+                .filter_map(|order| order.record.as_deref());
             actions.extend(records.map(|record| Action::Copy(attempt(record))));
         }
     }
@@ -688,7 +945,11 @@ impl Life {
     fn actions_of_others(&self, state: &State, actions: &mut Vec<Action>) {
         let left = &state.left;
         // Which order or token comes first makes no difference.
-        let begun = state.orders.iter().filter(|order| order.record.is_some()).count();
+        let begun = state
+            .orders
+            .iter()
+            .filter(|order| order.record.is_some())
+            .count();
         for order in 0..state.orders.len().min(begun + 1) {
             if left.posts > 0 {
                 actions.push(Action::Post { order, token: None });
@@ -697,12 +958,22 @@ impl Life {
                 actions.push(Action::Cancel(order));
             }
             if left.token_posts > 0 {
-                let tokens = if left.token_posts == self.left.token_posts { 0..1 } else { 0..2 };
-                actions.extend(tokens.map(|token| Action::Post { order, token: Some(token) }));
+                let tokens = if left.token_posts == self.left.token_posts {
+                    0..1
+                } else {
+                    0..2
+                };
+                actions.extend(tokens.map(|token| Action::Post {
+                    order,
+                    token: Some(token),
+                }));
             }
         }
         for (at, event) in state.events.iter().enumerate() {
-            let under_way = state.running.iter().any(|running| running.run == Run::Delivery { event: at });
+            let under_way = state
+                .running
+                .iter()
+                .any(|running| running.run == Run::Delivery { event: at });
             if left.repeats > 0 || !(event.accepted || under_way) {
                 actions.push(Action::Deliver(at));
             }
@@ -711,10 +982,18 @@ impl Life {
             // A link that opens nothing changes nothing.
             let opens = |of: &Attempt| {
                 let record = state.record(of.order);
-                record.is_payable() && (attempt(&record) == *of || self.is(Mutation::OpenAnyAttempt))
+                record.is_payable()
+                    && (attempt(&record) == *of || self.is(Mutation::OpenAnyAttempt))
             };
             // Whoever has its intent on record has a link, or asks for one.
-            actions.extend(state.pointers.iter().map(|(_, of)| *of).filter(opens).map(Action::Open));
+            actions.extend(
+                state
+                    .pointers
+                    .iter()
+                    .map(|(_, of)| *of)
+                    .filter(opens)
+                    .map(Action::Open),
+            );
         }
         if left.refreshes == 0 {
             return;
@@ -723,14 +1002,24 @@ impl Life {
             let Some(record) = record else { continue };
             match &record.intent_id {
                 Some(id) if !record.status.is_final() => {
-                    actions.push(Action::Refresh { order, intent: Some(at(id)) });
+                    actions.push(Action::Refresh {
+                        order,
+                        intent: Some(at(id)),
+                    });
                 }
-                Some(_) if self.due(record).is_some() => actions.push(Action::Refresh { order, intent: None }),
+                Some(_) if self.due(record).is_some() => actions.push(Action::Refresh {
+                    order,
+                    intent: None,
+                }),
                 None if !record.status.is_final() => {
                     let of = attempt(record);
-                    let is_found = |at: &usize| state.stripe[*at].names == of && state.stripe[*at].is_ours;
+                    let is_found =
+                        |at: &usize| state.stripe[*at].names == of && state.stripe[*at].is_ours;
                     let found = (0..state.stripe.len()).filter(is_found);
-                    actions.extend(found.map(|at| Action::Refresh { order, intent: Some(at) }));
+                    actions.extend(found.map(|at| Action::Refresh {
+                        order,
+                        intent: Some(at),
+                    }));
                 }
                 _ => {}
             }
@@ -802,7 +1091,13 @@ impl Model for Life {
             }
             Action::Cancel(order) => {
                 state.left.cancels -= 1;
-                let (mut run, record) = (Run::Cancel { on: 0, asked: false }, state.record(order));
+                let (mut run, record) = (
+                    Run::Cancel {
+                        on: 0,
+                        asked: false,
+                    },
+                    state.record(order),
+                );
                 run.is_on(&record);
                 let then = match record.status {
                     PaymentStatus::Creating if self.is(Mutation::CancelWithoutOpening) => {
@@ -817,7 +1112,12 @@ impl Model for Life {
                 state.left.sessions -= 1;
                 let record = state.record(of.order);
                 let intent = record.intent_id.as_ref().map(at).expect("an intent");
-                let run = Run::Session { of, intent, is_final: false, telling: false };
+                let run = Run::Session {
+                    of,
+                    intent,
+                    is_final: false,
+                    telling: false,
+                };
                 Self::then(&mut state, run, Then::Step(Step::Fetch(record, intent)));
             }
             Action::Edit(at) => {
@@ -827,7 +1127,14 @@ impl Model for Life {
             Action::Copy(of) => {
                 state.left.copies -= 1;
                 let (status, created) = (StripeStatus::Succeeded, state.second);
-                state.stripe.push(AtStripe { of, names: of, status, declined: false, created, is_ours: false });
+                state.stripe.push(AtStripe {
+                    of,
+                    names: of,
+                    status,
+                    declined: false,
+                    created,
+                    is_ours: false,
+                });
                 state.say(state.stripe.len() - 1);
             }
             Action::Tick => {
@@ -872,7 +1179,9 @@ impl Model for Life {
                 let then = match (fault, &step) {
                     // The one retry gets what is kept.
                     (Fault::SentAgain | Fault::Kept | Fault::KeptExecuted, _) => Then::Step(step),
-                    (Fault::InUse, Step::Make(payment)) => Then::Step(Step::AwaitTwin(attempt(payment).order)),
+                    (Fault::InUse, Step::Make(payment)) => {
+                        Then::Step(Step::AwaitTwin(attempt(payment).order))
+                    }
                     _ => self.failed(run, &step),
                 };
                 Self::then(&mut state, run, then);

@@ -57,8 +57,15 @@ impl Kind {
     /// When two of them differ.
     pub(crate) fn bill(&self, what: &str) -> &Bill {
         let first = self.bills.first().expect("a call");
-        if let Some((call, other)) = self.bills.iter().enumerate().find(|(_, bill)| *bill != first) {
-            panic!("every call \"{what}\" must cost the same: the first cost {first:?}, call {call} {other:?}");
+        if let Some((call, other)) = self
+            .bills
+            .iter()
+            .enumerate()
+            .find(|(_, bill)| *bill != first)
+        {
+            panic!(
+                "every call \"{what}\" must cost the same: the first cost {first:?}, call {call} {other:?}"
+            );
         }
         first
     }
@@ -67,7 +74,13 @@ impl Kind {
     pub(crate) fn p50_p99(&self) -> String {
         let mut times = self.times.clone();
         times.sort_unstable();
-        let at = |percent: usize| times.get((times.len() - 1) * percent / 100).expect("a call").as_secs_f64() * 1000.0;
+        let at = |percent: usize| {
+            times
+                .get((times.len() - 1) * percent / 100)
+                .expect("a call")
+                .as_secs_f64()
+                * 1000.0
+        };
         format!("{:.1} / {:.1}", at(50), at(99))
     }
 }
@@ -88,7 +101,12 @@ impl Driver {
         world.stripe_webhook.store = table.clone();
         world.status_query.store = table;
         let events = world.stripe.subscribe();
-        Self { world, meter, events, kinds: BTreeMap::new() }
+        Self {
+            world,
+            meter,
+            events,
+            kinds: BTreeMap::new(),
+        }
     }
 
     /// What was driven since the last time, by kind.
@@ -99,10 +117,15 @@ impl Driver {
     /// Lives through one whole payment, and asks for two that were there already.
     pub(crate) async fn round(&mut self, number: u64, filled: u64) {
         let conversation = conversation(number);
-        self.world.genesys.open_conversation(&conversation, Scene::inbound());
+        self.world
+            .genesys
+            .open_conversation(&conversation, Scene::inbound());
         let (order, id) = (format!("ORDER-{number:09}"), conversation.as_str());
         let created = self.post(CREATE, &request(id, &order), 201).await;
-        let (intent, url) = (created.text("payment_intent_id"), created.text("payment_url"));
+        let (intent, url) = (
+            created.text("payment_intent_id"),
+            created.text("payment_url"),
+        );
         self.post(REPLAY, &request(id, &order), 200).await;
         self.world.advance(1);
         let event = self.event();
@@ -115,7 +138,10 @@ impl Driver {
         self.poll(POLL_NEWEST, id, None, "PENDING").await;
         self.open(SESSION, url, "open").await;
         self.world.advance(20);
-        self.world.stripe.pay(intent, "pm_card_visa").expect("a good card");
+        self.world
+            .stripe
+            .pay(intent, "pm_card_visa")
+            .expect("a good card");
         self.world.advance(2);
         let event = self.event();
         self.deliver(TOLD_PAID, &event).await;
@@ -124,7 +150,8 @@ impl Driver {
         let mut rng = Rng::with_seed(number);
         let any = std::iter::repeat_with(|| rng.u64(..filled)).find(|number| is_paid(*number));
         let old = Names::of(any.expect("most are paid"));
-        self.poll(POLL_OLD, &old.conversation, Some(&old.order), "CONFIRMED").await;
+        self.poll(POLL_OLD, &old.conversation, Some(&old.order), "CONFIRMED")
+            .await;
         self.open(SESSION_OLD, &old.token.in_url(), "paid").await;
 
         let mut long = request(id, "LONG");
@@ -133,7 +160,12 @@ impl Driver {
     }
 
     /// Asks for a payment.
-    pub(crate) async fn post(&mut self, kind: &'static str, request: &Value, status: u16) -> Answer {
+    pub(crate) async fn post(
+        &mut self,
+        kind: &'static str,
+        request: &Value,
+        status: u16,
+    ) -> Answer {
         let started = self.begin();
         let answer = self.world.post(request).await;
         self.end(kind, started);
@@ -142,7 +174,13 @@ impl Driver {
     }
 
     /// Asks where a payment stands.
-    pub(crate) async fn poll(&mut self, kind: &'static str, conversation: &str, order: Option<&str>, status: &str) {
+    pub(crate) async fn poll(
+        &mut self,
+        kind: &'static str,
+        conversation: &str,
+        order: Option<&str>,
+        status: &str,
+    ) {
         let started = self.begin();
         let answer = self.world.status(conversation, order).await;
         self.end(kind, started);

@@ -42,14 +42,26 @@ impl Names {
     }
 
     fn all(&self) -> [String; 4] {
-        [self.conversation.clone(), self.order.clone(), self.intent.clone(), self.token.sha256()]
+        [
+            self.conversation.clone(),
+            self.order.clone(),
+            self.intent.clone(),
+            self.token.sha256(),
+        ]
     }
 }
 
 /// The conversation of some number, a UUID.
 pub(crate) fn conversation(number: u64) -> String {
     let hex = format!("{:032x}", Rng::with_seed(number ^ u64::MAX).u128(..));
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
 }
 
 /// A request for $50.00.
@@ -70,12 +82,17 @@ impl Pattern {
         let renamed = |value: &AttributeValue| match value {
             AttributeValue::S(text) => {
                 let pairs = self.names.iter().zip(&names);
-                AttributeValue::S(pairs.fold(text.clone(), |text, (old, new)| text.replace(old, new)))
+                AttributeValue::S(
+                    pairs.fold(text.clone(), |text, (old, new)| text.replace(old, new)),
+                )
             }
             other => other.clone(),
         };
-        let copied =
-            |item: &Item| -> Item { item.iter().map(|(name, value)| (name.clone(), renamed(value))).collect() };
+        let copied = |item: &Item| -> Item {
+            item.iter()
+                .map(|(name, value)| (name.clone(), renamed(value)))
+                .collect()
+        };
         self.items.iter().map(copied).collect()
     }
 }
@@ -111,13 +128,26 @@ pub(crate) async fn fill(world: &World, payments: u64) -> Filled {
             8 => canceled.copy(number),
             _ => paid.copy(number),
         });
-        let imported = world.dynamo.database().import_items(TABLE, items.collect(), ImportOptions::default());
+        let imported =
+            world
+                .dynamo
+                .database()
+                .import_items(TABLE, items.collect(), ImportOptions::default());
         bytes += imported.expect("the engine takes the items").bytes_imported;
     }
     let stored = world.dynamo.database().table_stats().expect("statistics")[0].item_count;
-    assert_eq!(u64::try_from(stored), Ok(3 * (payments + 3)), "no two payments share an item");
-    let sizes = [&paid, &open, &canceled].into_iter().flat_map(|pattern| pattern.items.iter().map(item_size));
-    Filled { bytes, largest: sizes.max().unwrap_or_default() }
+    assert_eq!(
+        u64::try_from(stored),
+        Ok(3 * (payments + 3)),
+        "no two payments share an item"
+    );
+    let sizes = [&paid, &open, &canceled]
+        .into_iter()
+        .flat_map(|pattern| pattern.items.iter().map(item_size));
+    Filled {
+        bytes,
+        largest: sizes.max().unwrap_or_default(),
+    }
 }
 
 /// Whether the payment of that number is paid.
@@ -139,21 +169,49 @@ async fn make(world: &World, end: End) -> Pattern {
         End::Paid => {
             assert_eq!(world.open_link(url).await.status, 200);
             world.advance(20);
-            world.stripe.pay(intent, "pm_card_visa").expect("a good card");
+            world
+                .stripe
+                .pay(intent, "pm_card_visa")
+                .expect("a good card");
         }
         End::Open => {}
-        End::Canceled => assert_eq!(world.cancel(&order).await.text("payment_status"), "CANCELED"),
+        End::Canceled => assert_eq!(
+            world.cancel(&order).await.text("payment_status"),
+            "CANCELED"
+        ),
     }
     world.advance(2);
     world.deliver_all().await;
     let items = all_items(world.dynamo.database());
-    let items: Vec<Item> = items.into_iter().filter(|item| !before.contains(item)).collect();
-    assert_eq!(items.len(), 3, "a payment, its pointer and its link are new: {items:#?}");
+    let items: Vec<Item> = items
+        .into_iter()
+        .filter(|item| !before.contains(item))
+        .collect();
+    assert_eq!(
+        items.len(),
+        3,
+        "a payment, its pointer and its link are new: {items:#?}"
+    );
     let token = LinkToken::parse(tests::token_of(url)).expect("a token");
-    Pattern { items, names: [conversation.to_owned(), order, intent.to_owned(), token.sha256()] }
+    Pattern {
+        items,
+        names: [
+            conversation.to_owned(),
+            order,
+            intent.to_owned(),
+            token.sha256(),
+        ],
+    }
 }
 
 fn all_items(database: &Database) -> Vec<Item> {
-    let scan = ScanRequest { table_name: TABLE.to_owned(), ..ScanRequest::default() };
-    database.scan(scan).expect("a scan").items.unwrap_or_default()
+    let scan = ScanRequest {
+        table_name: TABLE.to_owned(),
+        ..ScanRequest::default()
+    };
+    database
+        .scan(scan)
+        .expect("a scan")
+        .items
+        .unwrap_or_default()
 }

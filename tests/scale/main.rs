@@ -1,10 +1,10 @@
 //! What one call costs at 1,000 payments and at a million, and in a conversation with up to 1,000
 //! orders.
 //!
-//! The functions, the adapters and the engine are real; Stripe and Genesys are stand-ins that answer
-//! at once. A call of a kind must ask the same of the table, and consume the same capacity, however
-//! many payments there are: else this fails. Times are printed and not judged. `PAYMENTS` is the
-//! greater number of payments, `ROUNDS` how often each call is made.
+//! The functions, the adapters and the engine are real; Stripe and Genesys are stand-ins that
+//! answer at once. A call of a kind must ask the same of the table, and consume the same capacity,
+//! however many payments there are: else this fails. Times are printed and not judged. `PAYMENTS`
+//! is the greater number of payments, `ROUNDS` how often each call is made.
 
 #![allow(
     clippy::unwrap_used,
@@ -47,13 +47,22 @@ async fn main() {
     let rounds = variable("ROUNDS", 300).max(1);
     let with_few = measure(FEW, rounds).await;
     let with_many = measure(many, rounds).await;
-    println!("\n| call | requests to the table | RCU | WCU | Stripe | Genesys | ms at {FEW} | ms at {many} |");
+    println!(
+        "\n| call | requests to the table | RCU | WCU | Stripe | Genesys | ms at {FEW} | ms at {many} |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for what in CALLS {
         let (few, many) = (&with_few[what], &with_many[what]);
         let (bill, other) = (few.bill(what), many.bill(what));
-        assert_eq!(bill, other, "\"{what}\" must cost the same however many payments there are; what reads them all?");
-        println!("| {what} | {bill} | {} | {} |", few.p50_p99(), many.p50_p99());
+        assert_eq!(
+            bill, other,
+            "\"{what}\" must cost the same however many payments there are; what reads them all?"
+        );
+        println!(
+            "| {what} | {bill} | {} | {} |",
+            few.p50_p99(),
+            many.p50_p99()
+        );
     }
     println!(
         "\nms: median / 99th percentile of {rounds} calls each. Requests and capacity were the same in every call."
@@ -63,9 +72,9 @@ async fn main() {
 
 fn variable(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => {
-            text.parse().unwrap_or_else(|_| panic!("{name} must be a number such as {default}; it is {text:?}"))
-        }
+        Ok(text) if !text.is_empty() => text.parse().unwrap_or_else(|_| {
+            panic!("{name} must be a number such as {default}; it is {text:?}")
+        }),
         _ => default,
     }
 }
@@ -73,8 +82,13 @@ fn variable(name: &str, default: u64) -> u64 {
 async fn measure(payments: u64, rounds: u64) -> BTreeMap<&'static str, Kind> {
     let (started, before) = (Instant::now(), resident_mib());
     let (mut driver, Filled { bytes, largest }) = filled(payments).await;
-    let (took, memory) = (started.elapsed().as_secs_f64(), resident_mib().saturating_sub(before));
-    println!("{payments} payments: {bytes} bytes, the largest item {largest}; {took:.1} s, {memory} MiB of memory");
+    let (took, memory) = (
+        started.elapsed().as_secs_f64(),
+        resident_mib().saturating_sub(before),
+    );
+    println!(
+        "{payments} payments: {bytes} bytes, the largest item {largest}; {took:.1} s, {memory} MiB of memory"
+    );
     // The first one makes connections and tokens.
     driver.round(DRIVEN_FROM, payments).await;
     driver.take();
@@ -88,23 +102,32 @@ async fn measure(payments: u64, rounds: u64) -> BTreeMap<&'static str, Kind> {
 async fn one_conversation() {
     let mut driver = Driver::new(World::new().await);
     let conversation = conversation(DRIVEN_FROM);
-    driver.world.genesys.open_conversation(&conversation, Scene::inbound());
+    driver
+        .world
+        .genesys
+        .open_conversation(&conversation, Scene::inbound());
     let order = |number: u64| format!("ORDER-{number:09}");
     let mut orders = 0;
     let mut rows = Vec::new();
     for wanted in ORDERS {
         while orders < wanted {
             orders += 1;
-            driver.post(CREATE, &request(&conversation, &order(orders)), 201).await;
+            driver
+                .post(CREATE, &request(&conversation, &order(orders)), 201)
+                .await;
             driver.world.advance(1);
         }
         let creates = driver.take();
         // One after the other: a poll that reads a thousand orders leaves cold caches to the next.
         for _ in 0..ASKED {
-            driver.poll(POLL_OLD, &conversation, Some(&order(wanted)), "PENDING").await;
+            driver
+                .poll(POLL_OLD, &conversation, Some(&order(wanted)), "PENDING")
+                .await;
         }
         for _ in 0..ASKED {
-            driver.poll(POLL_NEWEST, &conversation, None, "PENDING").await;
+            driver
+                .poll(POLL_NEWEST, &conversation, None, "PENDING")
+                .await;
         }
         rows.push((wanted, creates, driver.take()));
     }
@@ -140,6 +163,12 @@ async fn one_conversation() {
 /// Memory of this process in MiB; 0 where the system does not say.
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let kib = status.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    });
     kib.unwrap_or(0) / 1024
 }

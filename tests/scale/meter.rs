@@ -10,12 +10,15 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemInput, PutItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
-use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
+use aws_sdk_dynamodb::operation::transact_write_items::{
+    TransactWriteItemsInput, TransactWriteItemsOutput,
+};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemInput, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut, Error, Output,
+    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut, Error,
+    Output,
 };
 
 /// What one call asked of the outside. Two calls that cost the same have equal bills.
@@ -47,7 +50,11 @@ impl fmt::Display for Bill {
             .collect();
         let (read, write) = (self.read_units, self.write_units);
         let (stripe, genesys) = (self.stripe, self.genesys);
-        write!(f, "{} | {read} | {write} | {stripe} | {genesys}", requests.join(", "))
+        write!(
+            f,
+            "{} | {read} | {write} | {stripe} | {genesys}",
+            requests.join(", ")
+        )
     }
 }
 
@@ -58,7 +65,13 @@ pub(crate) struct Meter(Arc<Mutex<Bill>>);
 impl Meter {
     /// The same client, metered.
     pub(crate) fn client(&self, client: &Client) -> Client {
-        Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
+        Client::from_conf(
+            client
+                .config()
+                .to_builder()
+                .interceptor(self.clone())
+                .build(),
+        )
     }
 
     /// What was counted since the last time.
@@ -75,7 +88,10 @@ impl Meter {
     fn write(&self, operation: &'static str, consumed: &[ConsumedCapacity]) {
         let mut bill = self.0.lock().unwrap();
         *bill.requests.entry(operation).or_default() += 1;
-        bill.write_units += consumed.iter().map(|consumed| units(Some(consumed))).sum::<f64>();
+        bill.write_units += consumed
+            .iter()
+            .map(|consumed| units(Some(consumed)))
+            .sum::<f64>();
     }
 
     fn succeeded(&self, output: &Output) {
@@ -100,9 +116,14 @@ impl Meter {
     fn failed(&self, error: &Error) {
         match error.downcast_ref::<PutItemError>() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                let there = failed.item().expect("the adapter asks for the item that is there");
+                let there = failed
+                    .item()
+                    .expect("the adapter asks for the item that is there");
                 let units = dynoxide::types::write_capacity_units(size(there));
-                self.write("PutItem", &[ConsumedCapacity::builder().capacity_units(units).build()]);
+                self.write(
+                    "PutItem",
+                    &[ConsumedCapacity::builder().capacity_units(units).build()],
+                );
             }
             _ => panic!("no request is to fail but a put of what is there: {error:?}"),
         }
@@ -147,12 +168,16 @@ impl Intercept for Meter {
 }
 
 fn units(consumed: Option<&ConsumedCapacity>) -> f64 {
-    consumed.and_then(ConsumedCapacity::capacity_units).expect("the engine tells the capacity")
+    consumed
+        .and_then(ConsumedCapacity::capacity_units)
+        .expect("the engine tells the capacity")
 }
 
 /// An item's size in bytes, by the page "DynamoDB item sizes and formats".
 fn size(item: &HashMap<String, AttributeValue>) -> usize {
-    item.iter().map(|(name, value)| name.len() + value_size(value)).sum()
+    item.iter()
+        .map(|(name, value)| name.len() + value_size(value))
+        .sum()
 }
 
 fn value_size(value: &AttributeValue) -> usize {

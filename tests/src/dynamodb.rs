@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -30,11 +31,19 @@ impl Dynamo {
         let patient = crate::aws_clients(&endpoint).dynamodb.config().to_builder();
         let client = Client::from_conf(patient.timeout_config(TimeoutConfig::disabled()).build());
         let key = |name: &str, kind: KeyType| {
-            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a key")
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(kind)
+                .build()
+                .expect("a key")
         };
         let attribute = |name: &str| {
             let text = ScalarAttributeType::S;
-            AttributeDefinition::builder().attribute_name(name).attribute_type(text).build().expect("an attribute")
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(text)
+                .build()
+                .expect("an attribute")
         };
         client
             .create_table()
@@ -47,7 +56,12 @@ impl Dynamo {
             .send()
             .await
             .expect("a table");
-        Self { database, client, endpoint, server }
+        Self {
+            database,
+            client,
+            endpoint,
+            server,
+        }
     }
 
     /// The engine itself, to fill it faster than through its wire protocol.
@@ -75,8 +89,17 @@ impl Dynamo {
 
     /// Every item, by key.
     pub async fn items(&self) -> HashMap<(String, String), HashMap<String, AttributeValue>> {
-        let scanned = self.client.scan().table_name(TABLE).consistent_read(true).send().await.expect("a scan");
-        let text = |item: &HashMap<String, AttributeValue>, name: &str| item[name].as_s().expect("text").clone();
+        let scanned = self
+            .client
+            .scan()
+            .table_name(TABLE)
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("a scan");
+        let text = |item: &HashMap<String, AttributeValue>, name: &str| {
+            item[name].as_s().expect("text").clone()
+        };
         scanned
             .items
             .unwrap_or_default()

@@ -1,7 +1,9 @@
-//! A world to try the three functions in: the real handlers and adapters over a DynamoDB engine in process, a Secrets
-//! Manager stand-in, and the Stripe and Genesys stand-ins, all on loopback sockets and one clock.
+//! A world to try the three functions in: the real handlers and adapters over a DynamoDB engine in
+//! process, a Secrets Manager stand-in, and the Stripe and Genesys stand-ins, all on loopback
+//! sockets and one clock.
 //!
-//! Dropping a world looks for its secrets in everything that was logged in its time, so every test is a test of redaction.
+//! Dropping a world looks for its secrets in everything that was logged in its time, so every test
+//! is a test of redaction.
 
 #![allow(
     clippy::unwrap_used,
@@ -78,7 +80,8 @@ impl Clock for TestClock {
 
 type StripeAdapter = StripeClient<SecretsManager>;
 type GenesysAdapter = GenesysClient<SecretsManager>;
-type Webhook = StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, TestClock>;
+type Webhook =
+    StripeWebhookFunction<Table, StripeAdapter, GenesysAdapter, SecretsManager, TestClock>;
 
 /// What a world is made with.
 #[derive(Clone, Debug)]
@@ -164,7 +167,11 @@ impl World {
             ("STRIPE_API_BASE", stripe.base().to_owned()),
             ("PAY_LINK_BASE", setup.pay_link_base.to_owned()),
         ];
-        let lookup = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
+        let lookup = |name: &str| {
+            vars.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| value.clone())
+        };
         let config = CreateIntentConfig::read(lookup).expect("configuration");
         let genesys_config = GenesysConfig {
             secret_id: "genesys".to_owned(),
@@ -176,12 +183,23 @@ impl World {
         let table = Table::new(dynamo.client(), config.table.name, config.table.record_days);
         let secret = |id: &str| SecretsManager::new(secrets_manager.client(), id.to_owned());
         let stripe_client = |http: Http, moto| {
-            let cached: Arc<CachedSecret<_, StripeSecret>> = Arc::new(CachedSecret::new(secret("stripe")));
-            (StripeClient::new(http, config.stripe.api_base.clone(), Arc::clone(&cached), moto), cached)
+            let cached: Arc<CachedSecret<_, StripeSecret>> =
+                Arc::new(CachedSecret::new(secret("stripe")));
+            (
+                StripeClient::new(
+                    http,
+                    config.stripe.api_base.clone(),
+                    Arc::clone(&cached),
+                    moto,
+                ),
+                cached,
+            )
         };
         let genesys_client = |http: Http| {
             let cached = Arc::new(CachedSecret::new(secret("genesys")));
-            setup.genesys.then(|| GenesysClient::new(http, genesys_config.clone(), cached))
+            setup
+                .genesys
+                .then(|| GenesysClient::new(http, genesys_config.clone(), cached))
         };
         let create_intent = CreateIntentFunction {
             store: table.clone(),
@@ -275,21 +293,34 @@ impl World {
     pub async fn status(&self, conversation_id: &str, order_id: Option<&str>) -> Answer {
         let path = format!("/payments/{conversation_id}");
         let query = order_id.map_or(json!({}), |order_id| json!({ "order_id": order_id }));
-        let event = rest_event("GET", &path, &json!({ "conversation_id": conversation_id }), &query, "");
+        let event = rest_event(
+            "GET",
+            &path,
+            &json!({ "conversation_id": conversation_id }),
+            &query,
+            "",
+        );
         Answer::read(self.status_query.handle(request(&event)).await)
     }
 
     /// Cancels a payment of [`CONVERSATION`] through an API Gateway event.
     pub async fn cancel(&self, order_id: &str) -> Answer {
         let path = format!("/payments/{CONVERSATION}");
-        let (names, query) = (json!({ "conversation_id": CONVERSATION }), json!({ "order_id": order_id }));
+        let (names, query) = (
+            json!({ "conversation_id": CONVERSATION }),
+            json!({ "order_id": order_id }),
+        );
         let event = rest_event("DELETE", &path, &names, &query, "");
         Answer::read(self.create_intent.handle(request(&event)).await)
     }
 
     /// Asks for the session of a pay link, given its URL, through an API Gateway event.
     pub async fn open_link(&self, payment_url: &str) -> Answer {
-        Answer::read(self.status_query.handle(request(&session_event(payment_url))).await)
+        Answer::read(
+            self.status_query
+                .handle(request(&session_event(payment_url)))
+                .await,
+        )
     }
 
     /// Asks for the page that every pay link leads to.
@@ -300,12 +331,17 @@ impl World {
     /// Delivers an event of Stripe's, freshly signed.
     pub async fn deliver(&self, event: &Value) -> Answer {
         let webhook = self.stripe.webhook(event);
-        self.deliver_raw(&webhook.body, Some(&webhook.signature), false).await
+        self.deliver_raw(&webhook.body, Some(&webhook.signature), false)
+            .await
     }
 
     /// Delivers bytes with a signature header of choice, plain or in base64.
     pub async fn deliver_raw(&self, body: &[u8], signature: Option<&str>, base64: bool) -> Answer {
-        Answer::read(self.stripe_webhook.handle(request(&url_event(body, signature, base64))).await)
+        Answer::read(
+            self.stripe_webhook
+                .handle(request(&url_event(body, signature, base64)))
+                .await,
+        )
     }
 
     /// Delivers every event Stripe has, in order, and expects each to be taken.
@@ -328,26 +364,41 @@ impl World {
         answer.text("payment_intent_id").to_owned()
     }
 
-    /// Asks for a payment, and lets the function die when its request to create the intent has come as far as `stage`.
-    /// Stripe goes on from there.
+    /// Asks for a payment, and lets the function die when its request to create the intent has come
+    /// as far as `stage`. Stripe goes on from there.
     pub async fn crash_while_creating(self: &Arc<Self>, stage: Stage, body: Value) {
-        let gate = self.stripe.gate(Match::post("/v1/payment_intents").exactly(), stage);
+        let gate = self
+            .stripe
+            .gate(Match::post("/v1/payment_intents").exactly(), stage);
         let world = Arc::clone(self);
         let dying = tokio::spawn(async move { world.post(&body).await });
         gate.arrived(1).await;
         dying.abort();
-        assert!(dying.await.is_err_and(|error| error.is_cancelled()), "it died");
+        assert!(
+            dying.await.is_err_and(|error| error.is_cancelled()),
+            "it died"
+        );
         gate.open();
     }
 
     fn secrets(&self) -> BTreeSet<String> {
-        let mut secrets: BTreeSet<String> =
-            ["canary0", "sk_test_", "rk_test_", "whsec_", "_secret_", "pm_card", "pm_new", "v1="]
-                .map(str::to_owned)
-                .into();
-        let recorded = self.genesys.requests().into_iter().chain(self.stripe.requests());
+        let mut secrets: BTreeSet<String> = [
+            "canary0", "sk_test_", "rk_test_", "whsec_", "_secret_", "pm_card", "pm_new", "v1=",
+        ]
+        .map(str::to_owned)
+        .into();
+        let recorded = self
+            .genesys
+            .requests()
+            .into_iter()
+            .chain(self.stripe.requests());
         for request in recorded {
-            secrets.extend(request.header("authorization").and_then(|h| h.split(' ').nth(1)).map(str::to_owned));
+            secrets.extend(
+                request
+                    .header("authorization")
+                    .and_then(|h| h.split(' ').nth(1))
+                    .map(str::to_owned),
+            );
         }
         secrets
     }
@@ -367,7 +418,11 @@ impl Drop for World {
                 line.match_indices(&secret).filter_map(ends).any(goes_on)
             };
             let leak = logged.lines().find(holds);
-            assert!(leak.is_none(), "a secret is in the log: {}", leak.unwrap_or_default());
+            assert!(
+                leak.is_none(),
+                "a secret is in the log: {}",
+                leak.unwrap_or_default()
+            );
         }
     }
 }
@@ -385,7 +440,11 @@ pub fn aws_clients(endpoint: &str) -> aws::Clients {
         };
         Some(value.to_owned())
     });
-    aws::Clients::new(&config.expect("configuration"), &tls::client_config(None).expect("TLS")).expect("clients")
+    aws::Clients::new(
+        &config.expect("configuration"),
+        &tls::client_config(None).expect("TLS"),
+    )
+    .expect("clients")
 }
 
 /// A client with connections of its own, which trusts what the functions trust.
@@ -402,7 +461,13 @@ pub fn order(order_id: &str) -> Value {
 
 /// An API Gateway REST event, of the shape AWS sends.
 #[must_use]
-pub fn rest_event(method: &str, path: &str, path_parameters: &Value, query: &Value, body: &str) -> Value {
+pub fn rest_event(
+    method: &str,
+    path: &str,
+    path_parameters: &Value,
+    query: &Value,
+    body: &str,
+) -> Value {
     json!({
         "resource": path,
         "path": path,
@@ -429,11 +494,18 @@ pub fn page_event() -> Value {
     rest_event("GET", "/pay", &json!({}), &json!({}), "")
 }
 
-/// An API Gateway event of the page that asks for the session of a link, given its URL or just its token.
+/// An API Gateway event of the page that asks for the session of a link, given its URL or just its
+/// token.
 #[must_use]
 pub fn session_event(payment_url: &str) -> Value {
     let body = json!({ "token": token_of(payment_url) });
-    rest_event("POST", "/pay/session", &json!({}), &json!({}), &body.to_string())
+    rest_event(
+        "POST",
+        "/pay/session",
+        &json!({}),
+        &json!({}),
+        &body.to_string(),
+    )
 }
 
 /// What is secret of a pay link.
@@ -494,16 +566,33 @@ impl Answer {
     /// Reads a response.
     #[must_use]
     pub fn read(response: Response<Body>) -> Self {
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let (content_type, retry_after) = (header("content-type").unwrap_or_default(), header("retry-after"));
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (content_type, retry_after) = (
+            header("content-type").unwrap_or_default(),
+            header("retry-after"),
+        );
         let status = response.status().as_u16();
-        let Body::Text(text) = response.into_body() else { panic!("a text body") };
-        Self { status, content_type, retry_after, body: serde_json::from_str(&text).expect("JSON") }
+        let Body::Text(text) = response.into_body() else {
+            panic!("a text body")
+        };
+        Self {
+            status,
+            content_type,
+            retry_after,
+            body: serde_json::from_str(&text).expect("JSON"),
+        }
     }
 
     /// A text field of the body.
     #[must_use]
     pub fn text(&self, field: &str) -> &str {
-        self.body[field].as_str().unwrap_or_else(|| panic!("no text {field} in {:#}", self.body))
+        self.body[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("no text {field} in {:#}", self.body))
     }
 }

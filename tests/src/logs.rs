@@ -1,4 +1,5 @@
-//! Everything the functions log, at the most talkative level they have: of the whole process, or thread by thread.
+//! Everything the functions log, at the most talkative level they have: of the whole process, or
+//! thread by thread.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -46,14 +47,17 @@ pub fn logged() -> String {
 
 /// Where the log ends now, in bytes.
 pub(crate) fn end() -> usize {
-    MEMORY.get().map_or(0, |memory| memory.0.lock().unwrap().len())
+    MEMORY
+        .get()
+        .map_or(0, |memory| memory.0.lock().unwrap().len())
 }
 
 /// Everything logged from there on, by all tests of the process.
 pub(crate) fn logged_from(begin: usize) -> String {
     // What a call under way holds back is logged, too.
     drop(shared::telemetry::hold_lines());
-    let text = |memory: &Memory| String::from_utf8_lossy(&memory.0.lock().unwrap()[begin..]).into_owned();
+    let text =
+        |memory: &Memory| String::from_utf8_lossy(&memory.0.lock().unwrap()[begin..]).into_owned();
     MEMORY.get().map(text).unwrap_or_default()
 }
 
@@ -75,8 +79,8 @@ impl Write for OfThread {
     }
 }
 
-/// Keeps what each thread logs apart from here on, and forgets what this one has logged. For processes without a
-/// [`World`](crate::World).
+/// Keeps what each thread logs apart from here on, and forgets what this one has logged. For
+/// processes without a [`World`](crate::World).
 pub fn forget_thread_log() {
     static START: Once = Once::new();
     START.call_once(|| shared::telemetry::start_with("tests", tracing::Level::TRACE, || OfThread));

@@ -36,11 +36,22 @@ impl SecretsManagerStandIn {
         let shelf = Arc::new(Mutex::new(Shelf::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let routes = Router::new().route("/", post(get_secret_value)).with_state(Arc::clone(&shelf));
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await.expect("a server") });
-        let patient = crate::aws_clients(&endpoint).secrets_manager.config().to_builder();
+        let routes = Router::new()
+            .route("/", post(get_secret_value))
+            .with_state(Arc::clone(&shelf));
+        let server =
+            tokio::spawn(async move { axum::serve(listener, routes).await.expect("a server") });
+        let patient = crate::aws_clients(&endpoint)
+            .secrets_manager
+            .config()
+            .to_builder();
         let client = Client::from_conf(patient.timeout_config(TimeoutConfig::disabled()).build());
-        Self { client, endpoint, shelf, server }
+        Self {
+            client,
+            endpoint,
+            shelf,
+            server,
+        }
     }
 
     /// A client of the stand-in.
@@ -57,7 +68,11 @@ impl SecretsManagerStandIn {
 
     /// Writes a secret's text.
     pub fn put(&self, id: &str, text: &str) {
-        self.shelf.lock().unwrap().texts.insert(id.to_owned(), text.to_owned());
+        self.shelf
+            .lock()
+            .unwrap()
+            .texts
+            .insert(id.to_owned(), text.to_owned());
     }
 
     /// Takes a secret's value away, as in an empty shell.
@@ -83,7 +98,13 @@ impl SecretsManagerStandIn {
     /// How often a secret was read.
     #[must_use]
     pub fn reads(&self, id: &str) -> usize {
-        self.shelf.lock().unwrap().reads.get(id).copied().unwrap_or(0)
+        self.shelf
+            .lock()
+            .unwrap()
+            .reads
+            .get(id)
+            .copied()
+            .unwrap_or(0)
     }
 }
 
@@ -93,7 +114,10 @@ impl Drop for SecretsManagerStandIn {
     }
 }
 
-async fn get_secret_value(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -> (StatusCode, String) {
+async fn get_secret_value(
+    State(shelf): State<Arc<Mutex<Shelf>>>,
+    body: Bytes,
+) -> (StatusCode, String) {
     let asked: Value = serde_json::from_slice(&body).expect("JSON");
     let id = asked["SecretId"].as_str().expect("a SecretId").to_owned();
     if shelf.lock().unwrap().silent {
@@ -101,14 +125,26 @@ async fn get_secret_value(State(shelf): State<Arc<Mutex<Shelf>>>, body: Bytes) -
     }
     let mut shelf = shelf.lock().unwrap();
     if let Some(code) = &shelf.refusal {
-        return (StatusCode::BAD_REQUEST, json!({ "__type": code, "message": "no" }).to_string());
+        return (
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": code, "message": "no" }).to_string(),
+        );
     }
     if shelf.down {
-        return (StatusCode::INTERNAL_SERVER_ERROR, json!({ "__type": "InternalServiceError" }).to_string());
+        return (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            json!({ "__type": "InternalServiceError" }).to_string(),
+        );
     }
     *shelf.reads.entry(id.clone()).or_default() += 1;
     match shelf.texts.get(&id) {
-        Some(text) => (StatusCode::OK, json!({ "Name": id, "SecretString": text }).to_string()),
-        None => (StatusCode::BAD_REQUEST, json!({ "__type": "ResourceNotFoundException" }).to_string()),
+        Some(text) => (
+            StatusCode::OK,
+            json!({ "Name": id, "SecretString": text }).to_string(),
+        ),
+        None => (
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": "ResourceNotFoundException" }).to_string(),
+        ),
     }
 }

@@ -1,5 +1,5 @@
-//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay it.
-//! `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
+//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay
+//! it. `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
 //!
 //! As bare requests: the body of `POST`; and the names with `"operation": "cancel"`.
 
@@ -19,14 +19,15 @@ use shared::ids::{ConversationId, OrderId};
 use shared::link::{LinkToken, NewLink};
 use shared::payment::{Payment, PaymentStatus};
 use shared::ports::{
-    AdoptIntent, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutLink, PutPayment, RandomBits,
-    StripeError, UpdatePayment,
+    AdoptIntent, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, GetPayment, PutLink,
+    PutPayment, RandomBits, StripeError, UpdatePayment,
 };
 use shared::telemetry::{self, Metric};
 use shared::time::{Clock, Deadline};
 use tokio::time::Instant;
 
-/// The most that is kept of the budget for what follows Stripe's answer: writing it down and replying.
+/// The most that is kept of the budget for what follows Stripe's answer: writing it down and
+/// replying.
 const MAX_RESERVE: Duration = Duration::from_millis(400);
 
 /// The function.
@@ -72,43 +73,95 @@ where
         response
     }
 
-    async fn create(&self, request: &Request, deadline: Deadline) -> Result<Response<Body>, Problem> {
-        let order = request::read(request.body().as_ref(), &self.policy).inspect_err(|problem| {
-            tracing::warn!(code = problem.code.as_str(), field = problem.field, "request refused");
-        })?;
+    async fn create(
+        &self,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Problem> {
+        let order =
+            request::read(request.body().as_ref(), &self.policy).inspect_err(|problem| {
+                tracing::warn!(
+                    code = problem.code.as_str(),
+                    field = problem.field,
+                    "request refused"
+                );
+            })?;
         let creating = async {
             let link = self.new_link()?;
-            let created = create(&self.store, &self.stripe, &self.clock, &order, link, self.for_stripe(deadline)).await;
+            let created = create(
+                &self.store,
+                &self.stripe,
+                &self.clock,
+                &order,
+                link,
+                self.for_stripe(deadline),
+            )
+            .await;
             created.map_err(|error| refused("payment not created", &error))
         };
         let created = within(deadline, creating).await.inspect_err(|problem| {
             not_answered(&order.conversation_id, &order.order_id, problem);
         })?;
-        let Created { payment, first, client_secret, link } = created;
-        let base = self.pay_link.as_ref().map(|config| config.base.as_str()).unwrap_or_default();
+        let Created {
+            payment,
+            first,
+            client_secret,
+            link,
+        } = created;
+        let base = self
+            .pay_link
+            .as_ref()
+            .map(|config| config.base.as_str())
+            .unwrap_or_default();
         let payment_url = link.map(|token| format!("{base}/pay#{}", token.in_url()).into());
         answered("payment answered", &payment, first);
         let declined = payment.status == PaymentStatus::Declined;
-        let status = if first && !declined { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(Reply::of(&payment).handing_out(client_secret, payment_url).into_response(status))
+        let status = if first && !declined {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        };
+        Ok(Reply::of(&payment)
+            .handing_out(client_secret, payment_url)
+            .into_response(status))
     }
 
-    async fn cancel(&self, request: &Request, deadline: Deadline) -> Result<Response<Body>, Problem> {
-        let read = Named::read(request, Some(CANCEL)).and_then(|Named { conversation_id, order_id }| match order_id {
-            Some(order_id) => Ok((conversation_id, order_id)),
-            None => Err(Problem::with_field(
-                ProblemCode::InvalidOrderId,
-                "order_id",
-                "order_id must be that of the payment to cancel; it is missing",
-            )),
-        });
+    async fn cancel(
+        &self,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Problem> {
+        let read = Named::read(request, Some(CANCEL)).and_then(
+            |Named {
+                 conversation_id,
+                 order_id,
+             }| match order_id {
+                Some(order_id) => Ok((conversation_id, order_id)),
+                None => Err(Problem::with_field(
+                    ProblemCode::InvalidOrderId,
+                    "order_id",
+                    "order_id must be that of the payment to cancel; it is missing",
+                )),
+            },
+        );
         let (conversation_id, order_id) = read.inspect_err(|problem| {
-            tracing::warn!(code = problem.code.as_str(), field = problem.field, "request refused");
+            tracing::warn!(
+                code = problem.code.as_str(),
+                field = problem.field,
+                "request refused"
+            );
         })?;
         let canceling = async {
             let for_stripe = self.for_stripe(deadline);
-            let canceled =
-                cancel(&self.store, &self.stripe, &self.clock, &conversation_id, &order_id, for_stripe).await;
+            let canceled = cancel(
+                &self.store,
+                &self.stripe,
+                &self.clock,
+                &conversation_id,
+                &order_id,
+                for_stripe,
+            )
+            .await;
             canceled.map_err(|error| refused("payment not canceled", &error))
         };
         let canceled = within(deadline, canceling).await.inspect_err(|problem| {
@@ -126,12 +179,20 @@ where
 
     /// A link that nobody has yet, where the deployment has links.
     fn new_link(&self) -> Result<Option<NewLink>, Problem> {
-        let Some(PayLinkConfig { valid_for, .. }) = &self.pay_link else { return Ok(None) };
+        let Some(PayLinkConfig { valid_for, .. }) = &self.pay_link else {
+            return Ok(None);
+        };
         let bits = self.random.bits().map_err(|error| {
             tracing::warn!(%error, "no pay link");
-            Problem::new(ProblemCode::StoreUnavailable, "no pay link was made; ask again")
+            Problem::new(
+                ProblemCode::StoreUnavailable,
+                "no pay link was made; ask again",
+            )
         })?;
-        Ok(Some(NewLink { token: LinkToken::from_bits(bits), valid_for: *valid_for }))
+        Ok(Some(NewLink {
+            token: LinkToken::from_bits(bits),
+            valid_for: *valid_for,
+        }))
     }
 
     fn for_stripe(&self, deadline: Deadline) -> Deadline {
@@ -148,13 +209,26 @@ fn wants_cancel(request: &Request) -> bool {
     struct Operation {
         operation: String,
     }
-    let says_so = || serde_json::from_slice::<Operation>(request.body()).is_ok_and(|said| said.operation == CANCEL);
+    let says_so = || {
+        serde_json::from_slice::<Operation>(request.body())
+            .is_ok_and(|said| said.operation == CANCEL)
+    };
     request.method() == Method::DELETE || (is_bare(request) && says_so())
 }
 
-async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let spent = |_| Err(Problem::new(ProblemCode::StripeTimeout, "the time budget was spent; ask again"));
-    tokio::time::timeout_at(deadline.instant(), work).await.unwrap_or_else(spent)
+async fn within<T>(
+    deadline: Deadline,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let spent = |_| {
+        Err(Problem::new(
+            ProblemCode::StripeTimeout,
+            "the time budget was spent; ask again",
+        ))
+    };
+    tokio::time::timeout_at(deadline.instant(), work)
+        .await
+        .unwrap_or_else(spent)
 }
 
 fn answered(what: &str, payment: &Payment, first: bool) {
@@ -179,8 +253,8 @@ fn not_answered(conversation_id: &ConversationId, order_id: &OrderId, problem: &
     tracing::warn!(%conversation_id, %order_id, code, field, "payment refused");
 }
 
-/// What a flow's engineer is told. The code is stable; the text repeats nothing that Stripe or the caller sent but codes
-/// and amounts.
+/// What a flow's engineer is told. The code is stable; the text repeats nothing that Stripe or the
+/// caller sent but codes and amounts.
 fn problem(error: &CreateError) -> Problem {
     match error {
         CreateError::OrderChanged { have } => Problem::with_field(
@@ -227,33 +301,53 @@ fn stripe_problem(error: &StripeError) -> Problem {
             "amount",
             "the amount is below what Stripe takes after conversion to the account's settlement currency",
         ),
-        StripeError::Rejected { code, .. } if code == "amount_too_large" => {
-            Problem::with_field(ProblemCode::AmountAboveLimit, "amount", "the amount is above what Stripe takes")
-        }
+        StripeError::Rejected { code, .. } if code == "amount_too_large" => Problem::with_field(
+            ProblemCode::AmountAboveLimit,
+            "amount",
+            "the amount is above what Stripe takes",
+        ),
         StripeError::Rejected { code, param } => {
-            let about = if param.is_empty() { String::new() } else { format!(" about {param}") };
-            Problem::new(ProblemCode::StripeRejected, format!("Stripe refused the request: {code}{about}"))
+            let about = if param.is_empty() {
+                String::new()
+            } else {
+                format!(" about {param}")
+            };
+            Problem::new(
+                ProblemCode::StripeRejected,
+                format!("Stripe refused the request: {code}{about}"),
+            )
         }
         StripeError::ReceiptRefused { .. } => Problem::with_field(
             ProblemCode::InvalidReceiptEmail,
             "receipt_email",
             "Stripe refused this receipt_email; send another one, or none",
         ),
-        StripeError::UnexpectedState | StripeError::KeyMismatch => {
-            Problem::new(ProblemCode::StripeRejected, "Stripe refused the request in the intent's present state")
-        }
+        StripeError::UnexpectedState | StripeError::KeyMismatch => Problem::new(
+            ProblemCode::StripeRejected,
+            "Stripe refused the request in the intent's present state",
+        ),
         StripeError::Auth { status } => Problem::new(
             ProblemCode::StripeAuth,
-            format!("Stripe answered {status} to the key, also after it was read afresh; check the Stripe secret"),
+            format!(
+                "Stripe answered {status} to the key, also after it was read afresh; check the Stripe secret"
+            ),
         ),
-        StripeError::InUse => Problem::new(ProblemCode::InProgress, "the same order is at Stripe; ask again"),
-        StripeError::RateLimited => Problem::new(ProblemCode::RateLimited, "Stripe limits the rate; ask again"),
-        StripeError::Unavailable | StripeError::KeptFailure => {
-            Problem::new(ProblemCode::StripeUnavailable, "Stripe did not answer properly, also on the retry; ask again")
-        }
-        StripeError::Timeout => {
-            Problem::new(ProblemCode::StripeTimeout, "Stripe did not answer within the time budget; ask again")
-        }
+        StripeError::InUse => Problem::new(
+            ProblemCode::InProgress,
+            "the same order is at Stripe; ask again",
+        ),
+        StripeError::RateLimited => Problem::new(
+            ProblemCode::RateLimited,
+            "Stripe limits the rate; ask again",
+        ),
+        StripeError::Unavailable | StripeError::KeptFailure => Problem::new(
+            ProblemCode::StripeUnavailable,
+            "Stripe did not answer properly, also on the retry; ask again",
+        ),
+        StripeError::Timeout => Problem::new(
+            ProblemCode::StripeTimeout,
+            "Stripe did not answer within the time budget; ask again",
+        ),
         StripeError::Secret(error) => Problem::from(error),
     }
 }

@@ -1,5 +1,5 @@
-//! Reads `POST /payments`. Every field is taken as raw JSON first, so that an amount is read digit by digit and an
-//! error can name the field, what was given and what is wanted.
+//! Reads `POST /payments`. Every field is taken as raw JSON first, so that an amount is read digit
+//! by digit and an error can name the field, what was given and what is wanted.
 
 use serde::de::Deserializer;
 use serde_json::Value;
@@ -42,8 +42,8 @@ const MAX_LABEL: usize = 63;
 /// Reads and checks a request body.
 ///
 /// # Errors
-/// A [`Problem`]; card numbers, and secrets where none belongs, are looked for before anything else, in every key and
-/// value, known or not.
+/// A [`Problem`]; card numbers, and secrets where none belongs, are looked for before anything
+/// else, in every key and value, known or not.
 pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     if body.len() > MAX_REQUEST_BYTES {
         return Err(Problem::request_too_large(body.len()));
@@ -63,7 +63,10 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     let elsewhere = |(name, value): (&String, &Value)| {
         holds_secret(name) || (name != "payment_method" && any_text(value, &holds_secret))
     };
-    if tree.as_object().map_or_else(|| any_text(&tree, &holds_secret), |fields| fields.iter().any(elsewhere)) {
+    if tree.as_object().map_or_else(
+        || any_text(&tree, &holds_secret),
+        |fields| fields.iter().any(elsewhere),
+    ) {
         return Err(Problem::misplaced_secret());
     }
     let fields = Fields::read(text)?;
@@ -72,24 +75,57 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<Order, Problem> {
     let order_id = order_id(&fields.text("order_id")?.unwrap_or_default())?;
     let currency = currency(&fields, policy)?;
     let money = money(&fields, currency, policy)?;
-    let payment_method = fields.given("payment_method")?.map(|token| payment_method(&token)).transpose()?;
+    let payment_method = fields
+        .given("payment_method")?
+        .map(|token| payment_method(&token))
+        .transpose()?;
     let description = fields.given("description")?;
-    if let Some(long) = description.as_ref().map(|d| d.chars().count()).filter(|n| *n > MAX_DESCRIPTION) {
+    if let Some(long) = description
+        .as_ref()
+        .map(|d| d.chars().count())
+        .filter(|n| *n > MAX_DESCRIPTION)
+    {
         let expected = format!("description must have at most {MAX_DESCRIPTION} characters");
-        return Err(malformed("description", expected).came(format!("description has {long} characters")));
+        return Err(
+            malformed("description", expected).came(format!("description has {long} characters"))
+        );
     }
-    if description.as_ref().is_some_and(|d| d.chars().any(|c| c.is_control() && !c.is_whitespace())) {
-        return Err(malformed("description", "description must have no control characters but line breaks"));
+    if description
+        .as_ref()
+        .is_some_and(|d| d.chars().any(|c| c.is_control() && !c.is_whitespace()))
+    {
+        return Err(malformed(
+            "description",
+            "description must have no control characters but line breaks",
+        ));
     }
     let receipt_email = fields.given("receipt_email")?;
-    if receipt_email.as_deref().is_some_and(|email| !is_email(email)) {
-        let expected =
-            "receipt_email must be an e-mail address such as jane@example.com: one @, and a domain with a dot";
-        return Err(Problem::with_field(ProblemCode::InvalidReceiptEmail, "receipt_email", expected));
+    if receipt_email
+        .as_deref()
+        .is_some_and(|email| !is_email(email))
+    {
+        let expected = "receipt_email must be an e-mail address such as jane@example.com: one @, and a domain with a dot";
+        return Err(Problem::with_field(
+            ProblemCode::InvalidReceiptEmail,
+            "receipt_email",
+            expected,
+        ));
     }
-    let terms = Terms { capture_method: policy.capture_method, description, receipt_email, first_key_spent: false };
+    let terms = Terms {
+        capture_method: policy.capture_method,
+        description,
+        receipt_email,
+        first_key_spent: false,
+    };
     let include_client_secret = fields.flag("include_client_secret")?;
-    Ok(Order { conversation_id, order_id, money, terms, payment_method, include_client_secret })
+    Ok(Order {
+        conversation_id,
+        order_id,
+        money,
+        terms,
+        payment_method,
+        include_client_secret,
+    })
 }
 
 fn malformed(field: &'static str, expected: impl Into<String>) -> Problem {
@@ -105,14 +141,18 @@ fn any_text(value: &Value, is: &impl Fn(&str) -> bool) -> bool {
     match value {
         Value::String(text) => is(text),
         Value::Array(items) => items.iter().any(|item| any_text(item, is)),
-        Value::Object(map) => map.iter().any(|(key, value)| is(key) || any_text(value, is)),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| is(key) || any_text(value, is)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
 /// Whether a receipt can be sent there, as far as the text alone tells.
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
     let label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.chars().count())
             && label.chars().all(|c| c.is_alphanumeric() || c == '-')
@@ -132,13 +172,27 @@ fn is_email(text: &str) -> bool {
 fn payment_method(token: &str) -> Result<PaymentMethodId, Problem> {
     PaymentMethodId::parse(token).map_err(|must_be| {
         let expected = format!("payment_method must be {must_be}");
-        Problem::with_field(ProblemCode::InvalidPaymentMethod, "payment_method", expected)
-            .came(format!("payment_method has {} characters", token.chars().count()))
+        Problem::with_field(
+            ProblemCode::InvalidPaymentMethod,
+            "payment_method",
+            expected,
+        )
+        .came(format!(
+            "payment_method has {} characters",
+            token.chars().count()
+        ))
     })
 }
 
 fn currency(fields: &Fields<'_>, policy: &PaymentPolicy) -> Result<Currency, Problem> {
-    let allowed = || policy.allowed.iter().map(|c| c.code()).collect::<Vec<_>>().join(", ");
+    let allowed = || {
+        policy
+            .allowed
+            .iter()
+            .map(|c| c.code())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let by_code = fields.given("currency")?.map(|code| {
         Currency::parse(&code).ok_or_else(|| {
             let expected = format!("currency must be an ISO 4217 code, one of {}", allowed());
@@ -147,34 +201,60 @@ fn currency(fields: &Fields<'_>, policy: &PaymentPolicy) -> Result<Currency, Pro
         })
     });
     let by_region = fields.given("region")?.map(|region| {
-        policy.regions.get(&region.to_uppercase()).copied().ok_or_else(|| {
-            let known = policy.regions.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            Problem::with_field(ProblemCode::InvalidCurrency, "region", format!("region must be one of {known}"))
+        policy
+            .regions
+            .get(&region.to_uppercase())
+            .copied()
+            .ok_or_else(|| {
+                let known = policy
+                    .regions
+                    .keys()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                Problem::with_field(
+                    ProblemCode::InvalidCurrency,
+                    "region",
+                    format!("region must be one of {known}"),
+                )
                 .came(format!("region is {}", quoted(&region)))
-        })
+            })
     });
     let currency = match (by_code.transpose()?, by_region.transpose()?) {
         (Some(currency), Some(of_region)) if currency != of_region => {
             let expected = "currency must be that of region; send one, or two that agree";
-            return Err(Problem::with_field(ProblemCode::CurrencyMismatch, "currency", expected)
-                .came(format!("currency is {currency} and region has {of_region}")));
+            return Err(
+                Problem::with_field(ProblemCode::CurrencyMismatch, "currency", expected)
+                    .came(format!("currency is {currency} and region has {of_region}")),
+            );
         }
         (Some(currency), _) | (None, Some(currency)) => currency,
         (None, None) => {
-            let expected = format!("currency or region must be given; currency must be one of {}", allowed());
-            return Err(Problem::with_field(ProblemCode::InvalidCurrency, "currency", expected)
-                .came("currency and region are missing"));
+            let expected = format!(
+                "currency or region must be given; currency must be one of {}",
+                allowed()
+            );
+            return Err(
+                Problem::with_field(ProblemCode::InvalidCurrency, "currency", expected)
+                    .came("currency and region are missing"),
+            );
         }
     };
     if !policy.allowed.contains(&currency) {
         let expected = format!("currency must be one of {}", allowed());
-        return Err(Problem::with_field(ProblemCode::CurrencyNotAllowed, "currency", expected)
-            .came(format!("currency is {currency}")));
+        return Err(
+            Problem::with_field(ProblemCode::CurrencyNotAllowed, "currency", expected)
+                .came(format!("currency is {currency}")),
+        );
     }
     Ok(currency)
 }
 
-fn money(fields: &Fields<'_>, currency: Currency, policy: &PaymentPolicy) -> Result<Money, Problem> {
+fn money(
+    fields: &Fields<'_>,
+    currency: Currency,
+    policy: &PaymentPolicy,
+) -> Result<Money, Problem> {
     let (field, given, read) = match (fields.raw("amount"), fields.raw("amount_minor")) {
         (Some(raw), None) => {
             let text = decimal(raw)?;
@@ -184,37 +264,66 @@ fn money(fields: &Fields<'_>, currency: Currency, policy: &PaymentPolicy) -> Res
         (None, Some(raw)) => {
             if !raw.bytes().all(|b| b.is_ascii_digit()) {
                 let expected = "amount_minor must be an integer in Stripe's smallest unit";
-                return Err(Problem::with_field(ProblemCode::InvalidAmount, "amount_minor", expected)
-                    .came(format!("amount_minor is {}", quoted(raw))));
+                return Err(Problem::with_field(
+                    ProblemCode::InvalidAmount,
+                    "amount_minor",
+                    expected,
+                )
+                .came(format!("amount_minor is {}", quoted(raw))));
             }
-            let read = raw.parse().map_err(|_| shared::money::AmountError::TooLarge);
-            ("amount_minor", raw.to_owned(), read.and_then(|minor| Money::from_minor(minor, currency)))
+            let read = raw
+                .parse()
+                .map_err(|_| shared::money::AmountError::TooLarge);
+            (
+                "amount_minor",
+                raw.to_owned(),
+                read.and_then(|minor| Money::from_minor(minor, currency)),
+            )
         }
         (both, _) => {
-            let given = if both.is_some() { "both are" } else { "neither is" };
+            let given = if both.is_some() {
+                "both are"
+            } else {
+                "neither is"
+            };
             let expected = "exactly one of amount and amount_minor must be given";
             return Err(
-                Problem::with_field(ProblemCode::InvalidAmount, "amount", expected).came(format!("{given} given"))
+                Problem::with_field(ProblemCode::InvalidAmount, "amount", expected)
+                    .came(format!("{given} given")),
             );
         }
     };
     let given = format!("{field} is {}", quoted(&given));
     let money = read.map_err(|why| {
-        let example = Money { amount_minor: 5000, currency }.major();
-        let shape =
-            if field == "amount" { format!("a plain decimal such as \"{example}\"") } else { "an integer".into() };
+        let example = Money {
+            amount_minor: 5000,
+            currency,
+        }
+        .major();
+        let shape = if field == "amount" {
+            format!("a plain decimal such as \"{example}\"")
+        } else {
+            "an integer".into()
+        };
         let expected = format!("{field} must be {shape} in {currency}, but {why}");
         Problem::with_field(ProblemCode::InvalidAmount, field, expected).came(given.clone())
     })?;
     let ceiling = policy.ceiling(currency);
     if money.amount_minor > ceiling.amount_minor {
         let expected = format!("{field} must be at most {ceiling}");
-        return Err(Problem::with_field(ProblemCode::AmountAboveLimit, field, expected).came(given));
+        return Err(
+            Problem::with_field(ProblemCode::AmountAboveLimit, field, expected).came(given),
+        );
     }
-    let minimum = Money { amount_minor: currency.minimum_minor(), currency };
+    let minimum = Money {
+        amount_minor: currency.minimum_minor(),
+        currency,
+    };
     if money.amount_minor < minimum.amount_minor {
         let expected = format!("{field} must be at least Stripe's minimum of {minimum}");
-        return Err(Problem::with_field(ProblemCode::AmountBelowMinimum, field, expected).came(given));
+        return Err(
+            Problem::with_field(ProblemCode::AmountBelowMinimum, field, expected).came(given),
+        );
     }
     Ok(money)
 }
@@ -224,13 +333,15 @@ fn decimal(raw: &str) -> Result<String, Problem> {
     match kind(raw) {
         "a string" => string("amount", raw),
         "a number" => Ok(raw.to_owned()),
-        other => Err(malformed("amount", "amount must be a string or a number").came(format!("amount is {other}"))),
+        other => Err(malformed("amount", "amount must be a string or a number")
+            .came(format!("amount is {other}"))),
     }
 }
 
 fn string(name: &'static str, raw: &str) -> Result<String, Problem> {
-    serde_json::from_str(raw)
-        .map_err(|_| malformed(name, format!("{name} must be a string")).came(format!("{name} is {}", kind(raw))))
+    serde_json::from_str(raw).map_err(|_| {
+        malformed(name, format!("{name} must be a string")).came(format!("{name} is {}", kind(raw)))
+    })
 }
 
 /// The type of a JSON value, by its first character.
@@ -257,13 +368,14 @@ impl<'a> Fields<'a> {
         let mut fields = Self(Vec::with_capacity(entries.len()));
         for (given, value) in entries {
             let Some(name) = FIELDS.into_iter().find(|name| *name == given) else {
-                let expected = format!("every field must be known; known are {}", FIELDS.join(", "));
-                return Err(malformed("", expected).came(format!("{} is no field of a request", quoted(&given))));
+                let expected =
+                    format!("every field must be known; known are {}", FIELDS.join(", "));
+                return Err(malformed("", expected)
+                    .came(format!("{} is no field of a request", quoted(&given))));
             };
             if fields.0.iter().any(|(seen, _)| *seen == name) {
-                return Err(
-                    malformed(name, format!("{name} must be given once")).came(format!("{name} is given twice"))
-                );
+                return Err(malformed(name, format!("{name} must be given once"))
+                    .came(format!("{name} is given twice")));
             }
             fields.0.push((name, value));
         }
@@ -272,7 +384,11 @@ impl<'a> Fields<'a> {
 
     /// A field's JSON as it stands; `null` counts as absent.
     fn raw(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value.get()).filter(|raw| *raw != "null")
+        self.0
+            .iter()
+            .find(|(field, _)| *field == name)
+            .map(|(_, value)| value.get())
+            .filter(|raw| *raw != "null")
     }
 
     fn text(&self, name: &'static str) -> Result<Option<String>, Problem> {
@@ -301,17 +417,25 @@ mod tests {
     use super::*;
     use shared::config::CreateIntentConfig;
 
-    const IDS: &str = r#""conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1""#;
+    const IDS: &str =
+        r#""conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1""#;
 
     fn policy() -> PaymentPolicy {
         let vars = [
             ("TABLE_NAME", "t"),
             ("STRIPE_SECRET_ID", "s"),
-            ("ALLOWED_CURRENCIES", "usd,eur,gbp,jpy,krw,isk,ugx,huf,kwd,bhd,mga"),
+            (
+                "ALLOWED_CURRENCIES",
+                "usd,eur,gbp,jpy,krw,isk,ugx,huf,kwd,bhd,mga",
+            ),
             ("REGION_CURRENCIES", "US=usd,JP=jpy,CH=chf"),
             ("MAX_AMOUNTS", "usd=1000000"),
         ];
-        let lookup = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let lookup = |name: &str| {
+            vars.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
         CreateIntentConfig::read(lookup).unwrap().policy
     }
 
@@ -335,12 +459,19 @@ mod tests {
     #[test]
     fn every_hundredth_from_one_to_a_hundred_thousand_is_exact_as_string_and_as_number() {
         // A currency for which Stripe names no minimum.
-        let policy = PaymentPolicy { allowed: vec![Currency::parse("pen").unwrap()], ..policy() };
+        let policy = PaymentPolicy {
+            allowed: vec![Currency::parse("pen").unwrap()],
+            ..policy()
+        };
         for cents in 1..=100_000_u64 {
             let major = format!("{}.{:02}", cents / 100, cents % 100);
             for amount in [format!("\"{major}\""), major] {
                 let body = format!("{{{IDS},\"currency\":\"pen\",\"amount\":{amount}}}");
-                assert_eq!(read(body.as_bytes(), &policy).unwrap().money.amount_minor, cents, "{amount}");
+                assert_eq!(
+                    read(body.as_bytes(), &policy).unwrap().money.amount_minor,
+                    cents,
+                    "{amount}"
+                );
             }
         }
     }
@@ -357,9 +488,23 @@ mod tests {
             ("1.230", "bhd", 1230),
             ("500", "mga", 500),
         ] {
-            assert_eq!(minor(&format!(r#""amount":"{amount}","currency":"{currency}""#)), wanted, "{currency}");
-            assert_eq!(minor(&format!(r#""amount":{amount},"currency":"{currency}""#)), wanted, "{currency}");
-            assert_eq!(minor(&format!(r#""amount_minor":{wanted},"currency":"{currency}""#)), wanted, "{currency}");
+            assert_eq!(
+                minor(&format!(r#""amount":"{amount}","currency":"{currency}""#)),
+                wanted,
+                "{currency}"
+            );
+            assert_eq!(
+                minor(&format!(r#""amount":{amount},"currency":"{currency}""#)),
+                wanted,
+                "{currency}"
+            );
+            assert_eq!(
+                minor(&format!(
+                    r#""amount_minor":{wanted},"currency":"{currency}""#
+                )),
+                wanted,
+                "{currency}"
+            );
         }
         for (rest, field) in [
             (r#""amount":"500.5","currency":"jpy""#, "amount"),
@@ -388,16 +533,27 @@ mod tests {
             ("0", "greater than zero"),
         ] {
             let (code, field, detail) = code(&format!(r#""amount":{amount},"currency":"usd""#));
-            assert_eq!((code, field), (ProblemCode::InvalidAmount, "amount"), "{amount}");
+            assert_eq!(
+                (code, field),
+                (ProblemCode::InvalidAmount, "amount"),
+                "{amount}"
+            );
             assert!(detail.contains(reason), "{amount}: {detail}");
         }
         for raw in ["-5", "5.0", "1e3", "\"500\"", "true"] {
             let (code, field, _) = code(&format!(r#""amount_minor":{raw},"currency":"usd""#));
-            assert_eq!((code, field), (ProblemCode::InvalidAmount, "amount_minor"), "{raw}");
+            assert_eq!(
+                (code, field),
+                (ProblemCode::InvalidAmount, "amount_minor"),
+                "{raw}"
+            );
         }
         let (code_, _, _) = code(r#""amount":NaN,"currency":"usd""#);
         assert_eq!(code_, ProblemCode::MalformedRequest, "NaN is not JSON");
-        for rest in [r#""currency":"usd""#, r#""amount":"5","amount_minor":500,"currency":"usd""#] {
+        for rest in [
+            r#""currency":"usd""#,
+            r#""amount":"5","amount_minor":500,"currency":"usd""#,
+        ] {
             assert_eq!(code(rest).0, ProblemCode::InvalidAmount, "{rest}");
         }
     }
@@ -405,25 +561,51 @@ mod tests {
     #[test]
     fn limits_are_the_deployment_s_and_stripe_s() {
         assert_eq!(minor(r#""amount":"10000.00","currency":"usd""#), 1_000_000);
-        assert_eq!(code(r#""amount":"10000.01","currency":"usd""#).0, ProblemCode::AmountAboveLimit);
-        assert_eq!(code(r#""amount":"0.49","currency":"usd""#).0, ProblemCode::AmountBelowMinimum);
-        assert_eq!(code(r#""amount":"1000000.00","currency":"eur""#).0, ProblemCode::AmountAboveLimit);
+        assert_eq!(
+            code(r#""amount":"10000.01","currency":"usd""#).0,
+            ProblemCode::AmountAboveLimit
+        );
+        assert_eq!(
+            code(r#""amount":"0.49","currency":"usd""#).0,
+            ProblemCode::AmountBelowMinimum
+        );
+        assert_eq!(
+            code(r#""amount":"1000000.00","currency":"eur""#).0,
+            ProblemCode::AmountAboveLimit
+        );
     }
 
     #[test]
     fn the_currency_comes_by_code_or_region_and_both_must_agree() {
-        assert_eq!(with(r#""amount":"500","region":"jp""#).unwrap().money.currency.code(), "jpy");
+        assert_eq!(
+            with(r#""amount":"500","region":"jp""#)
+                .unwrap()
+                .money
+                .currency
+                .code(),
+            "jpy"
+        );
         assert!(with(r#""amount":"5.00","region":"US","currency":"Usd""#).is_ok());
-        assert!(with(r#""amount":"5.00","region":"","currency":"usd""#).is_ok(), "empty is unset");
+        assert!(
+            with(r#""amount":"5.00","region":"","currency":"usd""#).is_ok(),
+            "empty is unset"
+        );
         for (rest, wanted) in [
-            (r#""region":"US","currency":"eur""#, ProblemCode::CurrencyMismatch),
+            (
+                r#""region":"US","currency":"eur""#,
+                ProblemCode::CurrencyMismatch,
+            ),
             (r#""currency":"xyz""#, ProblemCode::InvalidCurrency),
             (r#""currency":"chf""#, ProblemCode::CurrencyNotAllowed),
             (r#""region":"CH""#, ProblemCode::CurrencyNotAllowed),
             (r#""region":"ZZ""#, ProblemCode::InvalidCurrency),
             (r#""currency":null"#, ProblemCode::InvalidCurrency),
         ] {
-            assert_eq!(code(&format!(r#""amount":"5.00",{rest}"#)).0, wanted, "{rest}");
+            assert_eq!(
+                code(&format!(r#""amount":"5.00",{rest}"#)).0,
+                wanted,
+                "{rest}"
+            );
         }
     }
 
@@ -433,7 +615,11 @@ mod tests {
         for (rest, field, detail) in [
             (r#""order":"x""#, "", "\"order\" is no field of a request"),
             (r#""order_id":"B""#, "order_id", "given twice"),
-            (r#""description":5"#, "description", "a number; description must be a string"),
+            (
+                r#""description":5"#,
+                "description",
+                "a number; description must be a string",
+            ),
             (
                 r#""include_client_secret":"true""#,
                 "include_client_secret",
@@ -441,29 +627,49 @@ mod tests {
             ),
         ] {
             let (code, named, said) = code(&format!("{ok},{rest}"));
-            assert_eq!((code, named), (ProblemCode::MalformedRequest, field), "{rest}");
+            assert_eq!(
+                (code, named),
+                (ProblemCode::MalformedRequest, field),
+                "{rest}"
+            );
             assert!(said.contains(detail), "{said}");
         }
         for body in ["", "[]", "5", "{", "{\"a\":}", "\u{0}", "null"] {
             let problem = read(body.as_bytes(), &policy()).unwrap_err();
             assert_eq!(problem.code, ProblemCode::MalformedRequest, "{body:?}");
         }
-        assert_eq!(read(&[0xFF, 0xFE], &policy()).unwrap_err().code, ProblemCode::MalformedRequest);
         assert_eq!(
-            read(format!("{{{}}}", deep(5000)).as_bytes(), &policy()).unwrap_err().code,
+            read(&[0xFF, 0xFE], &policy()).unwrap_err().code,
+            ProblemCode::MalformedRequest
+        );
+        assert_eq!(
+            read(format!("{{{}}}", deep(5000)).as_bytes(), &policy())
+                .unwrap_err()
+                .code,
             ProblemCode::MalformedRequest
         );
         let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_REQUEST_BYTES));
-        assert_eq!(read(large.as_bytes(), &policy()).unwrap_err().code, ProblemCode::RequestTooLarge);
+        assert_eq!(
+            read(large.as_bytes(), &policy()).unwrap_err().code,
+            ProblemCode::RequestTooLarge
+        );
     }
 
     #[test]
     fn json_beyond_what_is_read_is_not_called_other_than_json() {
         let digits = "9".repeat(400);
-        for rest in [r#""amount":1e999"#, &format!("\"amount\":{digits}"), &deep(5000), r#""order_id":"\ud800""#] {
+        for rest in [
+            r#""amount":1e999"#,
+            &format!("\"amount\":{digits}"),
+            &deep(5000),
+            r#""order_id":"\ud800""#,
+        ] {
             let (code, _, detail) = code(rest);
             assert_eq!(code, ProblemCode::MalformedRequest, "{rest}");
-            assert!(detail.starts_with("the body has a number too large, a nesting too deep"), "{detail}");
+            assert!(
+                detail.starts_with("the body has a number too large, a nesting too deep"),
+                "{detail}"
+            );
         }
         assert!(code("\"amount\":").2.starts_with("the body is not JSON"));
     }
@@ -474,14 +680,23 @@ mod tests {
         assert!(with(&format!(r#"{ok},"description":"one\r\n\ttwo""#)).is_ok());
         for escape in ["\\u0000", "\\u001b", "\\u007f", "\\u009f"] {
             let (code, field, _) = code(&format!(r#"{ok},"description":"{escape}""#));
-            assert_eq!((code, field), (ProblemCode::MalformedRequest, "description"), "{escape}");
+            assert_eq!(
+                (code, field),
+                (ProblemCode::MalformedRequest, "description"),
+                "{escape}"
+            );
         }
     }
 
     #[test]
     fn a_receipt_needs_an_address_with_a_dotted_domain() {
-        let read = |email: &str| with(&format!(r#""amount":"5.00","currency":"usd","receipt_email":"{email}""#));
-        let long = |local: usize, label: usize| format!("{}@{}.com", "x".repeat(local), "y".repeat(label));
+        let read = |email: &str| {
+            with(&format!(
+                r#""amount":"5.00","currency":"usd","receipt_email":"{email}""#
+            ))
+        };
+        let long =
+            |local: usize, label: usize| format!("{}@{}.com", "x".repeat(local), "y".repeat(label));
         for right in [
             "jane@gmail.com",
             "jane.o'hara+receipts@mail.example.co.uk",
@@ -491,9 +706,17 @@ mod tests {
             "jane@xn--mller-kva.example",
             &long(64, 63),
         ] {
-            assert_eq!(read(right).unwrap().terms.receipt_email.as_deref(), Some(right), "{right}");
+            assert_eq!(
+                read(right).unwrap().terms.receipt_email.as_deref(),
+                Some(right),
+                "{right}"
+            );
         }
-        assert_eq!(read("").unwrap().terms.receipt_email, None, "empty is unset");
+        assert_eq!(
+            read("").unwrap().terms.receipt_email,
+            None,
+            "empty is unset"
+        );
         for wrong in [
             "jane@gmail",
             "jane",
@@ -521,8 +744,16 @@ mod tests {
             &format!("jane@{}com", "example.".repeat(40)),
         ] {
             let problem = read(wrong).unwrap_err();
-            assert_eq!((problem.code, problem.field), (ProblemCode::InvalidReceiptEmail, "receipt_email"), "{wrong}");
-            assert!(!problem.detail().contains("jane@g"), "an address is repeated: {}", problem.detail());
+            assert_eq!(
+                (problem.code, problem.field),
+                (ProblemCode::InvalidReceiptEmail, "receipt_email"),
+                "{wrong}"
+            );
+            assert!(
+                !problem.detail().contains("jane@g"),
+                "an address is repeated: {}",
+                problem.detail()
+            );
         }
     }
 
@@ -530,13 +761,23 @@ mod tests {
     fn identifiers_are_checked_and_the_conversation_is_lowercased() {
         let body = |conversation: &str, order: &str| {
             let rest = r#""amount":"5.00","currency":"usd""#;
-            let body = format!(r#"{{"conversation_id":"{conversation}","order_id":"{order}",{rest}}}"#);
+            let body =
+                format!(r#"{{"conversation_id":"{conversation}","order_id":"{order}",{rest}}}"#);
             read(body.as_bytes(), &policy())
         };
         let upper = "7D3C1F5E-8A51-4C0E-9B7A-2F6D0C1E4B5A";
-        assert_eq!(body(upper, "A").unwrap().conversation_id.as_str(), upper.to_lowercase());
-        assert_eq!(body("call-1", "A").unwrap_err().code, ProblemCode::InvalidConversationId);
-        assert_eq!(body(upper, "a b").unwrap_err().code, ProblemCode::InvalidOrderId);
+        assert_eq!(
+            body(upper, "A").unwrap().conversation_id.as_str(),
+            upper.to_lowercase()
+        );
+        assert_eq!(
+            body("call-1", "A").unwrap_err().code,
+            ProblemCode::InvalidConversationId
+        );
+        assert_eq!(
+            body(upper, "a b").unwrap_err().code,
+            ProblemCode::InvalidOrderId
+        );
         let missing = read(br#"{"amount":"5.00","currency":"usd"}"#, &policy()).unwrap_err();
         assert_eq!(missing.code, ProblemCode::InvalidConversationId);
     }
@@ -545,15 +786,21 @@ mod tests {
     fn a_token_is_read_and_a_wrong_one_is_not_repeated() {
         let order = with(r#""amount":"5.00","currency":"usd","payment_method":"pm_1ABC""#).unwrap();
         assert_eq!(order.payment_method.unwrap().expose(), "pm_1ABC");
-        let (code, field, detail) = code(r#""amount":"5.00","currency":"usd","payment_method":"tok_canary""#);
-        assert_eq!((code, field), (ProblemCode::InvalidPaymentMethod, "payment_method"));
+        let (code, field, detail) =
+            code(r#""amount":"5.00","currency":"usd","payment_method":"tok_canary""#);
+        assert_eq!(
+            (code, field),
+            (ProblemCode::InvalidPaymentMethod, "payment_method")
+        );
         assert!(!detail.contains("canary"));
     }
 
     #[test]
     fn a_card_number_anywhere_is_refused_and_repeated_nowhere() {
         for body in [
-            format!(r#"{{{IDS},"amount":"5.00","currency":"usd","description":"4242 4242 4242 4242"}}"#),
+            format!(
+                r#"{{{IDS},"amount":"5.00","currency":"usd","description":"4242 4242 4242 4242"}}"#
+            ),
             format!(r#"{{{IDS},"amount":4242424242424242,"currency":"usd"}}"#),
             format!(r#"{{{IDS},"amount_minor":4242424242424242,"currency":"usd"}}"#),
             format!(r#"{{{IDS},"card":"4242424242424242"}}"#),
@@ -565,9 +812,15 @@ mod tests {
         ] {
             let problem = read(body.as_bytes(), &policy()).unwrap_err();
             assert_eq!(problem.code, ProblemCode::CardDataRefused, "{body}");
-            assert!(!problem.detail().chars().any(|c| c.is_ascii_digit()), "{}", problem.detail());
+            assert!(
+                !problem.detail().chars().any(|c| c.is_ascii_digit()),
+                "{}",
+                problem.detail()
+            );
         }
-        let decoy = with(r#""amount":"5.00","currency":"usd","description":"call +442071838750, order 4500012345""#);
+        let decoy = with(
+            r#""amount":"5.00","currency":"usd","description":"call +442071838750, order 4500012345""#,
+        );
         assert!(decoy.is_ok());
     }
 }

@@ -1,5 +1,6 @@
-//! `GET /payments/{conversation_id}?order_id=…`, or the bare request with these two fields: where a payment stands.
-//! `GET /pay` and `POST /pay/session` with `{"token": "…"}`: the payer's page, and what it needs to let the payer pay.
+//! `GET /payments/{conversation_id}?order_id=…`, or the bare request with these two fields: where a
+//! payment stands. `GET /pay` and `POST /pay/session` with `{"token": "…"}`: the payer's page, and
+//! what it needs to let the payer pay.
 //!
 //! Each within two seconds.
 
@@ -14,8 +15,8 @@ use shared::api::{Named, PayerSession, PayerTold, Problem, Reply};
 use shared::link::LinkToken;
 use shared::pay_link::{Session, Standing, session};
 use shared::ports::{
-    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, QueryPayments, StoreError,
-    UpdatePayment,
+    AdoptIntent, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, QueryPayments,
+    StoreError, UpdatePayment,
 };
 use shared::query::query;
 use shared::telemetry::{self, Metric};
@@ -41,7 +42,8 @@ enum Route {
 }
 
 impl Route {
-    /// By the end of the path: a custom domain may put a path of its own before it, and a browser a slash behind it.
+    /// By the end of the path: a custom domain may put a path of its own before it, and a browser a
+    /// slash behind it.
     fn of(request: &Request) -> Self {
         let path = request.raw_http_path().trim_end_matches('/');
         if request.path_parameters().first("conversation_id").is_some() {
@@ -84,7 +86,10 @@ where
         let response = match (Route::of(&request), request.method()) {
             (Route::Status, _) => self.status(&request).await,
             (Route::Page, &Method::GET) => {
-                let languages = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+                let languages = request
+                    .headers()
+                    .get(header::ACCEPT_LANGUAGE)
+                    .and_then(|value| value.to_str().ok());
                 page(languages.unwrap_or_default())
             }
             (Route::Session, &Method::POST) => self.session(&request).await,
@@ -99,31 +104,52 @@ where
         let answering = tokio::time::timeout(BUDGET, self.answer(request)).await;
         let answered = answering.unwrap_or_else(|_| {
             // Too slow is as good as not there, and told the same way.
-            Err(Problem::from(&StoreError::Unavailable("no answer in time".to_owned())))
+            Err(Problem::from(&StoreError::Unavailable(
+                "no answer in time".to_owned(),
+            )))
         });
         match answered {
             Ok(reply) => reply.into_response(StatusCode::OK),
             Err(problem) => {
-                tracing::warn!(code = problem.code.as_str(), field = problem.field, "query refused");
+                tracing::warn!(
+                    code = problem.code.as_str(),
+                    field = problem.field,
+                    "query refused"
+                );
                 telemetry::count(Metric::Problem, problem.code.as_str());
                 problem.into_response()
             }
         }
     }
 
-    /// What the page of a link needs, or why there is nothing to pay. A text that is no token is an unknown link.
+    /// What the page of a link needs, or why there is nothing to pay. A text that is no token is an
+    /// unknown link.
     async fn session(&self, request: &Request) -> Response<Body> {
         let Some(token) = token(request.body()) else {
             telemetry::count(Metric::PayLink, PayerTold::Malformed.state());
             return guarded(PayerTold::Malformed.into_response());
         };
         let opening = async {
-            let Ok(token) = LinkToken::parse(&token) else { return Ok(Session::Closed(Standing::Unknown)) };
+            let Ok(token) = LinkToken::parse(&token) else {
+                return Ok(Session::Closed(Standing::Unknown));
+            };
             let deadline = Deadline::after(REFRESH_BUDGET);
-            session(&self.store, &self.stripe, self.genesys.as_ref(), &self.clock, &token, deadline).await
+            session(
+                &self.store,
+                &self.stripe,
+                self.genesys.as_ref(),
+                &self.clock,
+                &token,
+                deadline,
+            )
+            .await
         };
         let told = match tokio::time::timeout(BUDGET, opening).await {
-            Ok(Ok(Session::Open { payment, publishable_key, client_secret })) => {
+            Ok(Ok(Session::Open {
+                payment,
+                publishable_key,
+                client_secret,
+            })) => {
                 tracing::info!(
                     conversation_id = %payment.correlation.conversation_id,
                     order_id = %payment.correlation.order_id,
@@ -132,7 +158,12 @@ where
                     "pay link opened"
                 );
                 let merchant = self.merchant_name.clone();
-                PayerTold::Open(PayerSession::new(&payment, publishable_key, client_secret, merchant))
+                PayerTold::Open(PayerSession::new(
+                    &payment,
+                    publishable_key,
+                    client_secret,
+                    merchant,
+                ))
             }
             Ok(Ok(Session::Closed(standing))) => match standing {
                 Standing::Paid => PayerTold::Paid,
@@ -155,7 +186,10 @@ where
     }
 
     async fn answer(&self, request: &Request) -> Result<Reply, Problem> {
-        let Named { conversation_id, order_id } = Named::read(request, None)?;
+        let Named {
+            conversation_id,
+            order_id,
+        } = Named::read(request, None)?;
         let refresh_by = Deadline::after(REFRESH_BUDGET);
         let found = query(
             &self.store,
@@ -173,7 +207,9 @@ where
         tracing::info!(
             conversation_id = conversation_id.as_str(),
             order_id = order_id.as_ref().map(|id| id.as_str()),
-            payment_status = found.as_ref().map_or("NOT_FOUND", |payment| payment.status.as_str()),
+            payment_status = found
+                .as_ref()
+                .map_or("NOT_FOUND", |payment| payment.status.as_str()),
             "payment queried"
         );
         Ok(match found {
@@ -190,5 +226,7 @@ fn token(body: &[u8]) -> Option<String> {
         token: String,
     }
     let body = Some(body).filter(|body| body.len() <= MAX_SESSION_BODY)?;
-    serde_json::from_slice(body).ok().map(|Asked { token }| token)
+    serde_json::from_slice(body)
+        .ok()
+        .map(|Asked { token }| token)
 }

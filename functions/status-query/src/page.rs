@@ -1,5 +1,6 @@
-//! The payer's page: one HTML file, the same for everybody but for its language. Nothing is read for it: which link it was
-//! opened by stands behind the `#` of its address, which no browser sends.
+//! The payer's page: one HTML file, the same for everybody but for its language. Nothing is read
+//! for it: which link it was opened by stands behind the `#` of its address, which no browser
+//! sends.
 
 use std::sync::LazyLock;
 
@@ -18,16 +19,21 @@ const OPENING: &str = r#"<html lang="en">"#;
 /// The page's languages; the first is for everybody else.
 pub const LANGUAGES: [&str; 4] = ["en", "es", "fr", "de"];
 
-/// Lets the page run its own script and style, known by their digests, and Stripe's script with the frames, requests and
-/// pictures of its own. Source: Stripe, "Integration security guide", Content Security Policy.
+/// Lets the page run its own script and style, known by their digests, and Stripe's script with the
+/// frames, requests and pictures of its own. Source: Stripe, "Integration security guide", Content
+/// Security Policy.
 ///
-/// Stripe.js puts style attributes on what it adds to the page (seen by others with a strict policy, github.com/mozilla/fxa
-/// issue 2138), which digests do not admit: `style-src-attr` does. Such an attribute runs nothing and, by `img-src`, loads
-/// nothing but from Stripe.
+/// Stripe.js puts style attributes on what it adds to the page (seen by others with a strict
+/// policy, github.com/mozilla/fxa issue 2138), which digests do not admit: `style-src-attr` does.
+/// Such an attribute runs nothing and, by `img-src`, loads nothing but from Stripe.
 ///
-/// Trusted Types: the page's default policy admits script addresses of Stripe's, as the guide says to do it.
+/// Trusted Types: the page's default policy admits script addresses of Stripe's, as the guide says
+/// to do it.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let (style, script) = (digest("<style>", "</style>"), digest("<script>", "</script>"));
+    let (style, script) = (
+        digest("<style>", "</style>"),
+        digest("<script>", "</script>"),
+    );
     [
         "default-src 'none'",
         &format!("script-src 'sha256-{script}' https://js.stripe.com https://*.js.stripe.com"),
@@ -46,7 +52,10 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// The digest of what stands between two tags of the file.
 fn digest(from: &str, to: &str) -> String {
-    let inside = HTML.split_once(from).and_then(|(_, rest)| rest.split_once(to)).map_or("", |(inside, _)| inside);
+    let inside = HTML
+        .split_once(from)
+        .and_then(|(_, rest)| rest.split_once(to))
+        .map_or("", |(inside, _)| inside);
     STANDARD.encode(Sha256::digest(inside))
 }
 
@@ -63,7 +72,10 @@ pub fn page(accept_language: &str) -> Response<Body> {
         (header::VARY, "accept-language"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("permissions-policy"), PERMISSIONS),
-        (HeaderName::from_static("cross-origin-opener-policy"), OPENER),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            OPENER,
+        ),
         (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -75,14 +87,16 @@ pub fn page(accept_language: &str) -> Response<Body> {
 }
 
 /// Wallets in Stripe's frames may ask for a payment; nobody needs anything else.
-const PERMISSIONS: &str = r#"payment=(self "https://js.stripe.com"), camera=(), microphone=(), geolocation=(), usb=()"#;
+const PERMISSIONS: &str =
+    r#"payment=(self "https://js.stripe.com"), camera=(), microphone=(), geolocation=(), usb=()"#;
 
-/// No page that opened this one keeps a hand on it. A window that a bank's question in a frame opens keeps its way back,
-/// which `same-origin` would cut; Stripe.js does not support cross-origin isolation, so there is no embedder policy.
-/// Source: Stripe, "Cross-origin isolation".
+/// No page that opened this one keeps a hand on it. A window that a bank's question in a frame
+/// opens keeps its way back, which `same-origin` would cut; Stripe.js does not support cross-origin
+/// isolation, so there is no embedder policy. Source: Stripe, "Cross-origin isolation".
 const OPENER: &str = "same-origin-allow-popups";
 
-/// The headers of everything that is reached through a link: kept by nobody, passed on to nobody, and only over TLS.
+/// The headers of everything that is reached through a link: kept by nobody, passed on to nobody,
+/// and only over TLS.
 pub fn guarded(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     for (name, value) in [
@@ -101,9 +115,18 @@ fn language(accept: &str) -> &'static str {
     let mut best = (0, LANGUAGES.first().copied().unwrap_or_default());
     for range in accept.split(',') {
         let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-        let primary = tag.trim().split('-').next().unwrap_or_default().to_ascii_lowercase();
+        let primary = tag
+            .trim()
+            .split('-')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let weight = weight(parameters);
-        if let Some(known) = LANGUAGES.into_iter().find(|known| *known == primary).filter(|_| weight > best.0) {
+        if let Some(known) = LANGUAGES
+            .into_iter()
+            .find(|known| *known == primary)
+            .filter(|_| weight > best.0)
+        {
             best = (weight, known);
         }
     }
@@ -112,7 +135,9 @@ fn language(accept: &str) -> &'static str {
 
 /// `q=0.8` in thousandths; 1000 where there is none, 0 where it does not read.
 fn weight(parameters: &str) -> u32 {
-    let Some(q) = parameters.trim().strip_prefix("q=") else { return 1000 };
+    let Some(q) = parameters.trim().strip_prefix("q=") else {
+        return 1000;
+    };
     match q.split_once('.').unwrap_or((q, "")) {
         ("1", _) => 1000,
         ("0", digits) if digits.len() <= 3 => format!("{digits:0<3}").parse().unwrap_or(0),
@@ -126,13 +151,32 @@ mod tests {
 
     #[test]
     fn the_file_has_one_opening_tag_one_style_and_one_script() {
-        for once in [OPENING, "<style>", "</style>", "<script>", "</script>", "<html"] {
+        for once in [
+            OPENING,
+            "<style>",
+            "</style>",
+            "<script>",
+            "</script>",
+            "<html",
+        ] {
             assert_eq!(HTML.matches(once).count(), 1, "{once}");
         }
-        assert_eq!(HTML.matches("<style").count() + HTML.matches("<script").count(), 2);
+        assert_eq!(
+            HTML.matches("<style").count() + HTML.matches("<script").count(),
+            2
+        );
         assert!(HTML.len() < 18 * 1024, "{} bytes", HTML.len());
-        for inline in ["style=\"", "javascript:", "onclick=", "onload=", "onsubmit="] {
-            assert!(!HTML.contains(inline), "{inline} is not let through by the policy");
+        for inline in [
+            "style=\"",
+            "javascript:",
+            "onclick=",
+            "onload=",
+            "onsubmit=",
+        ] {
+            assert!(
+                !HTML.contains(inline),
+                "{inline} is not let through by the policy"
+            );
         }
     }
 
@@ -148,7 +192,9 @@ mod tests {
     #[test]
     fn the_page_has_exactly_these_headers() {
         let response = page("de");
-        let Body::Text(text) = response.body() else { panic!("text") };
+        let Body::Text(text) = response.body() else {
+            panic!("text")
+        };
         let [style, script] = digests(text);
         let policy = [
             "default-src 'none'",
@@ -182,8 +228,11 @@ mod tests {
             ("x-robots-tag", "noindex, nofollow"),
         ];
         expected.sort_unstable();
-        let mut sent: Vec<(&str, &str)> =
-            response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let mut sent: Vec<(&str, &str)> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
         sent.sort_unstable();
         assert_eq!(sent, expected);
         assert_eq!(response.status(), 200);
@@ -203,7 +252,10 @@ mod tests {
             ("strict-transport-security", "max-age=63072000"),
             ("x-content-type-options", "nosniff"),
         ];
-        assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(
+            sent,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Stripe's webhook on a Lambda Function URL: verifies the raw body, moves the payment, tells Genesys. 200 only when all
-//! of it is done; otherwise Stripe's own retries are the queue.
+//! Stripe's webhook on a Lambda Function URL: verifies the raw body, moves the payment, tells
+//! Genesys. 200 only when all of it is done; otherwise Stripe's own retries are the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +28,12 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How often an unknown signature may cause the secret to be read afresh.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 
-/// A secret may be written down before there is an endpoint. Then no event can be judged, and Stripe has to come again.
-const NO_WEBHOOK_SECRETS: SecretError =
-    SecretError::Unusable { field: "webhook_secrets", must: "must have the secret of the webhook endpoint" };
+/// A secret may be written down before there is an endpoint. Then no event can be judged, and
+/// Stripe has to come again.
+const NO_WEBHOOK_SECRETS: SecretError = SecretError::Unusable {
+    field: "webhook_secrets",
+    must: "must have the secret of the webhook endpoint",
+};
 
 /// The function.
 pub struct StripeWebhookFunction<S, P, G, K, C> {
@@ -94,8 +97,12 @@ impl Refusal {
             Self::Event(ObjectError::ThinEvent) => (StatusCode::BAD_REQUEST, "thin_event"),
             Self::Event(_) => (StatusCode::BAD_REQUEST, "malformed_event"),
             Self::Secret(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret_unavailable"),
-            Self::Settle(SettleError::Store(_)) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-            Self::Settle(SettleError::Stripe(_)) => (StatusCode::SERVICE_UNAVAILABLE, "stripe_unavailable"),
+            Self::Settle(SettleError::Store(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+            }
+            Self::Settle(SettleError::Stripe(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "stripe_unavailable")
+            }
             Self::Notify(_) => (StatusCode::SERVICE_UNAVAILABLE, "genesys_not_told"),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
         }
@@ -114,7 +121,8 @@ where
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let started = Instant::now();
         let deadline = Deadline::after(BUDGET);
-        let taken = tokio::time::timeout_at(deadline.instant(), self.take(&request, deadline)).await;
+        let taken =
+            tokio::time::timeout_at(deadline.instant(), self.take(&request, deadline)).await;
         let response = match taken.unwrap_or(Err(Refusal::Timeout)) {
             Ok(outcome) => {
                 let outcome = match outcome {
@@ -150,8 +158,15 @@ where
             return Err(Refusal::TooLarge);
         }
         let secret = self.verify(request, body).await?;
-        let Event { id, kind, livemode, is_other_account_s, seen } = match parse_event(body) {
-            // No intent of ours has such a currency, and no delivery of this event will have a status that is known.
+        let Event {
+            id,
+            kind,
+            livemode,
+            is_other_account_s,
+            seen,
+        } = match parse_event(body) {
+            // No intent of ours has such a currency, and no delivery of this event will have a
+            // status that is known.
             Err(error @ (ObjectError::UnknownStatus | ObjectError::UnknownCurrency)) => {
                 tracing::error!(%error, "event ignored");
                 return Ok(Outcome::Ignored("unknown_value"));
@@ -159,14 +174,20 @@ where
             event => event?,
         };
         if is_other_account_s {
-            tracing::warn!(event_id = id, kind, "event of another Stripe account ignored");
+            tracing::warn!(
+                event_id = id,
+                kind,
+                "event of another Stripe account ignored"
+            );
             return Ok(Outcome::Ignored("other_account"));
         }
         if secret.livemode != livemode {
             tracing::warn!(event_id = id, livemode, "event of the other mode ignored");
             return Ok(Outcome::Ignored("other_livemode"));
         }
-        let Some(seen) = seen else { return Ok(Outcome::Ignored("other_event")) };
+        let Some(seen) = seen else {
+            return Ok(Outcome::Ignored("other_event"));
+        };
         let intent_id = seen.intent.id.clone();
         let settled = settle_event(&self.store, &self.stripe, &self.clock, seen, deadline).await?;
         let (payment, outcome) = match settled {
@@ -198,10 +219,13 @@ where
         Ok(outcome)
     }
 
-    /// Checks the signature over the raw body; one that no secret made is checked once more against the secret read
-    /// afresh, so that a rolled secret needs no deployment.
+    /// Checks the signature over the raw body; one that no secret made is checked once more against
+    /// the secret read afresh, so that a rolled secret needs no deployment.
     async fn verify(&self, request: &Request, body: &[u8]) -> Result<Arc<StripeSecret>, Refusal> {
-        let header = request.headers().get("stripe-signature").ok_or(SignatureError::Missing)?;
+        let header = request
+            .headers()
+            .get("stripe-signature")
+            .ok_or(SignatureError::Missing)?;
         let header = header.to_str().map_err(|_| SignatureError::Timestamp)?;
         let signature = SignatureHeader::parse(header, self.clock.now().secs())?;
         let secret = self.secret.get().await?;
@@ -210,7 +234,12 @@ where
             return Ok(secret);
         }
         let renewed = self.secret.other_than(&secret, REREAD_EVERY).await?;
-        if renewed.as_ref().unwrap_or(&secret).webhook_secrets.is_empty() {
+        if renewed
+            .as_ref()
+            .unwrap_or(&secret)
+            .webhook_secrets
+            .is_empty()
+        {
             return Err(NO_WEBHOOK_SECRETS.into());
         }
         let renewed = renewed.ok_or(SignatureError::NoMatch)?;
@@ -220,9 +249,16 @@ where
 }
 
 fn reply(status: StatusCode, outcome: &'static str, detail: &str) -> Response<Body> {
-    let mut response = Response::new(Body::Text(json!({ "outcome": outcome, "detail": detail }).to_string()));
+    let mut response = Response::new(Body::Text(
+        json!({ "outcome": outcome, "detail": detail }).to_string(),
+    ));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response.extensions_mut().insert(FunctionError::new(outcome, detail));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
+    response
+        .extensions_mut()
+        .insert(FunctionError::new(outcome, detail));
     response
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lambda_runtime::Error;
 use shared::adapters::{
-    aws, dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager, stripe::Stripe, tls,
+    aws, dynamodb::Table, genesys::Genesys, http::Http, secrets_manager::SecretsManager,
+    stripe::Stripe, tls,
 };
 use shared::config::{AwsConfig, SyncConfig, environment};
 use shared::secrets::CachedSecret;
@@ -22,7 +23,12 @@ async fn main() -> Result<(), Error> {
     let secret = Arc::new(CachedSecret::new(read_secret(config.stripe.secret_id)));
     let function = StripeWebhookFunction {
         store: Table::new(aws.dynamodb, config.table.name, config.table.record_days),
-        stripe: Stripe::new(http.clone(), config.stripe.api_base, Arc::clone(&secret), false),
+        stripe: Stripe::new(
+            http.clone(),
+            config.stripe.api_base,
+            Arc::clone(&secret),
+            false,
+        ),
         genesys: config.genesys.map(|genesys| {
             let secret = Arc::new(CachedSecret::new(read_secret(genesys.secret_id.clone())));
             Genesys::new(http, genesys, secret)
@@ -30,6 +36,10 @@ async fn main() -> Result<(), Error> {
         secret,
         clock: SystemClock,
     };
-    let _ = tokio::join!(function.store.warm(), function.secret.get(), function.stripe.warm());
+    let _ = tokio::join!(
+        function.store.warm(),
+        function.secret.get(),
+        function.stripe.warm()
+    );
     shared::entry::run(|request| function.handle(request)).await
 }

@@ -1,5 +1,6 @@
-//! What both AWS clients share: region, credentials and endpoints from the environment, the project's one HTTP client
-//! below them, and time-outs that leave room for one retry inside a function's budget.
+//! What both AWS clients share: region, credentials and endpoints from the environment, the
+//! project's one HTTP client below them, and time-outs that leave room for one retry inside a
+//! function's budget.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, HttpClient, IdentityCache, Region, RuntimeComponents, SharedCredentialsProvider,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, Credentials, HttpClient, IdentityCache, Region, RuntimeComponents,
+    SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::error::ConnectorError;
 use aws_smithy_runtime_api::client::http::{
@@ -27,7 +28,8 @@ use crate::config::AwsConfig;
 /// How long a connection to AWS may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Largest answer that is read, in bytes: a page of a query holds at most 1 MB of items, and their JSON form more.
+/// Largest answer that is read, in bytes: a page of a query holds at most 1 MB of items, and their
+/// JSON form more.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Time-outs of every AWS call: the first try may be lost and the second still be in time.
@@ -42,7 +44,9 @@ pub fn timeouts() -> TimeoutConfig {
 /// One retry of every AWS call.
 #[must_use]
 pub fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(50))
+    RetryConfig::standard()
+        .with_max_attempts(2)
+        .with_initial_backoff(Duration::from_millis(50))
 }
 
 /// The clients a function builds its adapters from.
@@ -55,7 +59,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Makes the clients. Credentials are those of the environment for good: Lambda gives a function its own once.
+    /// Makes the clients. Credentials are those of the environment for good: Lambda gives a
+    /// function its own once.
     ///
     /// # Errors
     /// When reqwest takes none of the settings, which no input decides.
@@ -63,7 +68,10 @@ impl Clients {
         let credentials = Credentials::new(
             &config.access_key_id,
             config.secret_access_key.expose_secret(),
-            config.session_token.as_ref().map(|token| token.expose_secret().to_owned()),
+            config
+                .session_token
+                .as_ref()
+                .map(|token| token.expose_secret().to_owned()),
             None,
             "environment",
         );
@@ -78,7 +86,9 @@ impl Clients {
             .retry_config(retries())
             // An answer is read whole by the time-outs above, or it is none.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .http_client(Connector { client: client(tls, CONNECT_TIMEOUT)? })
+            .http_client(Connector {
+                client: client(tls, CONNECT_TIMEOUT)?,
+            })
             .build();
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared);
         dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
@@ -98,7 +108,11 @@ struct Connector {
 }
 
 impl HttpClient for Connector {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -111,7 +125,10 @@ impl HttpConnector for Connector {
             let answered = exchange(&client, request, MAX_ANSWER_BYTES).await;
             let answered = answered.map_err(|unanswered| ConnectorError::io(unanswered.into()))?;
             let unreadable = |error| ConnectorError::other(error, None);
-            let status = answered.status.try_into().map_err(|error| unreadable(Box::new(error)))?;
+            let status = answered
+                .status
+                .try_into()
+                .map_err(|error| unreadable(Box::new(error)))?;
             let mut response = HttpResponse::new(status, SdkBody::from(answered.body));
             *response.headers_mut() =
                 Headers::try_from(answered.headers).map_err(|error| unreadable(Box::new(error)))?;
@@ -123,9 +140,13 @@ impl HttpConnector for Connector {
 /// The request as the HTTP client sends it. No request of ours has a body that is not in memory.
 fn outgoing(request: HttpRequest) -> Result<Request, ConnectorError> {
     if request.body().bytes().is_none() {
-        return Err(ConnectorError::user("the body of a request to AWS must be in memory".into()));
+        return Err(ConnectorError::user(
+            "the body of a request to AWS must be in memory".into(),
+        ));
     }
-    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| ConnectorError::user(error.into()))?;
     let request = request.map(|body| body.bytes().unwrap_or_default().to_vec());
     Request::try_from(request).map_err(|error| ConnectorError::user(error.without_url().into()))
 }

@@ -6,8 +6,9 @@
 //! | pointer | `INTENT#<pi_…>` | `INTENT` |
 //! | link | `LINK#<sha256 of the token>` | `LINK` |
 //!
-//! A payment's state is replaced as a whole, on condition of its version. The turns to refresh and to tell Genesys are
-//! attributes of their own, on conditions of their own; taking the turn to tell, and having told, are new versions.
+//! A payment's state is replaced as a whole, on condition of its version. The turns to refresh and
+//! to tell Genesys are attributes of their own, on conditions of their own; taking the turn to
+//! tell, and having told, are new versions.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
 };
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{from_item, to_item};
@@ -26,7 +28,8 @@ use crate::link::{Link, LinkToken};
 use crate::money::{Currency, Money};
 use crate::payment::{AsOf, CaptureMethod, Notice, Payment, PaymentStatus, StripeStatus, Terms};
 use crate::ports::{
-    AdoptIntent, GetLink, GetPayment, NoticeTurn, PutLink, PutPayment, QueryPayments, Saved, StoreError, UpdatePayment,
+    AdoptIntent, GetLink, GetPayment, NoticeTurn, PutLink, PutPayment, QueryPayments, Saved,
+    StoreError, UpdatePayment,
 };
 use crate::time::UnixMillis;
 
@@ -119,17 +122,23 @@ struct LinkItem {
     expires_at: u64,
 }
 
-/// How long an expired link is remembered as one, so that the payer hears "expired" and not "unknown".
+/// How long an expired link is remembered as one, so that the payer hears "expired" and not
+/// "unknown".
 const REMEMBER_LINK_SECS: u64 = 7 * 86_400;
 
 impl Table {
     /// The table of that name, whose records live `record_days` after their latest attempt began.
     #[must_use]
     pub fn new(client: Client, name: String, record_days: u64) -> Self {
-        Self { client, name, record_days }
+        Self {
+            client,
+            name,
+            record_days,
+        }
     }
 
-    /// Opens the connection before the first request needs it. What fails here is met, and reported, there.
+    /// Opens the connection before the first request needs it. What fails here is met, and
+    /// reported, there.
     pub async fn warm(&self) {
         let _ = self.get(key("WARM".to_owned(), "WARM".to_owned())).await;
     }
@@ -178,7 +187,9 @@ impl Table {
             .collect();
         update.update = format!("SET {}", set.join(", "));
         if !removed.is_empty() {
-            update.update.push_str(&format!(" REMOVE {}", removed.join(", ")));
+            update
+                .update
+                .push_str(&format!(" REMOVE {}", removed.join(", ")));
         }
         let before = update.value("version_before", number(next.version.saturating_sub(1)));
         update.condition = format!("{} = {before}", update.name("version"));
@@ -189,7 +200,10 @@ impl Table {
         self.client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(payment_key(&payment.correlation.conversation_id, &payment.correlation.order_id)))
+            .set_key(Some(payment_key(
+                &payment.correlation.conversation_id,
+                &payment.correlation.order_id,
+            )))
             .update_expression(expression.update)
             .condition_expression(expression.condition)
             .set_expression_attribute_names(Some(expression.names))
@@ -197,7 +211,14 @@ impl Table {
     }
 
     async fn get(&self, key: Item) -> Result<Option<Item>, StoreError> {
-        let got = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key)).send().await;
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .set_key(Some(key))
+            .send()
+            .await;
         Ok(got.map_err(|error| unavailable(&error))?.item)
     }
 }
@@ -224,17 +245,24 @@ impl Expression {
         placeholder
     }
 
-    /// Whether a time lies in a span. What lies further ahead was left behind by a clock that was set forward for a
-    /// while, and must hold nobody up until then.
+    /// Whether a time lies in a span. What lies further ahead was left behind by a clock that was
+    /// set forward for a while, and must hold nobody up until then.
     fn between(&mut self, name: &str, from: UnixMillis, until: UnixMillis) -> String {
-        let (from, until) = (self.value("from", number(from.0)), self.value("until", number(until.0)));
+        let (from, until) = (
+            self.value("from", number(from.0)),
+            self.value("until", number(until.0)),
+        );
         format!("({name} BETWEEN {from} AND {until})")
     }
 }
 
 impl PutPayment for Table {
     async fn put_payment(&self, payment: &Payment) -> Result<Option<Payment>, StoreError> {
-        let Payment { correlation, created_at, .. } = payment;
+        let Payment {
+            correlation,
+            created_at,
+            ..
+        } = payment;
         let mut item = self.state(payment)?;
         let rest = Rest {
             conversation_id: correlation.conversation_id.clone(),
@@ -246,7 +274,10 @@ impl PutPayment for Table {
             notified_opened: false,
         };
         item.extend(to_item::<_, Item>(rest).map_err(unreadable)?);
-        item.extend(payment_key(&correlation.conversation_id, &correlation.order_id));
+        item.extend(payment_key(
+            &correlation.conversation_id,
+            &correlation.order_id,
+        ));
         let put = self
             .client
             .put_item()
@@ -280,18 +311,28 @@ impl GetPayment for Table {
         conversation_id: &ConversationId,
         order_id: &OrderId,
     ) -> Result<Option<Payment>, StoreError> {
-        self.get(payment_key(conversation_id, order_id)).await?.map(read_payment).transpose()
+        self.get(payment_key(conversation_id, order_id))
+            .await?
+            .map(read_payment)
+            .transpose()
     }
 
     async fn pointer(&self, intent_id: &IntentId) -> Result<Option<Correlation>, StoreError> {
         let item = self.get(pointer_key(intent_id)).await?;
-        item.map(|item| from_item::<_, Pointer>(item).map(|pointer| pointer.correlation).map_err(unreadable))
-            .transpose()
+        item.map(|item| {
+            from_item::<_, Pointer>(item)
+                .map(|pointer| pointer.correlation)
+                .map_err(unreadable)
+        })
+        .transpose()
     }
 }
 
 impl QueryPayments for Table {
-    async fn newest_payment(&self, conversation_id: &ConversationId) -> Result<Option<Payment>, StoreError> {
+    async fn newest_payment(
+        &self,
+        conversation_id: &ConversationId,
+    ) -> Result<Option<Payment>, StoreError> {
         let mut newest: Option<Payment> = None;
         let mut from = None;
         loop {
@@ -309,7 +350,10 @@ impl QueryPayments for Table {
                 .map_err(|error| unavailable(&error))?;
             for item in page.items.unwrap_or_default() {
                 let payment = read_payment(item)?;
-                if newest.as_ref().is_none_or(|n| n.attempt_started_at < payment.attempt_started_at) {
+                if newest
+                    .as_ref()
+                    .is_none_or(|n| n.attempt_started_at < payment.attempt_started_at)
+                {
                     newest = Some(payment);
                 }
             }
@@ -326,12 +370,23 @@ impl UpdatePayment for Table {
         saved(self.update(next, self.state_update(next)?).send().await)
     }
 
-    async fn claim_refresh(&self, payment: &Payment, now: UnixMillis, every: Duration) -> Result<Saved, StoreError> {
+    async fn claim_refresh(
+        &self,
+        payment: &Payment,
+        now: UnixMillis,
+        every: Duration,
+    ) -> Result<Saved, StoreError> {
         let mut claim = Expression::default();
         let refreshed_at = claim.name("refreshed_at");
         claim.update = format!("SET {refreshed_at} = {}", claim.value("now", number(now.0)));
-        let recent = claim.between(&refreshed_at, UnixMillis(now.minus(every).0 + 1), now.plus(every));
-        claim.condition = format!("attribute_exists(pk) AND (attribute_not_exists({refreshed_at}) OR NOT {recent})");
+        let recent = claim.between(
+            &refreshed_at,
+            UnixMillis(now.minus(every).0 + 1),
+            now.plus(every),
+        );
+        claim.condition = format!(
+            "attribute_exists(pk) AND (attribute_not_exists({refreshed_at}) OR NOT {recent})"
+        );
         saved(self.update(payment, claim).send().await)
     }
 
@@ -342,19 +397,40 @@ impl UpdatePayment for Table {
         lapse: Duration,
     ) -> Result<Option<NoticeTurn>, StoreError> {
         let mut claim = Expression::default();
-        let (since, turn, version) = (claim.name("notice_since"), claim.name("notice_turn"), claim.name("version"));
-        let (told, of) = (claim.name("notified_status"), claim.name("notified_intent_id"));
+        let (since, turn, version) = (
+            claim.name("notice_since"),
+            claim.name("notice_turn"),
+            claim.name("version"),
+        );
+        let (told, of) = (
+            claim.name("notified_status"),
+            claim.name("notified_intent_id"),
+        );
         let opened = claim.name("notified_opened");
-        let (now_value, one) = (claim.value("now", number(now.0)), claim.value("one", number(1)));
-        claim.update =
-            format!("SET {since} = {now_value} ADD {turn} {one}, {version} {one} REMOVE {told}, {of}, {opened}");
+        let (now_value, one) = (
+            claim.value("now", number(now.0)),
+            claim.value("one", number(1)),
+        );
+        claim.update = format!(
+            "SET {since} = {now_value} ADD {turn} {one}, {version} {one} REMOVE {told}, {of}, {opened}"
+        );
         let held = claim.between(&since, now.minus(lapse), now.plus(lapse));
         let read = claim.value("read", number(payment.version));
-        claim.condition = format!("{version} = {read} AND (attribute_not_exists({since}) OR NOT {held})");
-        match self.update(payment, claim).return_values(ReturnValue::UpdatedNew).send().await {
+        claim.condition =
+            format!("{version} = {read} AND (attribute_not_exists({since}) OR NOT {held})");
+        match self
+            .update(payment, claim)
+            .return_values(ReturnValue::UpdatedNew)
+            .send()
+            .await
+        {
             Ok(output) => {
-                let turn = output.attributes.as_ref().and_then(|a| a.get("notice_turn")?.as_n().ok()?.parse().ok());
-                turn.map(|turn| Some(NoticeTurn(turn))).ok_or_else(|| StoreError::Unreadable("notice_turn".to_owned()))
+                let turn = output
+                    .attributes
+                    .as_ref()
+                    .and_then(|a| a.get("notice_turn")?.as_n().ok()?.parse().ok());
+                turn.map(|turn| Some(NoticeTurn(turn)))
+                    .ok_or_else(|| StoreError::Unreadable("notice_turn".to_owned()))
             }
             Err(error) if is_conflict(&error) => Ok(None),
             Err(error) => Err(unavailable(&error)),
@@ -369,7 +445,12 @@ impl UpdatePayment for Table {
     ) -> Result<Option<Payment>, StoreError> {
         let mut end = Expression::default();
         end.update = format!("REMOVE {}", end.name("notice_since"));
-        if let Some(Notice { intent_id, status, opened }) = accepted {
+        if let Some(Notice {
+            intent_id,
+            status,
+            opened,
+        }) = accepted
+        {
             let (told, of) = (end.name("notified_status"), end.name("notified_intent_id"));
             let told_opened = end.name("notified_opened");
             let opened = end.value("opened", AttributeValue::Bool(*opened));
@@ -382,7 +463,12 @@ impl UpdatePayment for Table {
         }
         let (number_name, mine) = (end.name("notice_turn"), end.value("turn", number(turn.0)));
         end.condition = format!("{number_name} = {mine}");
-        match self.update(payment, end).return_values(ReturnValue::AllNew).send().await {
+        match self
+            .update(payment, end)
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+        {
             Ok(output) => read_payment(output.attributes.unwrap_or_default()).map(Some),
             Err(error) if is_conflict(&error) => Ok(None),
             Err(error) => Err(unavailable(&error)),
@@ -392,8 +478,15 @@ impl UpdatePayment for Table {
 
 impl PutLink for Table {
     async fn put_link(&self, token: &LinkToken, link: &Link) -> Result<(), StoreError> {
-        let Link { correlation, valid_until } = link.clone();
-        let item = LinkItem { correlation, valid_until, expires_at: valid_until.secs() + REMEMBER_LINK_SECS };
+        let Link {
+            correlation,
+            valid_until,
+        } = link.clone();
+        let item = LinkItem {
+            correlation,
+            valid_until,
+            expires_at: valid_until.secs() + REMEMBER_LINK_SECS,
+        };
         let mut item: Item = to_item(item).map_err(unreadable)?;
         item.extend(link_key(token));
         let put = self
@@ -406,7 +499,8 @@ impl PutLink for Table {
             .await;
         match put {
             Ok(_) => Ok(()),
-            // The SDK's own retry of a put whose answer was lost meets its first try: nobody else can have this token.
+            // The SDK's own retry of a put whose answer was lost meets its first try: nobody else
+            // can have this token.
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
             Err(error) => Err(unavailable(&error)),
         }
@@ -416,25 +510,44 @@ impl PutLink for Table {
 impl GetLink for Table {
     async fn link(&self, token: &LinkToken) -> Result<Option<Link>, StoreError> {
         let item = self.get(link_key(token)).await?;
-        let link = item.map(|item| from_item::<_, LinkItem>(item).map_err(unreadable)).transpose()?;
-        Ok(link.map(|LinkItem { correlation, valid_until, .. }| Link { correlation, valid_until }))
+        let link = item
+            .map(|item| from_item::<_, LinkItem>(item).map_err(unreadable))
+            .transpose()?;
+        Ok(link.map(
+            |LinkItem {
+                 correlation,
+                 valid_until,
+                 ..
+             }| Link {
+                correlation,
+                valid_until,
+            },
+        ))
     }
 }
 
 impl AdoptIntent for Table {
     async fn adopt(&self, next: &Payment) -> Result<Saved, StoreError> {
-        let intent_id =
-            next.intent_id.as_ref().ok_or_else(|| StoreError::Unreadable("payment_intent_id".to_owned()))?;
+        let intent_id = next
+            .intent_id
+            .as_ref()
+            .ok_or_else(|| StoreError::Unreadable("payment_intent_id".to_owned()))?;
         let state = self.state_update(next)?;
         let payment = Update::builder()
             .table_name(&self.name)
-            .set_key(Some(payment_key(&next.correlation.conversation_id, &next.correlation.order_id)))
+            .set_key(Some(payment_key(
+                &next.correlation.conversation_id,
+                &next.correlation.order_id,
+            )))
             .update_expression(state.update)
             .condition_expression(state.condition)
             .set_expression_attribute_names(Some(state.names))
             .set_expression_attribute_values(Some(state.values))
             .build();
-        let pointer = Pointer { correlation: next.correlation.clone(), expires_at: self.expires_at(next) };
+        let pointer = Pointer {
+            correlation: next.correlation.clone(),
+            expires_at: self.expires_at(next),
+        };
         let mut item: Item = to_item(pointer).map_err(unreadable)?;
         item.extend(pointer_key(intent_id));
         let pointer = Put::builder()
@@ -478,10 +591,16 @@ fn read_payment(item: Item) -> Result<Payment, StoreError> {
             attempt: state.attempt,
         },
         version: state.version,
-        money: Money { amount_minor: state.amount_minor, currency: state.currency },
+        money: Money {
+            amount_minor: state.amount_minor,
+            currency: state.currency,
+        },
         status: state.status,
         // A record of an earlier version has it in its terms only.
-        capture_method: state.terms.as_ref().map_or(state.capture_method, |terms| terms.capture_method),
+        capture_method: state
+            .terms
+            .as_ref()
+            .map_or(state.capture_method, |terms| terms.capture_method),
         terms: state.terms,
         intent_id: state.payment_intent_id,
         stripe_status: state.stripe_status,
@@ -489,12 +608,18 @@ fn read_payment(item: Item) -> Result<Payment, StoreError> {
         reason_code: state.reason_code,
         last_event_id: state.last_event_id,
         opened_at: state.opened_at,
-        as_of: state.as_of_from.zip(state.as_of_until).map(|(from, until)| AsOf { from, until }),
-        notified: rest.notified_intent_id.zip(rest.notified_status).map(|(intent_id, status)| Notice {
-            intent_id,
-            status,
-            opened: rest.notified_opened,
-        }),
+        as_of: state
+            .as_of_from
+            .zip(state.as_of_until)
+            .map(|(from, until)| AsOf { from, until }),
+        notified: rest
+            .notified_intent_id
+            .zip(rest.notified_status)
+            .map(|(intent_id, status)| Notice {
+                intent_id,
+                status,
+                opened: rest.notified_opened,
+            }),
         created_at: rest.created_at,
         attempt_started_at: state.attempt_started_at,
         updated_at: state.updated_at,
@@ -507,7 +632,10 @@ fn conversation_pk(conversation_id: &ConversationId) -> String {
 }
 
 fn payment_key(conversation_id: &ConversationId, order_id: &OrderId) -> Item {
-    key(conversation_pk(conversation_id), format!("ORDER#{order_id}"))
+    key(
+        conversation_pk(conversation_id),
+        format!("ORDER#{order_id}"),
+    )
 }
 
 fn pointer_key(intent_id: &IntentId) -> Item {
@@ -530,7 +658,9 @@ fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-fn saved<T, E: ProvideErrorMetadata, R>(outcome: Result<T, SdkError<E, R>>) -> Result<Saved, StoreError> {
+fn saved<T, E: ProvideErrorMetadata, R>(
+    outcome: Result<T, SdkError<E, R>>,
+) -> Result<Saved, StoreError> {
     match outcome {
         Ok(_) => Ok(Saved::Yes),
         Err(error) if is_conflict(&error) => Ok(Saved::Conflict),
@@ -540,7 +670,10 @@ fn saved<T, E: ProvideErrorMetadata, R>(outcome: Result<T, SdkError<E, R>>) -> R
 
 /// The condition did not hold, or a transaction is at the item this very moment.
 fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    matches!(error.code(), Some("ConditionalCheckFailedException" | "TransactionConflictException"))
+    matches!(
+        error.code(),
+        Some("ConditionalCheckFailedException" | "TransactionConflictException")
+    )
 }
 
 fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError {
@@ -558,5 +691,9 @@ fn unavailable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError
 fn unreadable(error: serde_dynamo::Error) -> StoreError {
     let text = error.to_string();
     let missing = text.starts_with("missing field");
-    StoreError::Unreadable(if missing { text } else { "an attribute of another type".to_owned() })
+    StoreError::Unreadable(if missing {
+        text
+    } else {
+        "an attribute of another type".to_owned()
+    })
 }

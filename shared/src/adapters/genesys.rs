@@ -1,9 +1,10 @@
 //! Genesys Cloud: an OAuth token by client credentials, the Conversations API, and workflow starts.
 //!
-//! The token is held until a minute before it expires. A 401 is answered by one new token, and a token refused by one
-//! fresh reading of the secret.
+//! The token is held until a minute before it expires. A 401 is answered by one new token, and a
+//! token refused by one fresh reading of the secret.
 //!
-//! Every request is repeated at most once, inside the deadline, and only where the repeat can do no harm:
+//! Every request is repeated at most once, inside the deadline, and only where the repeat can do no
+//! harm:
 //!
 //! | what came of it | token, conversation | attributes | workflow |
 //! |---|---|---|---|
@@ -12,10 +13,11 @@
 //! | connection broken, 502, 504 | again | no, may still act | no, may still act |
 //! | no answer in time | again | no, may still act | no, may still act |
 //!
-//! Who was not connected or was limited has changed nothing. A 500 or 503 is the end of its request: attributes may be
-//! sent again, for the same once more does no harm, but a workflow may have been started. A request whose answer got
-//! lost may still be on its way. A repeat would not call it back: it could arrive after the repeat was accepted and
-//! after something newer was sent. So whoever sent it keeps the turn until that lapses.
+//! Who was not connected or was limited has changed nothing. A 500 or 503 is the end of its
+//! request: attributes may be sent again, for the same once more does no harm, but a workflow may
+//! have been started. A request whose answer got lost may still be on its way. A repeat would not
+//! call it back: it could arrive after the repeat was accepted and after something newer was sent.
+//! So whoever sent it keeps the turn until that lapses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,16 +42,17 @@ use crate::time::{Deadline, seconds_from_outside};
 /// How long before its expiry a token is renewed.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
-/// How long a token is held when Genesys does not say, or says something that is no number of seconds. One that ends
-/// earlier is answered with 401, and replaced.
+/// How long a token is held when Genesys does not say, or says something that is no number of
+/// seconds. One that ends earlier is answered with 401, and replaced.
 const HOLD_UNTOLD: Duration = Duration::from_secs(300);
 
-/// The longest a single try may take, so that one that hangs leaves time for the rest: a read, which may be tried once
-/// more, and a write, which may not.
+/// The longest a single try may take, so that one that hangs leaves time for the rest: a read,
+/// which may be tried once more, and a write, which may not.
 const READ_LIMIT: Duration = Duration::from_millis(1500);
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long to wait before the one retry, unless Genesys says how long, and after a 429 that does not.
+/// How long to wait before the one retry, unless Genesys says how long, and after a 429 that does
+/// not.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 const RETRY_DELAY_LIMITED: Duration = Duration::from_secs(1);
 
@@ -71,17 +74,35 @@ struct Token {
 }
 
 impl<S: ReadSecret, T: Transport> Genesys<S, T> {
-    /// A client of one organisation.
+    /// A client of one organization.
     #[must_use]
-    pub fn new(http: Http<T>, config: GenesysConfig, secret: Arc<CachedSecret<S, GenesysSecret>>) -> Self {
-        Self { http, config, secret, token: Mutex::new(None) }
+    pub fn new(
+        http: Http<T>,
+        config: GenesysConfig,
+        secret: Arc<CachedSecret<S, GenesysSecret>>,
+    ) -> Self {
+        Self {
+            http,
+            config,
+            secret,
+            token: Mutex::new(None),
+        }
     }
 
     /// A token that is not about to expire, and not the one that was refused, by the deadline.
-    async fn token(&self, refused: Option<&SecretString>, deadline: Deadline) -> Result<SecretString, GenesysError> {
+    async fn token(
+        &self,
+        refused: Option<&SecretString>,
+        deadline: Deadline,
+    ) -> Result<SecretString, GenesysError> {
         // Also where another request is getting one, or the secret is read.
-        let late = GenesysError::NoAnswer { to: GenesysRequest::Token, lost: Lost::Timeout };
-        tokio::time::timeout_at(deadline.instant(), self.find_token(refused, deadline)).await.unwrap_or(Err(late))
+        let late = GenesysError::NoAnswer {
+            to: GenesysRequest::Token,
+            lost: Lost::Timeout,
+        };
+        tokio::time::timeout_at(deadline.instant(), self.find_token(refused, deadline))
+            .await
+            .unwrap_or(Err(late))
     }
 
     async fn find_token(
@@ -92,7 +113,8 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
         let mut held = self.token.lock().await;
         let usable = held.as_ref().filter(|token| {
             token.renew_at > Instant::now()
-                && refused.is_none_or(|refused| refused.expose_secret() != token.bearer.expose_secret())
+                && refused
+                    .is_none_or(|refused| refused.expose_secret() != token.bearer.expose_secret())
         });
         if let Some(token) = usable {
             return Ok(token.bearer.clone());
@@ -100,16 +122,22 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
         *held = None;
         let secret = self.secret.get().await?;
         let token = match self.new_token(&secret, deadline).await {
-            Err(GenesysError::Auth { status }) => match self.secret.other_than(&secret, Duration::ZERO).await? {
-                Some(renewed) => self.new_token(&renewed, deadline).await?,
-                None => return Err(GenesysError::Auth { status }),
-            },
+            Err(GenesysError::Auth { status }) => {
+                match self.secret.other_than(&secret, Duration::ZERO).await? {
+                    Some(renewed) => self.new_token(&renewed, deadline).await?,
+                    None => return Err(GenesysError::Auth { status }),
+                }
+            }
             token => token?,
         };
         Ok(held.insert(token).bearer.clone())
     }
 
-    async fn new_token(&self, secret: &GenesysSecret, deadline: Deadline) -> Result<Token, GenesysError> {
+    async fn new_token(
+        &self,
+        secret: &GenesysSecret,
+        deadline: Deadline,
+    ) -> Result<Token, GenesysError> {
         #[derive(Deserialize)]
         struct Wire {
             access_token: SecretString,
@@ -121,16 +149,22 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
             self.http
                 .client()
                 .post(format!("{}/oauth/token", self.config.login_base))
-                .basic_auth(&secret.client_id, Some(secret.client_secret.expose_secret()))
+                .basic_auth(
+                    &secret.client_id,
+                    Some(secret.client_secret.expose_secret()),
+                )
                 .header("Content-Type", "application/x-www-form-urlencoded")
                 .body("grant_type=client_credentials")
         };
         let answer = self.send(GenesysRequest::Token, request, deadline).await?;
         match answer.status {
             200 => {
-                let wire: Wire =
-                    serde_json::from_slice(&answer.body).map_err(|_| GenesysError::Status { status: 200 })?;
-                Ok(Token { bearer: wire.access_token, renew_at: asked_at + hold_for(wire.expires_in.as_deref()) })
+                let wire: Wire = serde_json::from_slice(&answer.body)
+                    .map_err(|_| GenesysError::Status { status: 200 })?;
+                Ok(Token {
+                    bearer: wire.access_token,
+                    renew_at: asked_at + hold_for(wire.expires_in.as_deref()),
+                })
             }
             // Genesys answers bad client credentials with 400 (invalid_client) as well as 401.
             status @ (400 | 401 | 403) => Err(GenesysError::Auth { status }),
@@ -145,20 +179,35 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
         request: impl Fn() -> RequestBuilder,
         deadline: Deadline,
     ) -> Result<Answered, GenesysError> {
-        // Even a deadline that has passed lets a request out, and a write must not be let out for nothing.
+        // Even a deadline that has passed lets a request out, and a write must not be let out for
+        // nothing.
         if deadline.remaining().is_zero() {
             return Err(GenesysError::NoTime);
         }
-        let limit = if asked.is_write() { WRITE_LIMIT } else { READ_LIMIT };
+        let limit = if asked.is_write() {
+            WRITE_LIMIT
+        } else {
+            READ_LIMIT
+        };
         let first = self.http.send(request(), deadline.or_after(limit)).await;
-        let Some((reason, delay)) = retry(asked, &first) else { return outcome(asked, first) };
+        let Some((reason, delay)) = retry(asked, &first) else {
+            return outcome(asked, first);
+        };
         if !deadline.allows(delay.saturating_add(RETRY_NEEDS)) {
             return outcome(asked, first);
         }
         let after_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(reason, request = asked.as_str(), after_ms, "retrying Genesys");
+        tracing::info!(
+            reason,
+            request = asked.as_str(),
+            after_ms,
+            "retrying Genesys"
+        );
         tokio::time::sleep(delay).await;
-        outcome(asked, self.http.send(request(), deadline.or_after(limit)).await)
+        outcome(
+            asked,
+            self.http.send(request(), deadline.or_after(limit)).await,
+        )
     }
 
     /// Calls the API under a token; on 401, once more under a new one.
@@ -175,9 +224,15 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
             let token = self.token(refused.as_ref(), deadline).await?;
             let request = || {
                 let url = format!("{}{path}", self.config.api_base);
-                let request = self.http.client().request(method.clone(), url).bearer_auth(token.expose_secret());
+                let request = self
+                    .http
+                    .client()
+                    .request(method.clone(), url)
+                    .bearer_auth(token.expose_secret());
                 match body {
-                    Some(body) => request.header("Content-Type", "application/json").body(body.to_string()),
+                    Some(body) => request
+                        .header("Content-Type", "application/json")
+                        .body(body.to_string()),
                     None => request,
                 }
             };
@@ -191,7 +246,8 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
     }
 }
 
-/// How long a token is held whose life is given in this JSON: until a minute before its end, and at most a day.
+/// How long a token is held whose life is given in this JSON: until a minute before its end, and at
+/// most a day.
 fn hold_for(expires_in: Option<&RawValue>) -> Duration {
     let said = expires_in.map_or("", |json| json.get().trim_matches('"'));
     match seconds_from_outside(said) {
@@ -201,13 +257,21 @@ fn hold_for(expires_in: Option<&RawValue>) -> Duration {
     }
 }
 
-/// Why a request is worth repeating, and after how long; `None` where it is not, or where the repeat could do harm.
-fn retry(asked: GenesysRequest, tried: &Result<Answered, Unanswered>) -> Option<(&'static str, Duration)> {
+/// Why a request is worth repeating, and after how long; `None` where it is not, or where the
+/// repeat could do harm.
+fn retry(
+    asked: GenesysRequest,
+    tried: &Result<Answered, Unanswered>,
+) -> Option<(&'static str, Duration)> {
     let answer = match tried {
         Ok(answer) => answer,
         Err(Unanswered::Connect) => return Some(("no connection", RETRY_DELAY)),
-        Err(Unanswered::Broken) if !asked.is_write() => return Some(("broken connection", RETRY_DELAY)),
-        Err(Unanswered::Timeout) if !asked.is_write() => return Some(("no answer in time", RETRY_DELAY)),
+        Err(Unanswered::Broken) if !asked.is_write() => {
+            return Some(("broken connection", RETRY_DELAY));
+        }
+        Err(Unanswered::Timeout) if !asked.is_write() => {
+            return Some(("no answer in time", RETRY_DELAY));
+        }
         Err(Unanswered::Broken | Unanswered::Timeout) => return None,
     };
     let delay = |default: Duration| answer.retry_after().unwrap_or(default);
@@ -220,13 +284,18 @@ fn retry(asked: GenesysRequest, tried: &Result<Answered, Unanswered>) -> Option<
 }
 
 /// What the last try comes to.
-fn outcome(asked: GenesysRequest, tried: Result<Answered, Unanswered>) -> Result<Answered, GenesysError> {
+fn outcome(
+    asked: GenesysRequest,
+    tried: Result<Answered, Unanswered>,
+) -> Result<Answered, GenesysError> {
     let no_answer = |lost| Err(GenesysError::NoAnswer { to: asked, lost });
     match tried {
         Ok(answer) if answer.status == 429 => Err(GenesysError::RateLimited),
         Ok(answer) if asked.is_write() && matches!(answer.status, 502 | 504) => {
             log_refusal(&answer);
-            no_answer(Lost::Gateway { status: answer.status })
+            no_answer(Lost::Gateway {
+                status: answer.status,
+            })
         }
         Ok(answer) => Ok(answer),
         Err(Unanswered::Connect) => Err(GenesysError::NoConnection),
@@ -236,7 +305,11 @@ fn outcome(asked: GenesysRequest, tried: Result<Answered, Unanswered>) -> Result
 }
 
 fn log_refusal(answer: &Answered) {
-    tracing::info!(status = answer.status, correlation_id = answer.id("inin-correlation-id"), "Genesys refused");
+    tracing::info!(
+        status = answer.status,
+        correlation_id = answer.id("inin-correlation-id"),
+        "Genesys refused"
+    );
 }
 
 fn success(answer: &Answered) -> Result<(), GenesysError> {
@@ -244,7 +317,9 @@ fn success(answer: &Answered) -> Result<(), GenesysError> {
         return Ok(());
     }
     log_refusal(answer);
-    Err(GenesysError::Status { status: answer.status })
+    Err(GenesysError::Status {
+        status: answer.status,
+    })
 }
 
 impl<S: ReadSecret, T: Transport> Conversations for Genesys<S, T> {
@@ -254,12 +329,24 @@ impl<S: ReadSecret, T: Transport> Conversations for Genesys<S, T> {
         deadline: Deadline,
     ) -> Result<Option<Conversation>, GenesysError> {
         let path = format!("/api/v2/conversations/{id}");
-        let answer = self.call(GenesysRequest::Conversation, Method::GET, &path, None, deadline).await?;
+        let answer = self
+            .call(
+                GenesysRequest::Conversation,
+                Method::GET,
+                &path,
+                None,
+                deadline,
+            )
+            .await?;
         if answer.status == 404 {
             return Ok(None);
         }
         success(&answer)?;
-        serde_json::from_slice(&answer.body).map(Some).map_err(|_| GenesysError::Status { status: answer.status })
+        serde_json::from_slice(&answer.body)
+            .map(Some)
+            .map_err(|_| GenesysError::Status {
+                status: answer.status,
+            })
     }
 
     async fn set_attributes(
@@ -271,7 +358,17 @@ impl<S: ReadSecret, T: Transport> Conversations for Genesys<S, T> {
     ) -> Result<(), GenesysError> {
         let path = format!("/api/v2/conversations/{id}/participants/{participant}/attributes");
         let body = json!({ "attributes": attributes });
-        success(&self.call(GenesysRequest::Attributes, Method::PATCH, &path, Some(&body), deadline).await?)
+        success(
+            &self
+                .call(
+                    GenesysRequest::Attributes,
+                    Method::PATCH,
+                    &path,
+                    Some(&body),
+                    deadline,
+                )
+                .await?,
+        )
     }
 
     async fn start_late_payment_flow(
@@ -279,10 +376,22 @@ impl<S: ReadSecret, T: Transport> Conversations for Genesys<S, T> {
         inputs: &BTreeMap<&'static str, String>,
         deadline: Deadline,
     ) -> Result<bool, GenesysError> {
-        let Some(flow_id) = &self.config.late_payment_flow_id else { return Ok(false) };
+        let Some(flow_id) = &self.config.late_payment_flow_id else {
+            return Ok(false);
+        };
         let body = json!({ "flowId": flow_id, "inputData": inputs });
         let path = "/api/v2/flows/executions";
-        success(&self.call(GenesysRequest::Workflow, Method::POST, path, Some(&body), deadline).await?)?;
+        success(
+            &self
+                .call(
+                    GenesysRequest::Workflow,
+                    Method::POST,
+                    path,
+                    Some(&body),
+                    deadline,
+                )
+                .await?,
+        )?;
         Ok(true)
     }
 }
@@ -312,7 +421,11 @@ mod tests {
             ("\"soon\"", 300),
         ] {
             let json: &RawValue = serde_json::from_str(expires_in).unwrap();
-            assert_eq!(hold_for(Some(json)), Duration::from_secs(seconds), "{expires_in}");
+            assert_eq!(
+                hold_for(Some(json)),
+                Duration::from_secs(seconds),
+                "{expires_in}"
+            );
         }
         assert_eq!(hold_for(None), HOLD_UNTOLD);
     }

@@ -1,5 +1,6 @@
-//! The one HTTP client, over which Stripe, Genesys and the AWS SDKs are reached: it follows no redirect, uses no proxy and
-//! reads a bounded answer. Nothing it fails with repeats a URL, a header or a body.
+//! The one HTTP client, over which Stripe, Genesys and the AWS SDKs are reached: it follows no
+//! redirect, uses no proxy and reads a bounded answer. Nothing it fails with repeats a URL, a
+//! header or a body.
 
 use std::fmt;
 use std::future::Future;
@@ -55,7 +56,8 @@ impl Answered {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// `Retry-After` in seconds (RFC 9110), at most a day; its date form, which neither side sends, counts as absent.
+    /// `Retry-After` in seconds (RFC 9110), at most a day; its date form, which neither side sends,
+    /// counts as absent.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         seconds_from_outside(self.header("retry-after")?.trim())
@@ -76,10 +78,14 @@ pub enum Unanswered {
     Broken,
 }
 
-/// What carries a request to the far side and its answer back: the network, or something that behaves like it.
+/// What carries a request to the far side and its answer back: the network, or something that
+/// behaves like it.
 pub trait Transport: Send + Sync {
     /// Sends a request and reads the whole answer, however long it takes.
-    fn exchange(&self, request: Request) -> impl Future<Output = Result<Answered, Unanswered>> + Send;
+    fn exchange(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Answered, Unanswered>> + Send;
 }
 
 impl Transport for Client {
@@ -92,10 +98,20 @@ impl Transport for Client {
 ///
 /// # Errors
 /// [`Unanswered`].
-pub(super) async fn exchange(client: &Client, request: Request, max_bytes: usize) -> Result<Answered, Unanswered> {
+pub(super) async fn exchange(
+    client: &Client,
+    request: Request,
+    max_bytes: usize,
+) -> Result<Answered, Unanswered> {
     let started = Instant::now();
-    let mut response = client.execute(request).await.map_err(|error| classify(&error))?;
-    let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
+    let mut response = client
+        .execute(request)
+        .await
+        .map_err(|error| classify(&error))?;
+    let (status, headers) = (
+        response.status().as_u16(),
+        std::mem::take(response.headers_mut()),
+    );
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > max_bytes {
@@ -103,14 +119,22 @@ pub(super) async fn exchange(client: &Client, request: Request, max_bytes: usize
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answered { status, headers, body, took: started.elapsed() })
+    Ok(Answered {
+        status,
+        headers,
+        body,
+        took: started.elapsed(),
+    })
 }
 
 /// A client of its own connections, each of which must be made within this time.
 ///
 /// # Errors
 /// When reqwest takes none of the settings, which no input decides.
-pub(super) fn client(tls: &ClientConfig, connect_timeout: Duration) -> Result<Client, reqwest::Error> {
+pub(super) fn client(
+    tls: &ClientConfig,
+    connect_timeout: Duration,
+) -> Result<Client, reqwest::Error> {
     Client::builder()
         .tls_backend_preconfigured(tls.clone())
         .connect_timeout(connect_timeout)
@@ -135,13 +159,19 @@ impl Http {
     /// When reqwest takes none of the settings, which no input decides.
     pub fn new(tls: &ClientConfig) -> Result<Self, reqwest::Error> {
         let client = client(tls, CONNECT_TIMEOUT)?;
-        Ok(Self { transport: client.clone(), client })
+        Ok(Self {
+            transport: client.clone(),
+            client,
+        })
     }
 
     /// The same client over another transport.
     #[must_use]
     pub fn over<T: Transport>(&self, transport: T) -> Http<T> {
-        Http { client: self.client.clone(), transport }
+        Http {
+            client: self.client.clone(),
+            transport,
+        }
     }
 }
 
@@ -156,10 +186,16 @@ impl<T: Transport> Http<T> {
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub async fn send(&self, request: RequestBuilder, deadline: Deadline) -> Result<Answered, Unanswered> {
+    pub async fn send(
+        &self,
+        request: RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<Answered, Unanswered> {
         let request = request.build().map_err(|error| classify(&error))?;
         let exchange = self.transport.exchange(request);
-        tokio::time::timeout_at(deadline.instant(), exchange).await.unwrap_or(Err(Unanswered::Timeout))
+        tokio::time::timeout_at(deadline.instant(), exchange)
+            .await
+            .unwrap_or(Err(Unanswered::Timeout))
     }
 }
 

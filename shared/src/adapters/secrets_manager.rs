@@ -31,7 +31,10 @@ impl ReadSecret for SecretsManager {
         output
             .secret_string
             .map(SecretString::from)
-            .ok_or(SecretError::Unusable { field: "value", must: "must be JSON text, not binary" })
+            .ok_or(SecretError::Unusable {
+                field: "value",
+                must: "must be JSON text, not binary",
+            })
     }
 }
 

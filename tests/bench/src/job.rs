@@ -1,5 +1,5 @@
-//! What a function is given to do, and what its answer must be. Call number n is always about the same
-//! conversation, order and intent, and about no other call's.
+//! What a function is given to do, and what its answer must be. Call number n is always about the
+//! same conversation, order and intent, and about no other call's.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stand_ins::stripe::sign;
 
-use crate::outside::{GENESYS_SECRET_ID, Intent, Outside, STRIPE_SECRET_ID, State, WEBHOOK_SECRET, letters, unix_ms};
+use crate::outside::{
+    GENESYS_SECRET_ID, Intent, Outside, STRIPE_SECRET_ID, State, WEBHOOK_SECRET, letters, unix_ms,
+};
 use crate::table::{Item, NAME};
 
 /// Where pay links lead.
@@ -43,7 +45,9 @@ impl Job {
             "create-intent" => Ok(Self::CreateIntent),
             "stripe-webhook" => Ok(Self::StripeWebhook),
             "status-query" => Ok(Self::StatusQuery),
-            _ => Err(format!("--job must be floor, create-intent, stripe-webhook or status-query; it is {name:?}")),
+            _ => Err(format!(
+                "--job must be floor, create-intent, stripe-webhook or status-query; it is {name:?}"
+            )),
         }
     }
 
@@ -63,9 +67,16 @@ impl Job {
             ("MERCHANT_NAME", "Example Ltd"),
             ("GENESYS_SECRET_ID", GENESYS_SECRET_ID),
         ];
-        let own = if self == Self::Floor { &common[..0] } else { &common[..] };
+        let own = if self == Self::Floor {
+            &common[..0]
+        } else {
+            &common[..]
+        };
         let days = (self != Self::Floor).then(|| ("RECORD_DAYS", RECORD_DAYS.to_string()));
-        own.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(days).collect()
+        own.iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .chain(days)
+            .collect()
     }
 
     /// Makes ready what call number n needs, and gives its event.
@@ -80,7 +91,13 @@ impl Job {
                 let body = json!({
                     "conversation_id": conversation_id, "order_id": order_id, "amount": "50.00", "currency": "usd",
                 });
-                Ok(rest_event("POST", "/payments", &json!({}), &json!({}), &body.to_string()))
+                Ok(rest_event(
+                    "POST",
+                    "/payments",
+                    &json!({}),
+                    &json!({}),
+                    &body.to_string(),
+                ))
             }
             Self::StripeWebhook => {
                 write_down(n, outside)?;
@@ -97,13 +114,20 @@ impl Job {
                     "type": "payment_intent.succeeded",
                 });
                 let body = event.to_string();
-                let signature = sign(WEBHOOK_SECRET, i64::try_from(now).unwrap_or_default(), body.as_bytes());
+                let signature = sign(
+                    WEBHOOK_SECRET,
+                    i64::try_from(now).unwrap_or_default(),
+                    body.as_bytes(),
+                );
                 Ok(url_event(&body, &signature))
             }
             Self::StatusQuery => {
                 write_down(n, outside)?;
                 let path = format!("/payments/{conversation_id}");
-                let (named, query) = (json!({ "conversation_id": conversation_id }), json!({ "order_id": order_id }));
+                let (named, query) = (
+                    json!({ "conversation_id": conversation_id }),
+                    json!({ "order_id": order_id }),
+                );
                 Ok(rest_event("GET", &path, &named, &query, ""))
             }
         }
@@ -119,7 +143,12 @@ impl Job {
         same("statusCode", &answer["statusCode"], &json!(status))?;
         let body: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default())
             .map_err(|_| format!("body must be JSON; the answer is {answer}"))?;
-        let record = || state.table.get(&format!("CONVERSATION#{conversation_id}"), &format!("ORDER#{order_id}"));
+        let record = || {
+            state.table.get(
+                &format!("CONVERSATION#{conversation_id}"),
+                &format!("ORDER#{order_id}"),
+            )
+        };
         let intent_id = intent(n).id();
         match self {
             Self::Floor => same("body", &body, &json!({ "ok": true })),
@@ -129,15 +158,30 @@ impl Job {
                 same_text(record, "status", "PENDING")?;
                 same_text(record, "payment_intent_id", &intent_id)?;
                 let pointer = state.table.get(&format!("INTENT#{intent_id}"), "INTENT");
-                same_text(pointer.ok_or("a pointer must be written; there is none")?, "order_id", &order_id)?;
+                same_text(
+                    pointer.ok_or("a pointer must be written; there is none")?,
+                    "order_id",
+                    &order_id,
+                )?;
                 let url = body["payment_url"].as_str().unwrap_or_default();
-                let token = url.strip_prefix(PAY_LINK_BASE).and_then(|rest| rest.strip_prefix("/pay#"));
+                let token = url
+                    .strip_prefix(PAY_LINK_BASE)
+                    .and_then(|rest| rest.strip_prefix("/pay#"));
                 let token = token.filter(|token| token.len() == 22);
                 let token = token.ok_or_else(|| {
-                    format!("payment_url must be {PAY_LINK_BASE}/pay# and 22 characters; it is {url:?}")
+                    format!(
+                        "payment_url must be {PAY_LINK_BASE}/pay# and 22 characters; it is {url:?}"
+                    )
                 })?;
-                let link = state.table.get(&format!("LINK#{}", hex::encode(Sha256::digest(token))), "LINK");
-                same_text(link.ok_or("a pay link must be written; there is none")?, "order_id", &order_id)
+                let link = state.table.get(
+                    &format!("LINK#{}", hex::encode(Sha256::digest(token))),
+                    "LINK",
+                );
+                same_text(
+                    link.ok_or("a pay link must be written; there is none")?,
+                    "order_id",
+                    &order_id,
+                )
             }
             Self::StripeWebhook => {
                 same("outcome", &body["outcome"], &json!("applied"))?;
@@ -145,8 +189,15 @@ impl Job {
                 for name in ["status", "notified_status"] {
                     same_text(record, name, "CONFIRMED")?;
                 }
-                let told = state.attributes.get(&conversation_id).map(|attributes| &attributes["payment_status"]);
-                same("the attribute payment_status", told.unwrap_or(&Value::Null), &json!("CONFIRMED"))
+                let told = state
+                    .attributes
+                    .get(&conversation_id)
+                    .map(|attributes| &attributes["payment_status"]);
+                same(
+                    "the attribute payment_status",
+                    told.unwrap_or(&Value::Null),
+                    &json!("CONFIRMED"),
+                )
             }
             Self::StatusQuery => check_reply(n, &body),
         }
@@ -173,21 +224,38 @@ fn check_reply(n: usize, body: &Value) -> Result<(), String> {
     ] {
         same(field, &body[field], &expected)?;
     }
-    let said = body["caller_message"].as_str().is_some_and(|message| !message.is_empty());
-    if said { Ok(()) } else { Err(format!("caller_message must be a text; the body is {body}")) }
+    let said = body["caller_message"]
+        .as_str()
+        .is_some_and(|message| !message.is_empty());
+    if said {
+        Ok(())
+    } else {
+        Err(format!("caller_message must be a text; the body is {body}"))
+    }
 }
 
 fn same(what: &str, came: &Value, expected: &Value) -> Result<(), String> {
-    if came == expected { Ok(()) } else { Err(format!("{what} must be {expected}; it is {came}")) }
+    if came == expected {
+        Ok(())
+    } else {
+        Err(format!("{what} must be {expected}; it is {came}"))
+    }
 }
 
 fn same_text(item: &Item, name: &str, expected: &str) -> Result<(), String> {
     let came = item.get(name).unwrap_or(&Value::Null);
-    same(&format!("{name} of the item"), came, &json!({ "S": expected }))
+    same(
+        &format!("{name} of the item"),
+        came,
+        &json!({ "S": expected }),
+    )
 }
 
 fn names(n: usize) -> (String, String) {
-    (format!("7d3c1f5e-8a51-4c0e-9b7a-{}", letters(n, 12)), format!("BENCH-{n}"))
+    (
+        format!("7d3c1f5e-8a51-4c0e-9b7a-{}", letters(n, 12)),
+        format!("BENCH-{n}"),
+    )
 }
 
 fn intent(n: usize) -> Intent {
@@ -243,13 +311,22 @@ fn write_down(n: usize, outside: &Outside) -> Result<(), String> {
     let mut state = outside.state();
     for item in [record, pointer] {
         let item = item.as_object().cloned().unwrap_or_default();
-        state.table.put(item).map_err(|refusal| format!("the table takes no record: {refusal:?}"))?;
+        state
+            .table
+            .put(item)
+            .map_err(|refusal| format!("the table takes no record: {refusal:?}"))?;
     }
     Ok(())
 }
 
 /// An API Gateway REST event, with what a client behind API Gateway sends.
-fn rest_event(method: &str, path: &str, path_parameters: &Value, query: &Value, body: &str) -> Value {
+fn rest_event(
+    method: &str,
+    path: &str,
+    path_parameters: &Value,
+    query: &Value,
+    body: &str,
+) -> Value {
     let headers = json!({
         "Accept": "application/json",
         "Content-Type": "application/json",
@@ -262,7 +339,11 @@ fn rest_event(method: &str, path: &str, path_parameters: &Value, query: &Value, 
     });
     let lists = |values: &Value| {
         let values = values.as_object().into_iter().flatten();
-        Value::Object(values.map(|(name, value)| (name.clone(), json!([value]))).collect())
+        Value::Object(
+            values
+                .map(|(name, value)| (name.clone(), json!([value])))
+                .collect(),
+        )
     };
     json!({
         "resource": path,
@@ -343,7 +424,12 @@ mod tests {
         };
         assert_eq!(checked(200, &reply), Ok(()));
         assert!(checked(201, &reply).is_err());
-        for field in reply.as_object().unwrap().keys().filter(|field| *field != "payment_url") {
+        for field in reply
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|field| *field != "payment_url")
+        {
             let mut wrong = reply.clone();
             wrong[field] = json!(null);
             assert!(checked(200, &wrong).is_err(), "{field}");

@@ -1,15 +1,18 @@
-//! Runs one command as Lambda runs a function, gives it one call after another, checks every answer,
-//! and prints what it took as one line of JSON.
+//! Runs one command as Lambda runs a function, gives it one call after another, checks every
+//! answer, and prints what it took as one line of JSON.
 //!
 //!     bench-run --job NAME --calls N [--tls] --folder FOLDER -- COMMAND ARGUMENT...
 //!
 //! The first of the N calls begins with the process; the others are warm. The outside systems are
-//! served by this program, on loopback ports. FOLDER gets the command's output and, with `--tls`, the
-//! certificate of the authority to trust. With `valgrind` before the command the counts of requests
-//! hold as well, and the times do not.
+//! served by this program, on loopback ports. FOLDER gets the command's output and, with `--tls`,
+//! the certificate of the authority to trust. With `valgrind` before the command the counts of
+//! requests hold as well, and the times do not.
 
 #![allow(clippy::print_stdout, reason = "its output is its result")]
-#![allow(clippy::indexing_slicing, reason = "only JSON is indexed, and what is missing there is null")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "only JSON is indexed, and what is missing there is null"
+)]
 
 mod job;
 mod outside;
@@ -73,18 +76,29 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let (mut job, mut calls, mut folder, mut tls) = (None, None, None, false);
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or_else(|| format!("{argument} must have a value; it has none"));
+        let mut value = || {
+            arguments
+                .next()
+                .ok_or_else(|| format!("{argument} must have a value; it has none"))
+        };
         match argument.as_str() {
             "--job" => job = Some(Job::parse(&value()?)?),
             "--calls" => {
                 let text = value()?;
                 let read = text.parse().ok().filter(|calls| *calls > 0);
-                calls = Some(read.ok_or_else(|| format!("--calls must be a number above 0; it is {text:?}"))?);
+                calls =
+                    Some(read.ok_or_else(|| {
+                        format!("--calls must be a number above 0; it is {text:?}")
+                    })?);
             }
             "--folder" => folder = Some(PathBuf::from(value()?)),
             "--tls" => tls = true,
             "--" => break,
-            _ => return Err(format!("{argument:?} must be --job, --calls, --tls, --folder or --")),
+            _ => {
+                return Err(format!(
+                    "{argument:?} must be --job, --calls, --tls, --folder or --"
+                ));
+            }
         }
     }
     let missing = |name: &str| format!("{name} must be given; it is not");
@@ -101,7 +115,11 @@ async fn measure(asked: &Asked) -> Result<Value, String> {
     let Asked { job, calls, .. } = *asked;
     let outside = Arc::new(Outside::default());
     let (mut api, mut env) = environment(asked, &outside).await?;
-    env.extend(job.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    env.extend(
+        job.variables()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value)),
+    );
     let mut process = Process::start(&asked.command, &env, &asked.folder.join("output.log"))?;
 
     let (mut polled_at, mut ready) = next(&mut api, &mut process).await?;
@@ -114,23 +132,34 @@ async fn measure(asked: &Asked) -> Result<Value, String> {
         let before = outside.state().counts;
         let event = job.event(n, &outside)?.to_string();
         let sent_at = Instant::now();
-        ready.send(event).map_err(|_| "the process must wait for its event; it has gone away")?;
+        ready
+            .send(event)
+            .map_err(|_| "the process must wait for its event; it has gone away")?;
         let (answered_at, answer) = match heard(&mut api, &mut process).await? {
             Told::Answer { at, body } => (at, body),
-            Told::Failure { body } => return Err(format!("call {n} must succeed; it failed: {body}")),
-            Told::Ready { .. } => return Err(format!("call {n} must be answered; the next was asked for instead")),
+            Told::Failure { body } => {
+                return Err(format!("call {n} must succeed; it failed: {body}"));
+            }
+            Told::Ready { .. } => {
+                return Err(format!(
+                    "call {n} must be answered; the next was asked for instead"
+                ));
+            }
         };
         let answer: Value = serde_json::from_str(&answer)
             .map_err(|_| format!("the answer to call {n} must be JSON; it is {answer:?}"))?;
         (polled_at, ready) = next(&mut api, &mut process).await?;
         if polled_at < answered_at {
-            return Err(format!("call {n} was answered after the next was asked for"));
+            return Err(format!(
+                "call {n} was answered after the next was asked for"
+            ));
         }
         let state = outside.state();
         if !state.complaints.is_empty() {
             return Err(format!("call {n}: {}", state.complaints.join("; ")));
         }
-        job.check(n, &answer, &state).map_err(|error| format!("call {n} was answered wrongly: {error}"))?;
+        job.check(n, &answer, &state)
+            .map_err(|error| format!("call {n} was answered wrongly: {error}"))?;
         let came = state.counts.since(before);
         drop(state);
         if n == 0 {
@@ -163,10 +192,17 @@ async fn measure(asked: &Asked) -> Result<Value, String> {
 }
 
 /// Starts everything around the process, and gives the variables that lead it there.
-async fn environment(asked: &Asked, outside: &Arc<Outside>) -> Result<(RuntimeApi, BTreeMap<String, String>), String> {
+async fn environment(
+    asked: &Asked,
+    outside: &Arc<Outside>,
+) -> Result<(RuntimeApi, BTreeMap<String, String>), String> {
     let no_port = |error| format!("no loopback port to serve on: {error}");
     let ca_file = asked.folder.join("ca.pem");
-    let tls = if asked.tls { Some(serve::tls(&ca_file)?) } else { None };
+    let tls = if asked.tls {
+        Some(serve::tls(&ca_file)?)
+    } else {
+        None
+    };
     let scheme = if asked.tls { "https" } else { "http" };
     let mut env = BTreeMap::new();
     for (variable, side) in [
@@ -198,7 +234,10 @@ async fn environment(asked: &Asked, outside: &Arc<Outside>) -> Result<(RuntimeAp
         ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
         ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/benchmark"),
         ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[$LATEST]benchmark"),
+        (
+            "AWS_LAMBDA_LOG_STREAM_NAME",
+            "2026/11/22/[$LATEST]benchmark",
+        ),
         ("AWS_REGION", "us-east-1"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "ASIABENCHMARK"),
@@ -223,14 +262,24 @@ async fn heard(api: &mut RuntimeApi, process: &mut Process) -> Result<Told, Stri
         }
         process.check_alive()?;
     }
-    Err(format!("the process must say something within {} s; it does not", PATIENCE.as_secs()))
+    Err(format!(
+        "the process must say something within {} s; it does not",
+        PATIENCE.as_secs()
+    ))
 }
 
 /// Waits until the process asks for an event.
-async fn next(api: &mut RuntimeApi, process: &mut Process) -> Result<(Instant, runtime_api::Ready), String> {
+async fn next(
+    api: &mut RuntimeApi,
+    process: &mut Process,
+) -> Result<(Instant, runtime_api::Ready), String> {
     match heard(api, process).await? {
         Told::Ready { at, ready } => Ok((at, ready)),
-        Told::Answer { body, .. } => Err(format!("the process must ask for an event; it answers {body:?}")),
-        Told::Failure { body } => Err(format!("the process must ask for an event; it fails with {body:?}")),
+        Told::Answer { body, .. } => Err(format!(
+            "the process must ask for an event; it answers {body:?}"
+        )),
+        Told::Failure { body } => Err(format!(
+            "the process must ask for an event; it fails with {body:?}"
+        )),
     }
 }

@@ -1,6 +1,6 @@
-//! The outside systems, just as far as the functions call them, and as fast as they can be: DynamoDB,
-//! Secrets Manager, Stripe and Genesys. Every request is counted; one that should not have come is a
-//! complaint, which fails the run.
+//! The outside systems, just as far as the functions call them, and as fast as they can be:
+//! DynamoDB, Secrets Manager, Stripe and Genesys. Every request is counted; one that should not
+//! have come is a complaint, which fails the run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,7 +116,12 @@ impl Outside {
     async fn respond(&self, side: Side, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, MAX_REQUEST).await.unwrap_or_default();
-        let call = Call { method: parts.method, path: parts.uri.path(), headers: &parts.headers, body: &body };
+        let call = Call {
+            method: parts.method,
+            path: parts.uri.path(),
+            headers: &parts.headers,
+            body: &body,
+        };
         let mut state = self.state();
         state.counts.add(side);
         let answered = match side {
@@ -126,8 +131,13 @@ impl Outside {
             Side::Genesys => genesys(&mut state, &call).map(|answer| (200, answer)),
         };
         let (status, body) = answered.unwrap_or_else(|why| {
-            state.complaints.push(format!("{side:?} got {} {}: {why}", call.method, call.path));
-            (400, json!({ "error": { "type": "invalid_request_error", "code": "benchmark" } }))
+            state
+                .complaints
+                .push(format!("{side:?} got {} {}: {why}", call.method, call.path));
+            (
+                400,
+                json!({ "error": { "type": "invalid_request_error", "code": "benchmark" } }),
+            )
         });
         drop(state);
         written(side, status, &body)
@@ -144,7 +154,10 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     fn json(&self) -> Result<Value, String> {
@@ -159,18 +172,26 @@ impl Call<'_> {
     }
 
     fn operation(&self, service: &str) -> Result<&str, String> {
-        if !self.header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=") {
-            return Err("the request must be signed by AWS Signature Version 4; it is not".to_owned());
+        if !self
+            .header("authorization")
+            .starts_with("AWS4-HMAC-SHA256 Credential=")
+        {
+            return Err(
+                "the request must be signed by AWS Signature Version 4; it is not".to_owned(),
+            );
         }
         let target = self.header("x-amz-target");
-        let operation = target.strip_prefix(service).and_then(|rest| rest.strip_prefix('.'));
+        let operation = target
+            .strip_prefix(service)
+            .and_then(|rest| rest.strip_prefix('.'));
         operation.ok_or_else(|| format!("X-Amz-Target must begin with {service}; it is {target:?}"))
     }
 }
 
 fn written(side: Side, status: u16, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let (content_type, id) = match side {
         Side::DynamoDb => ("application/x-amz-json-1.0", "x-amzn-requestid"),
         Side::SecretsManager => ("application/x-amz-json-1.1", "x-amzn-requestid"),
@@ -178,7 +199,9 @@ fn written(side: Side, status: u16, body: &Value) -> Response {
         Side::Genesys => ("application/json", "inin-correlation-id"),
     };
     for (name, value) in [("content-type", content_type), (id, "req_benchmark")] {
-        response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, axum::http::HeaderValue::from_static(value));
     }
     response
 }
@@ -218,27 +241,51 @@ fn stripe(state: &mut State, call: &Call<'_>) -> Result<Value, String> {
     }
     call.wants("authorization", &format!("Bearer {SECRET_KEY}"))?;
     if call.method == Method::GET {
-        let id = call.path.strip_prefix("/v1/payment_intents/").unwrap_or_default();
-        return state.intents.get(id).cloned().ok_or_else(|| "there is no such intent".to_owned());
+        let id = call
+            .path
+            .strip_prefix("/v1/payment_intents/")
+            .unwrap_or_default();
+        return state
+            .intents
+            .get(id)
+            .cloned()
+            .ok_or_else(|| "there is no such intent".to_owned());
     }
     if (call.method.as_str(), call.path) != ("POST", "/v1/payment_intents") {
         return Err("it must be POST /v1/payment_intents or GET of an intent".to_owned());
     }
     call.wants("content-type", "application/x-www-form-urlencoded")?;
     let form: HashMap<String, String> = form_urlencoded::parse(call.body).into_owned().collect();
-    let field = |name: &str| form.get(name).cloned().ok_or_else(|| format!("{name} is missing"));
+    let field = |name: &str| {
+        form.get(name)
+            .cloned()
+            .ok_or_else(|| format!("{name} is missing"))
+    };
     let intent = Intent {
         number: state.intents.len(),
-        amount_minor: field("amount")?.parse().map_err(|_| "amount must be minor units")?,
+        amount_minor: field("amount")?
+            .parse()
+            .map_err(|_| "amount must be minor units")?,
         currency: field("currency")?,
         conversation_id: field("metadata[conversation_id]")?,
         order_id: field("metadata[order_id]")?,
         attempt: field("metadata[attempt]")?,
     };
-    let Intent { conversation_id, order_id, attempt, .. } = &intent;
-    call.wants("idempotency-key", &format!("{conversation_id}/{order_id}/{attempt}"))?;
+    let Intent {
+        conversation_id,
+        order_id,
+        attempt,
+        ..
+    } = &intent;
+    call.wants(
+        "idempotency-key",
+        &format!("{conversation_id}/{order_id}/{attempt}"),
+    )?;
     let intent = intent.json("requires_payment_method", unix_ms() / 1000);
-    state.intents.insert(intent["id"].as_str().unwrap_or_default().to_owned(), intent.clone());
+    state.intents.insert(
+        intent["id"].as_str().unwrap_or_default().to_owned(),
+        intent.clone(),
+    );
     Ok(intent)
 }
 
@@ -267,7 +314,11 @@ impl Intent {
     /// The intent as Stripe's API and events show it, with about as many fields as a true one has.
     pub(crate) fn json(&self, status: &str, created: u64) -> Value {
         let id = self.id();
-        let received = if status == "succeeded" { self.amount_minor } else { 0 };
+        let received = if status == "succeeded" {
+            self.amount_minor
+        } else {
+            0
+        };
         json!({
             "id": id,
             "object": "payment_intent",
@@ -329,14 +380,29 @@ fn genesys(state: &mut State, call: &Call<'_>) -> Result<Value, String> {
     if path == ["oauth", "token"] {
         let basic = STANDARD.encode(format!("{GENESYS_CLIENT}:{GENESYS_SECRET}"));
         call.wants("authorization", &format!("Basic {basic}"))?;
-        return Ok(json!({ "access_token": GENESYS_TOKEN, "token_type": "bearer", "expires_in": 86_399 }));
+        return Ok(
+            json!({ "access_token": GENESYS_TOKEN, "token_type": "bearer", "expires_in": 86_399 }),
+        );
     }
     call.wants("authorization", &format!("Bearer {GENESYS_TOKEN}"))?;
     match (call.method.as_str(), path.as_slice()) {
         ("GET", ["api", "v2", "conversations", id]) => Ok(conversation(id)),
-        ("PATCH", ["api", "v2", "conversations", id, "participants", "customer", "attributes"]) => {
+        (
+            "PATCH",
+            [
+                "api",
+                "v2",
+                "conversations",
+                id,
+                "participants",
+                "customer",
+                "attributes",
+            ],
+        ) => {
             let attributes = call.json()?["attributes"].clone();
-            state.attributes.insert((*id).to_owned(), attributes.clone());
+            state
+                .attributes
+                .insert((*id).to_owned(), attributes.clone());
             Ok(json!({ "attributes": attributes }))
         }
         _ => Err("it must be a token, a conversation or a customer's attributes".to_owned()),
@@ -387,6 +453,8 @@ pub(crate) fn letters(mut number: usize, length: usize) -> String {
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

@@ -21,17 +21,24 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a command with nothing but these variables; its output goes to a file.
-    pub(crate) fn start(command: &[String], env: &BTreeMap<String, String>, log: &Path) -> Result<Self, String> {
+    pub(crate) fn start(
+        command: &[String],
+        env: &BTreeMap<String, String>,
+        log: &Path,
+    ) -> Result<Self, String> {
         let Some((program, arguments)) = command.split_first() else {
             return Err("a command must stand behind --; there is none".to_owned());
         };
         let output = File::create(log).and_then(|file| Ok((file.try_clone()?, file)));
-        let (stdout, stderr) = output.map_err(|error| format!("{} is not writable: {error}", log.display()))?;
+        let (stdout, stderr) =
+            output.map_err(|error| format!("{} is not writable: {error}", log.display()))?;
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(env);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let started = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{program} does not start: {error}"))?;
+        let child = command
+            .spawn()
+            .map_err(|error| format!("{program} does not start: {error}"))?;
         Ok(Self { child, started })
     }
 
@@ -39,8 +46,12 @@ impl Process {
     pub(crate) fn check_alive(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(format!("the process must serve until it is told to end; it ended with {status}")),
-            Err(error) => Err(format!("the process cannot be asked for its state: {error}")),
+            Ok(Some(status)) => Err(format!(
+                "the process must serve until it is told to end; it ended with {status}"
+            )),
+            Err(error) => Err(format!(
+                "the process cannot be asked for its state: {error}"
+            )),
         }
     }
 
@@ -53,7 +64,9 @@ impl Process {
             let task = task.map_err(unreadable)?;
             let told = fs::read_to_string(task.path().join("schedstat")).map_err(unreadable)?;
             let ns = told.split(' ').next().and_then(|ns| ns.parse().ok());
-            let ns = ns.ok_or_else(|| format!("{tasks}/*/schedstat must begin with a number of ns; it is {told:?}"))?;
+            let ns = ns.ok_or_else(|| {
+                format!("{tasks}/*/schedstat must begin with a number of ns; it is {told:?}")
+            })?;
             threads.insert(task.file_name().to_string_lossy().into_owned(), ns);
         }
         Ok(threads)
@@ -62,7 +75,8 @@ impl Process {
     /// The most memory it has had in RAM so far, in KiB.
     pub(crate) fn peak_kib(&self) -> Result<u64, String> {
         let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&path).map_err(|error| format!("{path} does not read: {error}"))?;
+        let status =
+            fs::read_to_string(&path).map_err(|error| format!("{path} does not read: {error}"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
         kib.ok_or_else(|| format!("{path} must have VmHWM in kB; it has {line:?}"))
@@ -70,7 +84,10 @@ impl Process {
 
     /// Ends it by SIGTERM, as Lambda does; valgrind then writes down what it counted.
     pub(crate) fn end(&mut self) -> Result<(), String> {
-        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let told = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
         told.map_err(|error| format!("kill does not start: {error}"))?;
         let begun = Instant::now();
         while begun.elapsed() < END {
@@ -79,7 +96,10 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Err(format!("the process must end within {} s of SIGTERM; it goes on", END.as_secs()))
+        Err(format!(
+            "the process must end within {} s of SIGTERM; it goes on",
+            END.as_secs()
+        ))
     }
 }
 
@@ -91,9 +111,14 @@ impl Drop for Process {
 }
 
 /// Time on a CPU between two readings, in ns. A thread that ends takes its time with it.
-pub(crate) fn cpu_between(from: &BTreeMap<String, u64>, until: &BTreeMap<String, u64>) -> Result<u64, String> {
+pub(crate) fn cpu_between(
+    from: &BTreeMap<String, u64>,
+    until: &BTreeMap<String, u64>,
+) -> Result<u64, String> {
     if let Some(gone) = from.keys().find(|thread| !until.contains_key(*thread)) {
-        return Err(format!("thread {gone} ended between two calls, and its time is lost; its program must keep it"));
+        return Err(format!(
+            "thread {gone} ended between two calls, and its time is lost; its program must keep it"
+        ));
     }
     let sum = |threads: &BTreeMap<String, u64>| threads.values().sum::<u64>();
     Ok(sum(until).saturating_sub(sum(from)))
@@ -103,7 +128,12 @@ pub(crate) fn cpu_between(from: &BTreeMap<String, u64>, until: &BTreeMap<String,
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(TAIL)).copied().collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(TAIL))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -111,13 +141,18 @@ mod tests {
     use super::*;
 
     fn threads(ns: &[(&str, u64)]) -> BTreeMap<String, u64> {
-        ns.iter().map(|(thread, ns)| ((*thread).to_owned(), *ns)).collect()
+        ns.iter()
+            .map(|(thread, ns)| ((*thread).to_owned(), *ns))
+            .collect()
     }
 
     #[test]
     fn cpu_time_is_that_of_all_threads_new_ones_too() {
         let begun = threads(&[("1", 100), ("2", 50)]);
-        assert_eq!(cpu_between(&begun, &threads(&[("1", 130), ("2", 50), ("3", 5)])), Ok(35));
+        assert_eq!(
+            cpu_between(&begun, &threads(&[("1", 130), ("2", 50), ("3", 5)])),
+            Ok(35)
+        );
     }
 
     #[test]

@@ -70,7 +70,10 @@ impl RuntimeApi {
     /// # Errors
     /// When the server is gone, which is a mistake of the benchmark.
     pub(crate) async fn heard(&mut self) -> Result<Told, String> {
-        self.heard.recv().await.ok_or_else(|| "the Runtime API must go on; it has ended".to_owned())
+        self.heard
+            .recv()
+            .await
+            .ok_or_else(|| "the Runtime API must go on; it has ended".to_owned())
     }
 }
 
@@ -78,22 +81,39 @@ async fn next(State(teller): State<Teller>) -> Response {
     let at = Instant::now();
     let (ready, event) = oneshot::channel();
     let _ = teller.send(Told::Ready { at, ready });
-    let Ok(event) = event.await else { return StatusCode::GONE.into_response() };
+    let Ok(event) = event.await else {
+        return StatusCode::GONE.into_response();
+    };
     let mut response = event.into_response();
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-type", "application/json"),
-        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:benchmark"),
-        ("lambda-runtime-trace-id", "Root=1-6922134a-0123456789abcdef01234567;Sampled=0"),
+        (
+            "lambda-runtime-aws-request-id",
+            "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        ),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:123456789012:function:benchmark",
+        ),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-6922134a-0123456789abcdef01234567;Sampled=0",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(unix_ms() + DEADLINE_MS));
+    headers.insert(
+        "lambda-runtime-deadline-ms",
+        HeaderValue::from(unix_ms() + DEADLINE_MS),
+    );
     response
 }
 
 async fn answer(State(teller): State<Teller>, body: String) -> StatusCode {
-    let _ = teller.send(Told::Answer { at: Instant::now(), body });
+    let _ = teller.send(Told::Answer {
+        at: Instant::now(),
+        body,
+    });
     StatusCode::ACCEPTED
 }

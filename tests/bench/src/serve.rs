@@ -18,8 +18,8 @@ use tokio_rustls::server::TlsStream;
 /// Connections that may wait to be served.
 const BACKLOG: usize = 64;
 
-/// Serves an app on a free loopback port until the process ends; gives its address. Every connection
-/// that is made is told.
+/// Serves an app on a free loopback port until the process ends; gives its address. Every
+/// connection that is made is told.
 pub(crate) async fn serve(
     app: Router,
     tls: Option<Arc<ServerConfig>>,

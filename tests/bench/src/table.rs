@@ -1,5 +1,6 @@
-//! One DynamoDB table in memory, in DynamoDB's own JSON: the operations and the parts of the expression
-//! language that the functions and the two peers use. Anything else is refused, not guessed.
+//! One DynamoDB table in memory, in DynamoDB's own JSON: the operations and the parts of the
+//! expression language that the functions and the two peers use. Anything else is refused, not
+//! guessed.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -43,7 +44,11 @@ impl Table {
     ///
     /// # Errors
     /// What is not known here, for the run to fail with.
-    pub(crate) fn answer(&mut self, operation: &str, asked: &Value) -> Result<(u16, Value), String> {
+    pub(crate) fn answer(
+        &mut self,
+        operation: &str,
+        asked: &Value,
+    ) -> Result<(u16, Value), String> {
         match self.carry_out(operation, asked) {
             Ok(answer) => Ok((200, answer)),
             Err(Refusal::Condition(item)) => {
@@ -69,7 +74,10 @@ impl Table {
         match operation {
             "GetItem" => {
                 let key = key_of(object(&asked["Key"])?)?;
-                Ok(self.items.get(&key).map_or(json!({}), |item| json!({ "Item": item })))
+                Ok(self
+                    .items
+                    .get(&key)
+                    .map_or(json!({}), |item| json!({ "Item": item })))
             }
             "PutItem" => {
                 let (key, item) = self.next_of_put(asked)?;
@@ -104,18 +112,28 @@ impl Table {
         let key_item = object(&asked["Key"])?;
         let key = key_of(key_item)?;
         self.check(asked, &key)?;
-        let before = self.items.get(&key).cloned().unwrap_or_else(|| key_item.clone());
+        let before = self
+            .items
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| key_item.clone());
         let (next, changed) = update(asked, &before)?;
         Ok((key, next, changed))
     }
 
     fn check(&self, asked: &Value, key: &(String, String)) -> Result<(), Refusal> {
-        let Some(condition) = asked["ConditionExpression"].as_str() else { return Ok(()) };
+        let Some(condition) = asked["ConditionExpression"].as_str() else {
+            return Ok(());
+        };
         let item = self.items.get(key);
         let mut parser = Parser::new(condition, asked);
         let holds = parser.any(item.unwrap_or(&Item::new()))?;
         parser.end()?;
-        if holds { Ok(()) } else { Err(Refusal::Condition(item.cloned())) }
+        if holds {
+            Ok(())
+        } else {
+            Err(Refusal::Condition(item.cloned()))
+        }
     }
 
     /// Every write, or none.
@@ -124,9 +142,13 @@ impl Table {
         let mut reasons = Vec::new();
         for part in list(&asked["TransactItems"])? {
             let next = match object(part)?.iter().next() {
-                Some((kind, write)) if write["TableName"] != NAME => Err(unknown(kind, &write["TableName"])),
+                Some((kind, write)) if write["TableName"] != NAME => {
+                    Err(unknown(kind, &write["TableName"]))
+                }
                 Some((kind, write)) if kind == "Put" => self.next_of_put(write),
-                Some((kind, write)) if kind == "Update" => self.next_of_update(write).map(|(key, item, _)| (key, item)),
+                Some((kind, write)) if kind == "Update" => {
+                    self.next_of_update(write).map(|(key, item, _)| (key, item))
+                }
                 _ => Err(unknown("part of a transaction", part)),
             };
             match next {
@@ -134,7 +156,9 @@ impl Table {
                     writes.push(write);
                     reasons.push(json!({ "Code": "None" }));
                 }
-                Err(Refusal::Condition(_)) => reasons.push(json!({ "Code": "ConditionalCheckFailed" })),
+                Err(Refusal::Condition(_)) => {
+                    reasons.push(json!({ "Code": "ConditionalCheckFailed" }))
+                }
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -148,7 +172,10 @@ impl Table {
 
     fn query(&self, asked: &Value) -> Result<Value, Refusal> {
         let Some(condition) = asked["KeyConditionExpression"].as_str() else {
-            return Err(unknown("KeyConditionExpression", &asked["KeyConditionExpression"]));
+            return Err(unknown(
+                "KeyConditionExpression",
+                &asked["KeyConditionExpression"],
+            ));
         };
         let mut found = Vec::new();
         for item in self.items.values() {
@@ -163,19 +190,29 @@ impl Table {
 }
 
 fn unknown(what: &str, came: &Value) -> Refusal {
-    Refusal::Unknown(format!("the stand-in knows no {what} {came}; teach it in tests/bench/src/table.rs"))
+    Refusal::Unknown(format!(
+        "the stand-in knows no {what} {came}; teach it in tests/bench/src/table.rs"
+    ))
 }
 
 fn object(value: &Value) -> Result<&Item, Refusal> {
-    value.as_object().ok_or_else(|| unknown("object in place of", value))
+    value
+        .as_object()
+        .ok_or_else(|| unknown("object in place of", value))
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>, Refusal> {
-    value.as_array().ok_or_else(|| unknown("list in place of", value))
+    value
+        .as_array()
+        .ok_or_else(|| unknown("list in place of", value))
 }
 
 fn key_of(item: &Item) -> Result<(String, String), Refusal> {
-    let text = |name: &str| item.get(name).and_then(|value| value["S"].as_str()).map(str::to_owned);
+    let text = |name: &str| {
+        item.get(name)
+            .and_then(|value| value["S"].as_str())
+            .map(str::to_owned)
+    };
     let key = text("pk").zip(text("sk"));
     key.ok_or_else(|| unknown("item without the texts pk and sk", &json!(item)))
 }
@@ -193,7 +230,11 @@ fn update(asked: &Value, before: &Item) -> Result<(Item, Item), Refusal> {
             let value = match clause.as_str() {
                 "SET" => {
                     parser.expect("=")?;
-                    Some(parser.operand(before)?.ok_or_else(|| unknown("value of", &json!(name)))?)
+                    Some(
+                        parser
+                            .operand(before)?
+                            .ok_or_else(|| unknown("value of", &json!(name)))?,
+                    )
                 }
                 "ADD" => Some(sum(before.get(&name), parser.operand(before)?.as_ref())?),
                 "REMOVE" => None,
@@ -238,7 +279,8 @@ impl<'a> Parser<'a> {
         let mut tokens: Vec<String> = Vec::new();
         let mut in_word = false;
         for character in expression.chars() {
-            let is_word = character.is_alphanumeric() || matches!(character, '#' | ':' | '_' | '.' | '-');
+            let is_word =
+                character.is_alphanumeric() || matches!(character, '#' | ':' | '_' | '.' | '-');
             let is_comparison = matches!(character, '<' | '>' | '=');
             let goes_on = match tokens.last() {
                 Some(last) if is_comparison => matches!(last.as_str(), "<" | ">"),
@@ -251,7 +293,10 @@ impl<'a> Parser<'a> {
             }
             in_word = is_word;
         }
-        Self { tokens: tokens.into_iter().peekable(), asked }
+        Self {
+            tokens: tokens.into_iter().peekable(),
+            asked,
+        }
     }
 
     fn next(&mut self) -> Option<String> {
@@ -265,12 +310,17 @@ impl<'a> Parser<'a> {
     fn expect(&mut self, token: &str) -> Result<(), Refusal> {
         match self.next() {
             Some(next) if next == token => Ok(()),
-            next => Err(unknown(&format!("expression without {token} before"), &json!(next))),
+            next => Err(unknown(
+                &format!("expression without {token} before"),
+                &json!(next),
+            )),
         }
     }
 
     fn end(&mut self) -> Result<(), Refusal> {
-        self.next().map_or(Ok(()), |next| Err(unknown("rest of an expression", &json!(next))))
+        self.next().map_or(Ok(()), |next| {
+            Err(unknown("rest of an expression", &json!(next)))
+        })
     }
 
     fn any(&mut self, item: &Item) -> Result<bool, Refusal> {
@@ -310,7 +360,9 @@ impl<'a> Parser<'a> {
             self.expect("(")?;
             let (text, start) = (self.operand(item)?, self.pair(item)?);
             self.expect(")")?;
-            let text_of = |value: Option<Value>| value.and_then(|value| value["S"].as_str().map(str::to_owned));
+            let text_of = |value: Option<Value>| {
+                value.and_then(|value| value["S"].as_str().map(str::to_owned))
+            };
             let both = text_of(text).zip(text_of(start));
             return Ok(both.is_some_and(|(text, start)| text.starts_with(&start)));
         }
@@ -328,7 +380,8 @@ impl<'a> Parser<'a> {
             "BETWEEN" => {
                 self.expect("AND")?;
                 let most = self.operand(item)?;
-                order.is_some_and(Ordering::is_ge) && compare(left.as_ref(), most.as_ref()).is_some_and(Ordering::is_le)
+                order.is_some_and(Ordering::is_ge)
+                    && compare(left.as_ref(), most.as_ref()).is_some_and(Ordering::is_le)
             }
             _ => return Err(unknown("comparison", &json!(comparison))),
         })
@@ -344,9 +397,13 @@ impl<'a> Parser<'a> {
         let token = self.next().unwrap_or_default();
         if token.starts_with('#') {
             let name = self.asked["ExpressionAttributeNames"][&token].as_str();
-            return name.map(str::to_owned).ok_or_else(|| unknown("placeholder", &json!(token)));
+            return name
+                .map(str::to_owned)
+                .ok_or_else(|| unknown("placeholder", &json!(token)));
         }
-        if token.is_empty() || token.contains(|character: char| !character.is_alphanumeric() && character != '_') {
+        if token.is_empty()
+            || token.contains(|character: char| !character.is_alphanumeric() && character != '_')
+        {
             return Err(unknown("attribute name", &json!(token)));
         }
         Ok(token)
@@ -357,21 +414,34 @@ impl<'a> Parser<'a> {
         match self.tokens.next_if(|next| next.starts_with(':')) {
             Some(token) => {
                 let value = self.asked["ExpressionAttributeValues"].get(&token).cloned();
-                value.map(Some).ok_or_else(|| unknown("placeholder", &json!(token)))
+                value
+                    .map(Some)
+                    .ok_or_else(|| unknown("placeholder", &json!(token)))
             }
             None => self.name().map(|name| item.get(&name).cloned()),
         }
     }
 }
 
-/// Numbers by what they count, texts by their bytes, the rest by being the same; nothing across types.
+/// Numbers by what they count, texts by their bytes, the rest by being the same; nothing across
+/// types.
 fn compare(one: Option<&Value>, other: Option<&Value>) -> Option<Ordering> {
     let (one, other) = one.zip(other)?;
-    let number = |value: &Value| value["N"].as_str().and_then(|digits| digits.parse::<i64>().ok());
+    let number = |value: &Value| {
+        value["N"]
+            .as_str()
+            .and_then(|digits| digits.parse::<i64>().ok())
+    };
     let text = |value: &Value| value["S"].as_str().map(str::to_owned);
-    let numbers = number(one).zip(number(other)).map(|(one, other)| one.cmp(&other));
-    let texts = text(one).zip(text(other)).map(|(one, other)| one.cmp(&other));
-    numbers.or(texts).or((one == other).then_some(Ordering::Equal))
+    let numbers = number(one)
+        .zip(number(other))
+        .map(|(one, other)| one.cmp(&other));
+    let texts = text(one)
+        .zip(text(other))
+        .map(|(one, other)| one.cmp(&other));
+    numbers
+        .or(texts)
+        .or((one == other).then_some(Ordering::Equal))
 }
 
 #[cfg(test)]
@@ -423,7 +493,13 @@ mod tests {
         let (_, answer) = table.answer("UpdateItem", &asked).unwrap();
         let (_, got) = table.answer("GetItem", &with(json!({}))).unwrap();
         assert_eq!(answer["Attributes"], got["Item"]);
-        assert_eq!((answer["Attributes"].get("m"), &answer["Attributes"]["n"]["N"]), (None, &json!("3")));
+        assert_eq!(
+            (
+                answer["Attributes"].get("m"),
+                &answer["Attributes"]["n"]["N"]
+            ),
+            (None, &json!("3"))
+        );
     }
 
     #[test]
@@ -440,8 +516,14 @@ mod tests {
             ("missing = :five", false),
             ("NOT (n BETWEEN :three AND :five)", false),
             ("n BETWEEN :three AND :ten AND n = :three", false),
-            ("attribute_exists(pk) AND (attribute_not_exists(n) OR NOT (n BETWEEN :three AND :five))", false),
-            ("attribute_exists(pk) AND (attribute_not_exists(m) OR NOT (m BETWEEN :three AND :five))", true),
+            (
+                "attribute_exists(pk) AND (attribute_not_exists(n) OR NOT (n BETWEEN :three AND :five))",
+                false,
+            ),
+            (
+                "attribute_exists(pk) AND (attribute_not_exists(m) OR NOT (m BETWEEN :three AND :five))",
+                true,
+            ),
             ("attribute_not_exists(pk)", false),
             ("pk = :b OR begins_with(sk, :b)", true),
             ("n = :b", false),
@@ -463,12 +545,19 @@ mod tests {
         let mut update = with(json!({ "UpdateExpression": "REMOVE n" }));
         let pointer = json!({ "pk": { "S": "p" }, "sk": { "S": "p" } });
         let put = json!({ "TableName": NAME, "Item": pointer, "ConditionExpression": "attribute_not_exists(pk)" });
-        let asked = |update: &Value| json!({ "TransactItems": [{ "Update": update }, { "Put": put }] });
+        let asked =
+            |update: &Value| json!({ "TransactItems": [{ "Update": update }, { "Put": put }] });
         update["ConditionExpression"] = "attribute_exists(m)".into();
         assert!(table.answer("TransactWriteItems", &asked(&update)).is_err());
         assert!(table.get("p", "p").is_none());
         update["ConditionExpression"] = "attribute_exists(n)".into();
-        assert_eq!(table.answer("TransactWriteItems", &asked(&update)).unwrap().0, 200);
+        assert_eq!(
+            table
+                .answer("TransactWriteItems", &asked(&update))
+                .unwrap()
+                .0,
+            200
+        );
         assert!(table.get("p", "p").is_some() && !table.get("a", "b").unwrap().contains_key("n"));
     }
 
@@ -478,13 +567,33 @@ mod tests {
         put(&mut table, 1);
         for (operation, asked) in [
             ("Scan", with(json!({}))),
-            ("GetItem", json!({ "TableName": "other", "Key": { "pk": { "S": "a" }, "sk": { "S": "b" } } })),
-            ("UpdateItem", with(json!({ "UpdateExpression": "SET n = n + n" }))),
-            ("UpdateItem", with(json!({ "UpdateExpression": "SET n = :missing" }))),
-            ("UpdateItem", with(json!({ "UpdateExpression": "REMOVE n", "ConditionExpression": "size(n) = n" }))),
-            ("UpdateItem", with(json!({ "UpdateExpression": "REMOVE n", "ReturnValues": "UPDATED_OLD" }))),
+            (
+                "GetItem",
+                json!({ "TableName": "other", "Key": { "pk": { "S": "a" }, "sk": { "S": "b" } } }),
+            ),
+            (
+                "UpdateItem",
+                with(json!({ "UpdateExpression": "SET n = n + n" })),
+            ),
+            (
+                "UpdateItem",
+                with(json!({ "UpdateExpression": "SET n = :missing" })),
+            ),
+            (
+                "UpdateItem",
+                with(
+                    json!({ "UpdateExpression": "REMOVE n", "ConditionExpression": "size(n) = n" }),
+                ),
+            ),
+            (
+                "UpdateItem",
+                with(json!({ "UpdateExpression": "REMOVE n", "ReturnValues": "UPDATED_OLD" })),
+            ),
         ] {
-            assert!(table.answer(operation, &asked).is_err(), "{operation} {asked}");
+            assert!(
+                table.answer(operation, &asked).is_err(),
+                "{operation} {asked}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Whole calls, played through the flows. The handlers answer the Data Actions, over a real DynamoDB engine and a
-//! Stripe that keeps state. Only the SMS is pretended.
+//! Whole calls, played through the flows. The handlers answer the Data Actions, over a real
+//! DynamoDB engine and a Stripe that keeps state. Only the SMS is pretended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,8 +22,16 @@ fn queue() -> End {
 }
 
 fn caller(language: &'static str, keys: &str) -> Caller {
-    let keys = keys.chars().map(|key| (key != '-').then_some(key)).collect();
-    Caller { ani: AMERICAN, language, keys, ..Caller::default() }
+    let keys = keys
+        .chars()
+        .map(|key| (key != '-').then_some(key))
+        .collect();
+    Caller {
+        ani: AMERICAN,
+        language,
+        keys,
+        ..Caller::default()
+    }
 }
 
 fn an_order(order_id: &str) -> BTreeMap<String, String> {
@@ -41,19 +49,32 @@ fn spanish(keys: &str) -> Player<'static> {
 /// What a Data Action gets from the handler. Unset and empty inputs vanish on the way.
 async fn answer(world: &World, call: &Call) -> Answer {
     let text = |name: &str| call.inputs[name].as_text().to_owned();
-    let given = call.inputs.iter().filter(|(_, value)| **value != Value::NotSet && **value != Value::text(""));
-    let body: Json = given.map(|(name, value)| (name.clone(), Json::from(value.as_text()))).collect();
+    let given = call
+        .inputs
+        .iter()
+        .filter(|(_, value)| **value != Value::NotSet && **value != Value::text(""));
+    let body: Json = given
+        .map(|(name, value)| (name.clone(), Json::from(value.as_text())))
+        .collect();
     let reply = match call.action.as_str() {
         CREATE | CONFIRM => world.post(&body).await,
-        STATUS => world.status(&text("conversation_id"), Some(&text("order_id"))).await,
+        STATUS => {
+            world
+                .status(&text("conversation_id"), Some(&text("order_id")))
+                .await
+        }
         SEND => return Answer::Success(json!({ "conversation_id": CONVERSATION })),
         other => panic!("there is no {other}"),
     };
-    if reply.status < 300 { Answer::Success(reply.body) } else { Answer::Failure }
+    if reply.status < 300 {
+        Answer::Success(reply.body)
+    } else {
+        Answer::Failure
+    }
 }
 
-/// Plays a call to its end. The script sees every Data Action first, with how often that one was called, and may answer
-/// it. Time passes with the silences.
+/// Plays a call to its end. The script sees every Data Action first, with how often that one was
+/// called, and may answer it. Time passes with the silences.
 async fn play(
     world: &World,
     player: &mut Player<'_>,
@@ -80,11 +101,18 @@ async fn play(
 
 /// A deployment that gives no pay links.
 async fn without_pay_links() -> World {
-    World::with(Setup { pay_link_base: "", ..Setup::default() }).await
+    World::with(Setup {
+        pay_link_base: "",
+        ..Setup::default()
+    })
+    .await
 }
 
 fn the_intent(world: &World) -> String {
-    world.stripe.intents().last().unwrap()["id"].as_str().unwrap().to_owned()
+    world.stripe.intents().last().unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// The caller pays on the page, and Stripe's event arrives.
@@ -117,30 +145,59 @@ async fn a_caller_pays_by_link_and_is_told() {
     })
     .await;
     assert_eq!(end, End::HungUp);
-    assert_eq!(player.visited[1..], ["English", CREATE, "Offer Link", "Ask", "Send Link", "Wait", "Paid"]);
+    assert_eq!(
+        player.visited[1..],
+        [
+            "English",
+            CREATE,
+            "Offer Link",
+            "Ask",
+            "Send Link",
+            "Wait",
+            "Paid"
+        ]
+    );
     assert!(player.said("You are about to pay 1.00 USD."));
-    assert_eq!(player.heard.last(), Some(&Sound::Speech(player.text("Flow.say_confirmed"))));
+    assert_eq!(
+        player.heard.last(),
+        Some(&Sound::Speech(player.text("Flow.say_confirmed")))
+    );
     let sent = sent.unwrap();
     assert_eq!(sent["to_address"], Value::text("+13125550187"));
     assert_eq!(sent["from_address"], Value::text("+12025550143"));
-    assert_eq!(sent["text_body"], Value::Text(format!("{} {link}", player.text("Flow.sms_text"))));
+    assert_eq!(
+        sent["text_body"],
+        Value::Text(format!("{} {link}", player.text("Flow.sms_text")))
+    );
     assert_eq!(world.open_link(&link).await.text("state"), "paid");
 
-    // The webhook writes the very same, and what the flow cannot know: how far the caller has come on the page.
+    // The webhook writes the very same, and what the flow cannot know: how far the caller has come
+    // on the page.
     let mut told = world.genesys.attributes(CONVERSATION);
-    assert_eq!(told.remove("payment_progress").as_deref(), Some("confirmed"));
+    assert_eq!(
+        told.remove("payment_progress").as_deref(),
+        Some("confirmed")
+    );
     assert_eq!(told.len(), 4);
     for (name, value) in &told {
         assert_eq!(player.caller.data.get(name), Some(value), "{name}");
     }
-    let progress: Vec<_> =
-        world.genesys.patches().into_iter().map(|patch| patch.attributes["payment_progress"].clone()).collect();
+    let progress: Vec<_> = world
+        .genesys
+        .patches()
+        .into_iter()
+        .map(|patch| patch.attributes["payment_progress"].clone())
+        .collect();
     assert_eq!(progress, ["link_opened", "confirmed"]);
     assert_eq!(player.caller.data["payment_order_id"], "TEST-1");
-    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+    assert_eq!(
+        (world.stripe.intents().len(), world.stripe.charges().len()),
+        (1, 1)
+    );
 }
 
-/// The characters of the GSM 7-bit default alphabet (3GPP TS 23.038). Those that it escapes count twice and are not here.
+/// The characters of the GSM 7-bit default alphabet (3GPP TS 23.038). Those that it escapes count
+/// twice and are not here.
 const GSM_7: &str = concat!(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?",
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -150,8 +207,15 @@ const GSM_7: &str = concat!(
 async fn the_text_and_a_link_on_a_domain_of_thirty_characters_fit_one_sms_in_every_language() {
     const DOMAIN: &str = "https://pay.a-shop-of-some-length.test";
     assert_eq!(DOMAIN.len(), "https://".len() + 30);
-    let world = World::with(Setup { pay_link_base: DOMAIN, ..Setup::default() }).await;
-    let languages = both()[0].root["supportedLanguages"].as_mapping().unwrap().keys();
+    let world = World::with(Setup {
+        pay_link_base: DOMAIN,
+        ..Setup::default()
+    })
+    .await;
+    let languages = both()[0].root["supportedLanguages"]
+        .as_mapping()
+        .unwrap()
+        .keys();
     for language in languages.map(|code| code.as_str().unwrap()) {
         let mut player = Player::new(&both()[0], caller(language, "1"));
         let mut text = String::new();
@@ -166,7 +230,10 @@ async fn the_text_and_a_link_on_a_domain_of_thirty_characters_fit_one_sms_in_eve
         assert_eq!(said, player.text("Flow.sms_text"), "{language}");
         assert_eq!(link.len(), DOMAIN.len() + "/pay#".len() + 22, "{link}");
         assert!(text.chars().count() <= 160, "{language}: {text}");
-        assert!(text.chars().all(|character| GSM_7.contains(character)), "{language}: {text}");
+        assert!(
+            text.chars().all(|character| GSM_7.contains(character)),
+            "{language}: {text}"
+        );
     }
 }
 
@@ -186,12 +253,27 @@ async fn the_order_of_an_earlier_flow_is_the_one_that_is_paid() {
     let end = play(&world, &mut player, async |_, _| None).await;
     assert_eq!(end, queue());
     let intent = &world.stripe.intents()[0];
-    assert_eq!((&intent["amount"], &intent["currency"]), (&json!(4990), &json!("eur")));
-    assert_eq!((&intent["description"], &intent["receipt_email"]), (&json!("Boots"), &json!("a@b.example")));
-    assert_eq!((&intent["metadata"]["order_id"], player.times("Flow.say_agent")), (&json!("A-7"), 1));
+    assert_eq!(
+        (&intent["amount"], &intent["currency"]),
+        (&json!(4990), &json!("eur"))
+    );
+    assert_eq!(
+        (&intent["description"], &intent["receipt_email"]),
+        (&json!("Boots"), &json!("a@b.example"))
+    );
+    assert_eq!(
+        (
+            &intent["metadata"]["order_id"],
+            player.times("Flow.say_agent")
+        ),
+        (&json!("A-7"), 1)
+    );
     assert!(player.said("Usted va a pagar 49.90 EUR."));
     assert_eq!(
-        (player.caller.data["payment_amount"].as_str(), player.caller.data["payment_currency"].as_str()),
+        (
+            player.caller.data["payment_amount"].as_str(),
+            player.caller.data["payment_currency"].as_str()
+        ),
         ("49.90", "eur")
     );
 }
@@ -210,10 +292,30 @@ async fn a_decline_is_told_once_and_another_card_pays() {
     })
     .await;
     assert_eq!(end, End::HungUp);
-    assert!(player.said("The card has insufficient funds or has reached its limit. Please try another card."));
-    assert_eq!(player.visited.iter().filter(|task| *task == "Declined").count(), 1, "{:?}", player.visited);
-    assert_eq!((player.times("Flow.say_try_again"), player.times("Flow.say_confirmed")), (1, 1));
-    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+    assert!(player.said(
+        "The card has insufficient funds or has reached its limit. Please try another card."
+    ));
+    assert_eq!(
+        player
+            .visited
+            .iter()
+            .filter(|task| *task == "Declined")
+            .count(),
+        1,
+        "{:?}",
+        player.visited
+    );
+    assert_eq!(
+        (
+            player.times("Flow.say_try_again"),
+            player.times("Flow.say_confirmed")
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        (world.stripe.intents().len(), world.stripe.charges().len()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -239,38 +341,61 @@ fn decline_codes() -> BTreeSet<String> {
     let (_, after) = source.split_once("const HOPELESS").unwrap();
     let (rules, _) = after.split_once("/// Why a flow cannot go on").unwrap();
     let quoted = rules.split('"').skip(1).step_by(2);
-    let codes = quoted.filter(|text| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
-    codes.map(str::to_owned).chain(["generic_decline", "new_code_of_next_year"].map(str::to_owned)).collect()
+    let codes = quoted.filter(|text| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    });
+    codes
+        .map(str::to_owned)
+        .chain(["generic_decline", "new_code_of_next_year"].map(str::to_owned))
+        .collect()
 }
 
 #[tokio::test]
-async fn every_decline_code_is_told_apart_as_the_service_tells_it_and_none_is_tried_again_against_its_word() {
+async fn every_decline_code_is_told_apart_as_the_service_tells_it_and_none_is_tried_again_against_its_word()
+ {
     let world = World::new().await;
     let codes = decline_codes();
-    assert!(codes.len() > 25 && codes.contains("stolen_card") && codes.contains("invalid_cvc"), "{codes:?}");
+    assert!(
+        codes.len() > 25 && codes.contains("stolen_card") && codes.contains("invalid_cvc"),
+        "{codes:?}"
+    );
     let mut sentences: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (index, code) in codes.iter().enumerate() {
         let token = format!("pm_new{index}");
-        world.stripe.add_payment_method(&token, Outcome::decline(code));
+        world
+            .stripe
+            .add_payment_method(&token, Outcome::decline(code));
         let order = an_order(&format!("D-{index}"));
         let mut service = Json::Null;
         let mut told = Vec::new();
         // The second call finds the payment declined.
         for (language, keys) in [("en-us", "12"), ("es-us", "2")] {
-            let mut player = Player::new(&both()[0], Caller { data: order.clone(), ..caller(language, keys) });
+            let mut player = Player::new(
+                &both()[0],
+                Caller {
+                    data: order.clone(),
+                    ..caller(language, keys)
+                },
+            );
             let end = play(&world, &mut player, async |call, _| {
                 if call.action == STATUS {
                     if service.is_null() {
                         pay(&world, &token).await;
                     }
-                    let Answer::Success(reply) = answer(&world, call).await else { panic!("no status") };
+                    let Answer::Success(reply) = answer(&world, call).await else {
+                        panic!("no status")
+                    };
                     service = reply;
                 }
                 None
             })
             .await;
             assert_eq!(
-                (service["payment_status"].as_str(), service["reason_code"].as_str()),
+                (
+                    service["payment_status"].as_str(),
+                    service["reason_code"].as_str()
+                ),
                 (Some("DECLINED"), Some(code.as_str()))
             );
             assert_eq!(end, queue(), "{code}");
@@ -286,26 +411,49 @@ async fn every_decline_code_is_told_apart_as_the_service_tells_it_and_none_is_tr
             told.push(sentence.clone());
         }
         assert_eq!(told[0], service["caller_message"], "{code}");
-        sentences.entry(told[0].clone()).or_default().insert(told[1].clone());
+        sentences
+            .entry(told[0].clone())
+            .or_default()
+            .insert(told[1].clone());
     }
-    assert!(sentences.values().all(|other| other.len() == 1), "{sentences:#?}");
-    assert_eq!(sentences.values().flatten().collect::<BTreeSet<_>>().len(), sentences.len(), "{sentences:#?}");
+    assert!(
+        sentences.values().all(|other| other.len() == 1),
+        "{sentences:#?}"
+    );
+    assert_eq!(
+        sentences.values().flatten().collect::<BTreeSet<_>>().len(),
+        sentences.len(),
+        "{sentences:#?}"
+    );
 }
 
 #[tokio::test]
 async fn a_payment_that_cannot_be_made_is_tried_again_or_given_to_an_agent() {
     let world = World::new().await;
-    world.stripe.outage(Match::post("/v1/payment_intents"), Fault::status(503));
+    world
+        .stripe
+        .outage(Match::post("/v1/payment_intents"), Fault::status(503));
     let mut player = english("1111");
     let end = play(&world, &mut player, async |_, _| None).await;
-    assert_eq!((end, player.questions, player.times("Flow.say_create_failed")), (queue(), 2, 3));
+    assert_eq!(
+        (
+            end,
+            player.questions,
+            player.times("Flow.say_create_failed")
+        ),
+        (queue(), 2, 3)
+    );
     assert_eq!(player.caller.data["payment_error"], "bad.gateway");
     assert_eq!(player.caller.data["payment_order_id"], "TEST-1");
 
     // The caller need not wait that long, and who says nothing gets to somebody, too.
     for (keys, questions) in [("2", 1), ("", 2), ("9-", 2), ("-2", 2)] {
         let mut player = english(keys);
-        assert_eq!(play(&world, &mut player, async |_, _| None).await, queue(), "{keys}");
+        assert_eq!(
+            play(&world, &mut player, async |_, _| None).await,
+            queue(),
+            "{keys}"
+        );
         assert_eq!(player.questions, questions, "{keys}");
     }
 
@@ -319,7 +467,14 @@ async fn a_payment_that_cannot_be_made_is_tried_again_or_given_to_an_agent() {
         None
     })
     .await;
-    assert_eq!((end, player.times("Flow.say_create_slow"), player.times("Flow.say_offer_link")), (queue(), 1, 2));
+    assert_eq!(
+        (
+            end,
+            player.times("Flow.say_create_slow"),
+            player.times("Flow.say_offer_link")
+        ),
+        (queue(), 1, 2)
+    );
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
@@ -328,7 +483,13 @@ async fn without_a_payment_page_the_caller_holds_or_speaks_to_somebody() {
     let world = without_pay_links().await;
     let mut player = english("2");
     assert_eq!(play(&world, &mut player, async |_, _| None).await, queue());
-    assert_eq!((player.times("Flow.say_no_link"), player.times("Flow.say_link_sent")), (1, 0));
+    assert_eq!(
+        (
+            player.times("Flow.say_no_link"),
+            player.times("Flow.say_link_sent")
+        ),
+        (1, 0)
+    );
 
     // Holding waits for a payment that is made elsewhere.
     let mut player = english("1");
@@ -342,9 +503,21 @@ async fn without_a_payment_page_the_caller_holds_or_speaks_to_somebody() {
     assert_eq!((end, player.times("Flow.say_confirmed")), (End::HungUp, 1));
 
     // Nobody is told to use a link that there is not.
-    let mut player = Player::new(&both()[0], Caller { data: an_order("B-2"), ..caller("en-us", "12") });
+    let mut player = Player::new(
+        &both()[0],
+        Caller {
+            data: an_order("B-2"),
+            ..caller("en-us", "12")
+        },
+    );
     assert_eq!(play(&world, &mut player, async |_, _| None).await, queue());
-    assert_eq!((player.times("Flow.say_not_yet"), player.times("Flow.say_hold_or_speak")), (1, 2));
+    assert_eq!(
+        (
+            player.times("Flow.say_not_yet"),
+            player.times("Flow.say_hold_or_speak")
+        ),
+        (1, 2)
+    );
     assert_eq!(player.times("Flow.say_wait_or_speak"), 0);
 }
 
@@ -352,18 +525,36 @@ async fn without_a_payment_page_the_caller_holds_or_speaks_to_somebody() {
 async fn a_link_that_cannot_be_sent_is_tried_again_or_given_to_an_agent() {
     let world = World::new().await;
     let mut player = english("1112");
-    let end = play(&world, &mut player, async |call, times| match (call.action.as_str(), times) {
-        (SEND, 1) => Some(Answer::Failure),
-        (SEND, 2) => Some(Answer::Timeout),
-        _ => None,
+    let end = play(&world, &mut player, async |call, times| {
+        match (call.action.as_str(), times) {
+            (SEND, 1) => Some(Answer::Failure),
+            (SEND, 2) => Some(Answer::Timeout),
+            _ => None,
+        }
     })
     .await;
-    assert_eq!((end, player.times("Flow.say_link_failed"), player.times("Flow.say_link_slow")), (queue(), 1, 1));
+    assert_eq!(
+        (
+            end,
+            player.times("Flow.say_link_failed"),
+            player.times("Flow.say_link_slow")
+        ),
+        (queue(), 1, 1)
+    );
     assert_eq!(player.times("Flow.say_link_sent"), 1);
 
-    let mut player = Player::new(&both()[0], Caller { ani: "anonymous", ..caller("en-us", "1") });
+    let mut player = Player::new(
+        &both()[0],
+        Caller {
+            ani: "anonymous",
+            ..caller("en-us", "1")
+        },
+    );
     let end = play(&world, &mut player, async |_, _| None).await;
-    assert_eq!((end, player.times("Flow.say_no_mobile"), player.questions), (queue(), 1, 0));
+    assert_eq!(
+        (end, player.times("Flow.say_no_mobile"), player.questions),
+        (queue(), 1, 0)
+    );
 }
 
 #[tokio::test]
@@ -377,8 +568,18 @@ async fn a_caller_who_does_not_pay_is_asked_after_three_minutes() {
     })
     .await;
     assert_eq!((end, asked), (queue(), 72));
-    assert_eq!((player.times("Flow.say_not_yet"), player.times("Flow.say_waiting")), (2, 12));
-    let waits = player.heard.iter().filter(|sound| **sound == Sound::Silence(5000)).count();
+    assert_eq!(
+        (
+            player.times("Flow.say_not_yet"),
+            player.times("Flow.say_waiting")
+        ),
+        (2, 12)
+    );
+    let waits = player
+        .heard
+        .iter()
+        .filter(|sound| **sound == Sound::Silence(5000))
+        .count();
     assert_eq!(waits * 5, 360);
     assert_eq!(player.caller.data["payment_status"], "PENDING");
 }
@@ -402,7 +603,11 @@ async fn a_canceled_payment_begins_anew_as_another_attempt() {
 
 #[tokio::test]
 async fn money_that_is_only_held_is_told_as_such() {
-    let world = World::with(Setup { capture_method: "manual", ..Setup::default() }).await;
+    let world = World::with(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
     let mut player = spanish("1");
     let end = play(&world, &mut player, async |call, times| {
         if (call.action.as_str(), times) == (STATUS, 1) {
@@ -446,8 +651,8 @@ fn reply(status: &str, reason: &str, retryable: bool, page: bool) -> Answer {
     }))
 }
 
-/// The tasks a call visits when *Create Payment* answers with the first status and the polls with the others, the last
-/// one again and again.
+/// The tasks a call visits when *Create Payment* answers with the first status and the polls with
+/// the others, the last one again and again.
 fn way(keys: &str, answered: &[&str]) -> Player<'static> {
     let mut player = english(keys);
     let mut left = answered.iter();
@@ -480,7 +685,10 @@ fn each_status_leads_to_its_task() {
     ] {
         assert_eq!(leads(status), task, "{status} after Create Payment");
     }
-    assert_eq!(way("1", &["NOT_FOUND", "CONFIRMED"]).visited[3..], ["Ask", "Create Payment", "Paid"]);
+    assert_eq!(
+        way("1", &["NOT_FOUND", "CONFIRMED"]).visited[3..],
+        ["Ask", "Create Payment", "Paid"]
+    );
     // While waiting: what ends the wait, and where a key 1 leads then.
     for (status, rest) in [
         ("AUTHORIZED", &["Paid"][..]),
@@ -498,13 +706,28 @@ fn each_status_leads_to_its_task() {
     }
     // A payment under way is told once, and waited for until it is through.
     let player = way("1", &["PENDING", "PROCESSING", "PROCESSING", "CONFIRMED"]);
-    assert_eq!((player.times("Flow.say_processing"), player.times("Flow.say_confirmed")), (1, 1));
+    assert_eq!(
+        (
+            player.times("Flow.say_processing"),
+            player.times("Flow.say_confirmed")
+        ),
+        (1, 1)
+    );
     // So is one that is being made, for a while.
     let player = way("1", &["PENDING", "CREATING", "CREATING", "CONFIRMED"]);
-    assert_eq!((player.questions, player.times("Flow.say_confirmed")), (1, 1));
-    assert_eq!(way("12", &["PENDING", "CREATING"]).times("Flow.say_create_slow"), 1);
+    assert_eq!(
+        (player.questions, player.times("Flow.say_confirmed")),
+        (1, 1)
+    );
+    assert_eq!(
+        way("12", &["PENDING", "CREATING"]).times("Flow.say_create_slow"),
+        1
+    );
     // A decline is news again when the payment has been open in between.
-    let player = way("112", &["PENDING", "DECLINED", "DECLINED", "PENDING", "DECLINED"]);
+    let player = way(
+        "112",
+        &["PENDING", "DECLINED", "DECLINED", "PENDING", "DECLINED"],
+    );
     assert_eq!(player.times("Flow.say_try_again"), 2);
 }
 
@@ -533,7 +756,11 @@ fn the_secure_flow_waits_while_a_charge_may_come_and_no_longer() {
                 Step::Ended(end) => break end,
                 Step::Call(call) if call.action == CONFIRM => {
                     charges += 1;
-                    player.answer(&if failed { Answer::Failure } else { reply("PENDING", "", false, false) });
+                    player.answer(&if failed {
+                        Answer::Failure
+                    } else {
+                        reply("PENDING", "", false, false)
+                    });
                 }
                 Step::Call(_) => {
                     asked += 1;
@@ -541,15 +768,29 @@ fn the_secure_flow_waits_while_a_charge_may_come_and_no_longer() {
                 }
             }
         };
-        assert_eq!((end, charges, asked), (End::Agent, if failed { 2 } else { 1 }, passes), "{status}, {failed}");
+        assert_eq!(
+            (end, charges, asked),
+            (End::Agent, if failed { 2 } else { 1 }, passes),
+            "{status}, {failed}"
+        );
         assert_eq!(player.caller.data["payment_status"], status);
-        assert_eq!(player.caller.data["payment_error"], if failed { "charge_failed" } else { "" });
+        assert_eq!(
+            player.caller.data["payment_error"],
+            if failed { "charge_failed" } else { "" }
+        );
     }
     // Not knowing is no status.
-    for (answer, error) in [(Answer::Failure, "status_failed"), (Answer::Timeout, "status_timeout")] {
+    for (answer, error) in [
+        (Answer::Failure, "status_failed"),
+        (Answer::Timeout, "status_timeout"),
+    ] {
         let mut player = secure(Some("pm_new1"), &ORDER);
         while let Step::Call(call) = player.go() {
-            player.answer(if call.action == CONFIRM { &Answer::Timeout } else { &answer });
+            player.answer(if call.action == CONFIRM {
+                &Answer::Timeout
+            } else {
+                &answer
+            });
         }
         assert_eq!(player.caller.data["payment_error"], error);
         assert_eq!(player.caller.data.get("payment_status"), None);
@@ -573,7 +814,11 @@ fn a_status_from_tomorrow_has_a_way_too() {
         match player.go() {
             Step::Ended(end) => break end,
             Step::Call(call) => {
-                let status = if call.action == STATUS { "REFUNDED" } else { "PENDING" };
+                let status = if call.action == STATUS {
+                    "REFUNDED"
+                } else {
+                    "PENDING"
+                };
                 player.answer(&reply(status, "", false, true));
             }
         }
@@ -581,24 +826,42 @@ fn a_status_from_tomorrow_has_a_way_too() {
     assert_eq!((end, player.times("Flow.say_unclear")), (queue(), 3));
 }
 
-/// Many calls with answers, keys, numbers and languages at random: each ends, each with somebody or well, and no
-/// caller hears what is not so.
+/// Many calls with answers, keys, numbers and languages at random: each ends, each with somebody or
+/// well, and no caller hears what is not so.
 #[test]
 fn whatever_is_answered_and_pressed_a_call_ends_and_nobody_is_told_what_is_not_so() {
     let mut ends = BTreeSet::new();
     for seed in 0..1500 {
         let mut dice = fastrand::Rng::with_seed(seed);
         let inbound = dice.bool();
-        let keys =
-            (0..dice.usize(0..9)).map(|_| dice.choice([None, Some('1'), Some('1'), Some('2'), Some('7')]).unwrap());
+        let keys = (0..dice.usize(0..9)).map(|_| {
+            dice.choice([None, Some('1'), Some('1'), Some('2'), Some('7')])
+                .unwrap()
+        });
         let caller = Caller {
             keys: keys.collect(),
-            ani: dice.choice([AMERICAN, "tel:+493012345678", "anonymous", "", "sip:me@example.com", "12"]).unwrap(),
+            ani: dice
+                .choice([
+                    AMERICAN,
+                    "tel:+493012345678",
+                    "anonymous",
+                    "",
+                    "sip:me@example.com",
+                    "12",
+                ])
+                .unwrap(),
             language: dice.choice(["en-us", "es-US", "fr-fr", ""]).unwrap(),
-            invocation_data: dice.choice([None, Some("pm_new1"), Some("pm_new1"), Some("")]).unwrap(),
+            invocation_data: dice
+                .choice([None, Some("pm_new1"), Some("pm_new1"), Some("")])
+                .unwrap(),
             data: if dice.bool() {
-                let data = [("payment_order_id", "A-1"), ("payment_amount", "5.00"), ("payment_currency", "usd")];
-                data.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+                let data = [
+                    ("payment_order_id", "A-1"),
+                    ("payment_amount", "5.00"),
+                    ("payment_currency", "usd"),
+                ];
+                data.map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into()
             } else {
                 BTreeMap::new()
             },
@@ -611,8 +874,13 @@ fn whatever_is_answered_and_pressed_a_call_ends_and_nobody_is_told_what_is_not_s
         let end = loop {
             let step = player.go();
             let offer = inbound.then(|| Sound::Speech(player.text("Flow.say_try_again")));
-            let offered = player.heard[heard..].iter().any(|sound| Some(sound) == offer.as_ref());
-            assert!(!offered || (last == "DECLINED" && hopeful), "seed {seed}: another try after {last}");
+            let offered = player.heard[heard..]
+                .iter()
+                .any(|sound| Some(sound) == offer.as_ref());
+            assert!(
+                !offered || (last == "DECLINED" && hopeful),
+                "seed {seed}: another try after {last}"
+            );
             heard = player.heard.len();
             let call = match step {
                 Step::Ended(end) => break end,
@@ -624,7 +892,9 @@ fn whatever_is_answered_and_pressed_a_call_ends_and_nobody_is_told_what_is_not_s
                 _ => {
                     let any = dice.choice([statuses(), vec!["NEW"]].concat()).unwrap();
                     let status = habit.filter(|_| dice.u8(0..5) > 0).unwrap_or(any);
-                    let reason = dice.choice(["", "stolen_card", "insufficient_funds"]).unwrap();
+                    let reason = dice
+                        .choice(["", "stolen_card", "insufficient_funds"])
+                        .unwrap();
                     if call.action != SEND {
                         (last, hopeful) = (status, dice.bool());
                     }
@@ -634,9 +904,20 @@ fn whatever_is_answered_and_pressed_a_call_ends_and_nobody_is_told_what_is_not_s
         };
         if inbound {
             let said = |variable: &str| player.said(&player.text(variable));
-            assert_eq!(said("Flow.say_confirmed"), end == End::HungUp && last == "CONFIRMED", "seed {seed}");
-            assert_eq!(said("Flow.say_authorized"), end == End::HungUp && last == "AUTHORIZED", "seed {seed}");
-            assert!(end == queue() || ["CONFIRMED", "AUTHORIZED"].contains(&last), "seed {seed}: {end:?}");
+            assert_eq!(
+                said("Flow.say_confirmed"),
+                end == End::HungUp && last == "CONFIRMED",
+                "seed {seed}"
+            );
+            assert_eq!(
+                said("Flow.say_authorized"),
+                end == End::HungUp && last == "AUTHORIZED",
+                "seed {seed}"
+            );
+            assert!(
+                end == queue() || ["CONFIRMED", "AUTHORIZED"].contains(&last),
+                "seed {seed}: {end:?}"
+            );
         } else {
             assert_eq!((&end, player.questions), (&End::Agent, 0), "seed {seed}");
         }
@@ -645,22 +926,48 @@ fn whatever_is_answered_and_pressed_a_call_ends_and_nobody_is_told_what_is_not_s
     assert_eq!(ends.len(), 3, "{ends:?}");
 }
 
-// ---- by token -------------------------------------------------------------------------------------------------------
+// ---- by token
+// -------------------------------------------------------------------------------------------------------
 
 fn secure(token: Option<&'static str>, order: &[(&str, &str)]) -> Player<'static> {
-    let data = order.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Player::new(&both()[1], Caller { invocation_data: token, data, ..caller("en-us", "") })
+    let data = order
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Player::new(
+        &both()[1],
+        Caller {
+            invocation_data: token,
+            data,
+            ..caller("en-us", "")
+        },
+    )
 }
 
-const ORDER: [(&str, &str); 3] =
-    [("payment_order_id", "A-1"), ("payment_amount", "50.00"), ("payment_currency", "usd")];
+const ORDER: [(&str, &str); 3] = [
+    ("payment_order_id", "A-1"),
+    ("payment_amount", "50.00"),
+    ("payment_currency", "usd"),
+];
 
 #[tokio::test]
 async fn a_token_is_charged_once_and_the_agent_sees_how_it_went() {
     let world = World::new().await;
     for (token, order, status, message, retryable) in [
-        ("pm_card_visa", "T-1", "CONFIRMED", "Your payment was received. Thank you.", "false"),
-        ("pm_card_visa_chargeDeclined", "T-2", "DECLINED", "The card was declined. Please try another card.", "true"),
+        (
+            "pm_card_visa",
+            "T-1",
+            "CONFIRMED",
+            "Your payment was received. Thank you.",
+            "false",
+        ),
+        (
+            "pm_card_visa_chargeDeclined",
+            "T-2",
+            "DECLINED",
+            "The card was declined. Please try another card.",
+            "true",
+        ),
         (
             "pm_card_visa_chargeDeclinedLostCard",
             "T-3",
@@ -669,14 +976,38 @@ async fn a_token_is_charged_once_and_the_agent_sees_how_it_went() {
             "false",
         ),
     ] {
-        let mut player = secure(Some(token), &[("payment_order_id", order), ORDER[1], ORDER[2]]);
-        assert_eq!(play(&world, &mut player, async |_, _| None).await, End::Agent);
+        let mut player = secure(
+            Some(token),
+            &[("payment_order_id", order), ORDER[1], ORDER[2]],
+        );
+        assert_eq!(
+            play(&world, &mut player, async |_, _| None).await,
+            End::Agent
+        );
         let data = &player.caller.data;
-        assert_eq!((data["payment_status"].as_str(), data["payment_message"].as_str()), (status, message));
-        assert_eq!((data["payment_retryable"].as_str(), data["payment_error"].as_str()), (retryable, ""));
+        assert_eq!(
+            (
+                data["payment_status"].as_str(),
+                data["payment_message"].as_str()
+            ),
+            (status, message)
+        );
+        assert_eq!(
+            (
+                data["payment_retryable"].as_str(),
+                data["payment_error"].as_str()
+            ),
+            (retryable, "")
+        );
         assert_eq!(data["stripe_intent_id"], the_intent(&world));
-        assert!(!data.values().any(|value| value.contains("pm_")), "{data:?}");
-        assert_eq!((player.times("Flow.say_charging"), player.questions), (1, 0));
+        assert!(
+            !data.values().any(|value| value.contains("pm_")),
+            "{data:?}"
+        );
+        assert_eq!(
+            (player.times("Flow.say_charging"), player.questions),
+            (1, 0)
+        );
     }
     assert_eq!(world.stripe.charges().len(), 1);
 }
@@ -690,13 +1021,26 @@ async fn without_a_token_or_an_order_nothing_is_charged() {
         (Some("the pm_ of somebody"), &ORDER, "no_token"),
         (Some("pm_card_visa"), &ORDER[..2], "no_order"),
         (Some("pm_card_visa"), &[ORDER[0], ORDER[2]], "no_order"),
-        (Some("pm_card_visa"), &[("payment_order_id", ""), ORDER[1], ORDER[2]], "no_order"),
+        (
+            Some("pm_card_visa"),
+            &[("payment_order_id", ""), ORDER[1], ORDER[2]],
+            "no_order",
+        ),
     ] {
         let mut player = secure(token, order);
-        player.caller.data.insert("payment_status".to_owned(), "PENDING".to_owned());
+        player
+            .caller
+            .data
+            .insert("payment_status".to_owned(), "PENDING".to_owned());
         let end = play(&world, &mut player, async |call, _| panic!("{call:?}")).await;
-        assert_eq!((end, player.caller.data["payment_error"].as_str()), (End::Agent, error));
-        assert_eq!(player.caller.data["payment_status"], "PENDING", "what is known stays");
+        assert_eq!(
+            (end, player.caller.data["payment_error"].as_str()),
+            (End::Agent, error)
+        );
+        assert_eq!(
+            player.caller.data["payment_status"], "PENDING",
+            "what is known stays"
+        );
     }
     assert_eq!(world.stripe.requests().len(), 0);
 }
@@ -709,7 +1053,9 @@ async fn a_charge_that_is_not_answered_in_time_is_found_out_about_and_not_repeat
     let end = play(&world, &mut player, async |call, _| {
         if call.action == CONFIRM {
             charges += 1;
-            let Answer::Success(_) = answer(&world, call).await else { panic!("no charge") };
+            let Answer::Success(_) = answer(&world, call).await else {
+                panic!("no charge")
+            };
             return Some(Answer::Timeout);
         }
         None
@@ -717,7 +1063,10 @@ async fn a_charge_that_is_not_answered_in_time_is_found_out_about_and_not_repeat
     .await;
     assert_eq!((end, charges), (End::Agent, 1));
     assert_eq!(
-        (player.caller.data["payment_status"].as_str(), player.caller.data["payment_error"].as_str()),
+        (
+            player.caller.data["payment_status"].as_str(),
+            player.caller.data["payment_error"].as_str()
+        ),
         ("CONFIRMED", "timeout")
     );
     assert_eq!(world.stripe.charges().len(), 1);
@@ -730,33 +1079,65 @@ async fn a_charge_that_fails_is_sent_once_more_and_charged_once() {
     let end = play(&world, &mut player, async |call, times| {
         (call.action == CONFIRM && times == 1).then_some(())?;
         // The card is charged, and the answer lost.
-        let Answer::Success(_) = answer(&world, call).await else { panic!("no charge") };
+        let Answer::Success(_) = answer(&world, call).await else {
+            panic!("no charge")
+        };
         Some(Answer::Failure)
     })
     .await;
-    assert_eq!((end, player.caller.data["payment_status"].as_str()), (End::Agent, "CONFIRMED"));
+    assert_eq!(
+        (end, player.caller.data["payment_status"].as_str()),
+        (End::Agent, "CONFIRMED")
+    );
     assert_eq!(world.stripe.charges().len(), 1);
 
     // A token that Stripe cannot use is given up soon, without a word of a payment.
-    let mut player = secure(Some("pm_unknown"), &[("payment_order_id", "A-2"), ORDER[1], ORDER[2]]);
+    let mut player = secure(
+        Some("pm_unknown"),
+        &[("payment_order_id", "A-2"), ORDER[1], ORDER[2]],
+    );
     let mut asked = 0;
     let end = play(&world, &mut player, async |call, _| {
         asked += usize::from(call.action == STATUS);
         None
     })
     .await;
-    assert_eq!((end, asked, player.caller.data["payment_error"].as_str()), (End::Agent, 5, "charge_failed"));
+    assert_eq!(
+        (end, asked, player.caller.data["payment_error"].as_str()),
+        (End::Agent, 5, "charge_failed")
+    );
     assert_ne!(player.caller.data["payment_status"], "CONFIRMED");
 }
 
 #[tokio::test]
 async fn a_flow_that_sent_the_call_gets_it_back_and_says_how_it_went() {
     let world = World::new().await;
-    let mut player = secure(Some("pm_card_visa"), &[&ORDER[..], &[("payment_return_to", "flow")]].concat());
-    assert_eq!(play(&world, &mut player, async |_, _| None).await, End::Flow("Phone Payment".to_owned()));
+    let mut player = secure(
+        Some("pm_card_visa"),
+        &[&ORDER[..], &[("payment_return_to", "flow")]].concat(),
+    );
+    assert_eq!(
+        play(&world, &mut player, async |_, _| None).await,
+        End::Flow("Phone Payment".to_owned())
+    );
     let data = player.caller.data;
-    let mut player = Player::new(&both()[0], Caller { data, ..caller("en-us", "") });
-    assert_eq!(play(&world, &mut player, async |_, _| None).await, End::HungUp);
-    assert_eq!((player.times("Flow.say_confirmed"), player.questions), (1, 0));
-    assert_eq!((world.stripe.intents().len(), world.stripe.charges().len()), (1, 1));
+    let mut player = Player::new(
+        &both()[0],
+        Caller {
+            data,
+            ..caller("en-us", "")
+        },
+    );
+    assert_eq!(
+        play(&world, &mut player, async |_, _| None).await,
+        End::HungUp
+    );
+    assert_eq!(
+        (player.times("Flow.say_confirmed"), player.questions),
+        (1, 0)
+    );
+    assert_eq!(
+        (world.stripe.intents().len(), world.stripe.charges().len()),
+        (1, 1)
+    );
 }

@@ -1,5 +1,5 @@
-//! Architect's expressions, as far as the flows use them. What Architect's own help says of `NOT_SET` holds: a function
-//! that does not take it stops the test, as it would stop the flow.
+//! Architect's expressions, as far as the flows use them. What Architect's own help says of
+//! `NOT_SET` holds: a function that does not take it stops the test, as it would stop the flow.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -28,27 +28,39 @@ impl Value {
     }
 
     pub(crate) fn as_text(&self) -> &str {
-        let Self::Text(text) = self else { panic!("a text is wanted, not {self:?}") };
+        let Self::Text(text) = self else {
+            panic!("a text is wanted, not {self:?}")
+        };
         text
     }
 
     pub(crate) fn as_boolean(&self) -> bool {
-        let Self::Boolean(value) = self else { panic!("true or false is wanted, not {self:?}") };
+        let Self::Boolean(value) = self else {
+            panic!("true or false is wanted, not {self:?}")
+        };
         *value
     }
 
     pub(crate) fn into_audio(self) -> Vec<Sound> {
-        let Self::Audio(sounds) = self else { panic!("audio is wanted, not {self:?}") };
+        let Self::Audio(sounds) = self else {
+            panic!("audio is wanted, not {self:?}")
+        };
         sounds
     }
 
     fn as_integer(&self) -> i64 {
-        let Self::Integer(value) = self else { panic!("an integer is wanted, not {self:?}") };
+        let Self::Integer(value) = self else {
+            panic!("an integer is wanted, not {self:?}")
+        };
         *value
     }
 
     fn or_blank(&self) -> &str {
-        if *self == Self::NotSet { "" } else { self.as_text() }
+        if *self == Self::NotSet {
+            ""
+        } else {
+            self.as_text()
+        }
     }
 }
 
@@ -64,9 +76,17 @@ pub(crate) enum Expression {
 
 impl Expression {
     pub(crate) fn parse(text: &str) -> Self {
-        let mut parser = Parser { text, tokens: tokens(text), next: 0 };
+        let mut parser = Parser {
+            text,
+            tokens: tokens(text),
+            next: 0,
+        };
         let expression = parser.expression(0);
-        assert!(parser.peek().is_none(), "{text}: what follows {:?}?", parser.peek());
+        assert!(
+            parser.peek().is_none(),
+            "{text}: what follows {:?}?",
+            parser.peek()
+        );
         expression
     }
 
@@ -78,7 +98,9 @@ impl Expression {
             Self::Function(_, arguments) => arguments.iter().collect(),
             Self::Operation(left, _, right) => vec![left, right],
         };
-        std::iter::once(self).chain(within.into_iter().flat_map(Self::parts)).collect()
+        std::iter::once(self)
+            .chain(within.into_iter().flat_map(Self::parts))
+            .collect()
     }
 
     pub(crate) fn evaluate(&self, variable: &dyn Fn(&str) -> Value) -> Value {
@@ -115,9 +137,13 @@ fn operation(left: &Value, operator: &str, right: &Value) -> Value {
 }
 
 fn property(of: &Value, name: &str) -> Value {
-    let Value::Phone(raw) = of else { panic!("{of:?} has no {name}") };
+    let Value::Phone(raw) = of else {
+        panic!("{of:?} has no {name}")
+    };
     let number = raw.strip_prefix("tel:").unwrap_or(raw);
-    let global = number.strip_prefix('+').filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    let global = number
+        .strip_prefix('+')
+        .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
     match (name, global) {
         ("e164", Some(_)) => Value::text(number),
         ("dialingCode", Some(digits)) => Value::text(dialing_code(digits)),
@@ -129,9 +155,9 @@ fn property(of: &Value, name: &str) -> Value {
 /// By ITU-T E.164: one digit for zones 1 and 7, two for these, else three.
 fn dialing_code(digits: &str) -> &str {
     const TWO: [&str; 41] = [
-        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49",
-        "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84",
-        "86", "90", "91", "92", "93",
+        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46",
+        "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63",
+        "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93",
     ];
     let length = match (&digits[..1], &digits[..2]) {
         ("1" | "7", _) => 1,
@@ -171,7 +197,9 @@ fn function(name: &str, arguments: &[Expression], variable: &dyn Fn(&str) -> Val
         "MakeList" => Value::List((0..arguments.len()).map(argument).collect()),
         "FindFirst" => {
             count(2);
-            let (Value::List(list), item) = (argument(0), argument(1)) else { panic!("FindFirst wants a list") };
+            let (Value::List(list), item) = (argument(0), argument(1)) else {
+                panic!("FindFirst wants a list")
+            };
             let found = list.iter().position(|value| *value == item);
             Value::Integer(found.map_or(-1, |at| i64::try_from(at).unwrap()))
         }
@@ -219,10 +247,12 @@ fn tokens(text: &str) -> Vec<Token> {
                 assert_eq!(rest.next(), Some('"'), "{text}: a text without end");
                 Token::Text(inside)
             }
-            '0'..='9' => Token::Integer(while_in(&mut rest, |c| c.is_ascii_digit()).parse().unwrap()),
-            'A'..='Z' | 'a'..='z' => {
-                Token::Word(while_in(&mut rest, |c| c.is_ascii_alphanumeric() || c == '_' || c == '.'))
+            '0'..='9' => {
+                Token::Integer(while_in(&mut rest, |c| c.is_ascii_digit()).parse().unwrap())
             }
+            'A'..='Z' | 'a'..='z' => Token::Word(while_in(&mut rest, |c| {
+                c.is_ascii_alphanumeric() || c == '_' || c == '.'
+            })),
             '=' | '!' | '>' => Token::Sign(while_in(&mut rest, |c| matches!(c, '=' | '!' | '>'))),
             '(' | ')' | ',' | '+' | '%' | '.' => Token::Sign(rest.next().unwrap().to_string()),
             other => panic!("{text}: what is {other:?}?"),
@@ -244,7 +274,10 @@ impl Parser<'_> {
 
     fn take(&mut self) -> Token {
         self.next += 1;
-        self.tokens.get(self.next - 1).cloned().unwrap_or_else(|| panic!("{}: something is missing", self.text))
+        self.tokens
+            .get(self.next - 1)
+            .cloned()
+            .unwrap_or_else(|| panic!("{}: something is missing", self.text))
     }
 
     fn takes(&mut self, sign: &str) -> bool {
@@ -255,14 +288,17 @@ impl Parser<'_> {
 
     fn expression(&mut self, level: usize) -> Expression {
         const LEVELS: [&[&str]; 5] = [&["or"], &["and"], &["==", "!=", ">", ">="], &["+"], &["%"]];
-        let Some(operators) = LEVELS.get(level) else { return self.operand() };
+        let Some(operators) = LEVELS.get(level) else {
+            return self.operand();
+        };
         let mut left = self.expression(level + 1);
         while let Some(Token::Word(found) | Token::Sign(found)) = self.peek().cloned() {
             if !operators.contains(&found.as_str()) {
                 break;
             }
             self.next += 1;
-            left = Expression::Operation(Box::new(left), found, Box::new(self.expression(level + 1)));
+            left =
+                Expression::Operation(Box::new(left), found, Box::new(self.expression(level + 1)));
         }
         left
     }
@@ -286,13 +322,19 @@ impl Parser<'_> {
                 let mut arguments = Vec::new();
                 while !self.takes(")") {
                     arguments.push(self.expression(0));
-                    assert!(self.takes(",") || self.peek() == Some(&Token::Sign(")".into())), "{}", self.text);
+                    assert!(
+                        self.takes(",") || self.peek() == Some(&Token::Sign(")".into())),
+                        "{}",
+                        self.text
+                    );
                 }
                 let call = Expression::Function(word, arguments);
                 if !self.takes(".") {
                     return call;
                 }
-                let Token::Word(property) = self.take() else { panic!("{}: a property is missing", self.text) };
+                let Token::Word(property) = self.take() else {
+                    panic!("{}: a property is missing", self.text)
+                };
                 Expression::Property(Box::new(call), property)
             }
             Token::Word(word) => {

@@ -1,4 +1,5 @@
-//! Plays a call through a flow as Architect does: step by step, until the flow needs a Data Action's answer or ends.
+//! Plays a call through a flow as Architect does: step by step, until the flow needs a Data
+//! Action's answer or ends.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,16 +22,25 @@ impl Flow {
     pub(crate) fn read(text: &str) -> Self {
         let document: Yaml = serde_yaml_ng::from_str(text).unwrap();
         let (kind, root) = entry(&document);
-        Self { kind: kind.to_owned(), root: root.clone() }
+        Self {
+            kind: kind.to_owned(),
+            root: root.clone(),
+        }
     }
 
     pub(crate) fn tasks(&self) -> impl Iterator<Item = &Yaml> {
-        self.root["tasks"].as_sequence().unwrap().iter().map(|task| &task["task"])
+        self.root["tasks"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .map(|task| &task["task"])
     }
 
     /// The task that a reference names.
     pub(crate) fn task(&self, reference: &str) -> &Yaml {
-        let id = reference.strip_prefix(&format!("/{}/tasks/task[", self.kind)).and_then(|rest| rest.strip_suffix(']'));
+        let id = reference
+            .strip_prefix(&format!("/{}/tasks/task[", self.kind))
+            .and_then(|rest| rest.strip_suffix(']'));
         let found = id.and_then(|id| self.tasks().find(|task| task["refId"] == id));
         found.unwrap_or_else(|| panic!("{reference} leads nowhere"))
     }
@@ -38,7 +48,9 @@ impl Flow {
 
 /// The only entry of a mapping.
 pub(crate) fn entry(mapping: &Yaml) -> (&str, &Yaml) {
-    let mapping: &Mapping = mapping.as_mapping().unwrap_or_else(|| panic!("a mapping is wanted, not {mapping:?}"));
+    let mapping: &Mapping = mapping
+        .as_mapping()
+        .unwrap_or_else(|| panic!("a mapping is wanted, not {mapping:?}"));
     assert_eq!(mapping.len(), 1, "one entry is wanted: {mapping:?}");
     let (key, value) = mapping.iter().next().unwrap();
     (key.as_str().unwrap(), value)
@@ -61,7 +73,8 @@ pub(crate) fn value(yaml: &Yaml, variable: &dyn Fn(&str) -> Value) -> Value {
 pub(crate) struct Caller {
     pub(crate) ani: &'static str,
     pub(crate) language: &'static str,
-    /// One for each question; None waits until the question is over. Then nothing is answered any more.
+    /// One for each question; None waits until the question is over. Then nothing is answered any
+    /// more.
     pub(crate) keys: VecDeque<Option<char>>,
     pub(crate) data: BTreeMap<String, String>,
     pub(crate) invocation_data: Option<&'static str>,
@@ -132,14 +145,19 @@ impl<'f> Player<'f> {
     /// What was said, each sentence once.
     pub(crate) fn said(&self, text: &str) -> bool {
         assert!(!text.is_empty());
-        self.heard.iter().any(|sound| matches!(sound, Sound::Speech(said) if said == text))
+        self.heard
+            .iter()
+            .any(|sound| matches!(sound, Sound::Speech(said) if said == text))
     }
 
     /// How often a text of the flow was said.
     pub(crate) fn times(&self, variable: &str) -> usize {
         let text = self.text(variable);
         assert!(!text.is_empty(), "{variable} has no text");
-        self.heard.iter().filter(|sound| matches!(sound, Sound::Speech(said) if *said == text)).count()
+        self.heard
+            .iter()
+            .filter(|sound| matches!(sound, Sound::Speech(said) if *said == text))
+            .count()
     }
 
     pub(crate) fn text(&self, variable: &str) -> String {
@@ -148,7 +166,16 @@ impl<'f> Player<'f> {
 
     /// Milliseconds of silence so far.
     pub(crate) fn silence(&self) -> u64 {
-        self.heard.iter().map(|sound| if let Sound::Silence(ms) = sound { *ms } else { 0 }).sum()
+        self.heard
+            .iter()
+            .map(|sound| {
+                if let Sound::Silence(ms) = sound {
+                    *ms
+                } else {
+                    0
+                }
+            })
+            .sum()
     }
 
     pub(crate) fn variable(&self, name: &str) -> Value {
@@ -156,8 +183,15 @@ impl<'f> Player<'f> {
             "Call.ConversationId" => Value::text(tests::CONVERSATION),
             "Call.Ani" => Value::text(self.caller.ani),
             "Call.Language" => Value::text(self.caller.language),
-            "Flow.InvocationData" => self.caller.invocation_data.map_or(Value::NotSet, Value::text),
-            _ => self.variables.get(name).cloned().unwrap_or_else(|| panic!("{name} is not declared")),
+            "Flow.InvocationData" => self
+                .caller
+                .invocation_data
+                .map_or(Value::NotSet, Value::text),
+            _ => self
+                .variables
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| panic!("{name} is not declared")),
         }
     }
 
@@ -169,14 +203,18 @@ impl<'f> Player<'f> {
         for variable in variables.as_sequence().into_iter().flatten() {
             let (_, variable) = entry(variable);
             let initial = self.value(&variable["initialValue"]);
-            self.variables.insert(variable["name"].as_str().unwrap().to_owned(), initial);
+            self.variables
+                .insert(variable["name"].as_str().unwrap().to_owned(), initial);
         }
     }
 
     fn set(&mut self, name: &str, value: Value) {
         let old = self.variable(name);
         let same = std::mem::discriminant(&old) == std::mem::discriminant(&value);
-        assert!(same || old == Value::NotSet || value == Value::NotSet, "{name} is {old:?} and gets {value:?}");
+        assert!(
+            same || old == Value::NotSet || value == Value::NotSet,
+            "{name} is {old:?} and gets {value:?}"
+        );
         self.variables.insert(name.to_owned(), value);
     }
 
@@ -198,7 +236,11 @@ impl<'f> Player<'f> {
     pub(crate) fn go(&mut self) -> Step {
         assert!(self.asking.is_none(), "a Data Action has no answer yet");
         loop {
-            match self.stack.last_mut().expect("the flow ends in the middle of nowhere") {
+            match self
+                .stack
+                .last_mut()
+                .expect("the flow ends in the middle of nowhere")
+            {
                 Frame::Steps { actions, next } => {
                     let Some(action) = actions.get(*next) else {
                         self.stack.pop();
@@ -206,7 +248,11 @@ impl<'f> Player<'f> {
                     };
                     *next += 1;
                     self.steps += 1;
-                    assert!(self.steps < MOST_STEPS, "the flow does not end: {:?}", self.visited);
+                    assert!(
+                        self.steps < MOST_STEPS,
+                        "the flow does not end: {:?}",
+                        self.visited
+                    );
                     if let Some(step) = self.play(action) {
                         return step;
                     }
@@ -243,26 +289,47 @@ impl<'f> Player<'f> {
             "getParticipantData" => {
                 for attribute in action["attributes"].as_sequence().unwrap() {
                     let attribute = &attribute["attribute"];
-                    let found = self.caller.data.get(self.value(&attribute["name"]).as_text()).cloned();
-                    self.set(attribute["variable"].as_str().unwrap(), found.map_or(Value::NotSet, Value::Text));
+                    let found = self
+                        .caller
+                        .data
+                        .get(self.value(&attribute["name"]).as_text())
+                        .cloned();
+                    self.set(
+                        attribute["variable"].as_str().unwrap(),
+                        found.map_or(Value::NotSet, Value::Text),
+                    );
                 }
             }
             "setParticipantData" => {
                 for attribute in action["attributes"].as_sequence().unwrap() {
-                    let (name, value) = (&attribute["attribute"]["name"], &attribute["attribute"]["value"]);
+                    let (name, value) = (
+                        &attribute["attribute"]["name"],
+                        &attribute["attribute"]["value"],
+                    );
                     let (name, value) = (self.value(name), self.value(value));
-                    self.caller.data.insert(name.as_text().to_owned(), value.as_text().to_owned());
+                    self.caller
+                        .data
+                        .insert(name.as_text().to_owned(), value.as_text().to_owned());
                 }
             }
             "decision" => {
-                let branch = if self.value(&action["condition"]).as_boolean() { "yes" } else { "no" };
+                let branch = if self.value(&action["condition"]).as_boolean() {
+                    "yes"
+                } else {
+                    "no"
+                };
                 self.push(&action["outputs"][branch]["actions"]);
             }
             "switch" => {
                 let first_true = &action["evaluate"]["firstTrue"];
                 let cases = first_true["cases"].as_sequence().unwrap();
-                let taken = cases.iter().find(|case| self.value(&case["case"]["value"]).as_boolean());
-                self.push(taken.map_or(&first_true["default"]["actions"], |case| &case["case"]["actions"]));
+                let taken = cases
+                    .iter()
+                    .find(|case| self.value(&case["case"]["value"]).as_boolean());
+                self.push(taken.map_or(
+                    &first_true["default"]["actions"],
+                    |case| &case["case"]["actions"],
+                ));
             }
             "loop" => self.stack.push(Frame::Loop { action, pass: 0 }),
             "collectInput" => {
@@ -270,7 +337,10 @@ impl<'f> Player<'f> {
                 let audio = self.value(&action["inputAudio"]).into_audio();
                 self.heard.extend(audio);
                 if let Some(key) = self.caller.keys.pop_front().flatten() {
-                    self.set(action["inputData"]["var"].as_str().unwrap(), Value::text(key));
+                    self.set(
+                        action["inputData"]["var"].as_str().unwrap(),
+                        Value::text(key),
+                    );
                     self.push(&action["outputs"]["success"]["actions"]);
                 }
             }
@@ -279,8 +349,13 @@ impl<'f> Player<'f> {
                 self.asking = Some(action);
                 let (name, data_action) = entry(&entry(&action["category"]).1["dataAction"]);
                 let inputs = data_action["inputs"].as_mapping().unwrap();
-                let inputs = inputs.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), self.value(value)));
-                return Some(Step::Call(Call { action: name.to_owned(), inputs: inputs.collect() }));
+                let inputs = inputs
+                    .iter()
+                    .map(|(name, value)| (name.as_str().unwrap().to_owned(), self.value(value)));
+                return Some(Step::Call(Call {
+                    action: name.to_owned(),
+                    inputs: inputs.collect(),
+                }));
             }
             "disconnect" => return Some(Step::Ended(End::HungUp)),
             "returnToAgent" => return Some(Step::Ended(End::Agent)),
@@ -288,7 +363,12 @@ impl<'f> Player<'f> {
                 let audio = self.value(&action["preTransferAudio"]).into_audio();
                 self.heard.extend(audio);
                 return Some(Step::Ended(match key {
-                    "transferToAcd" => End::Queue(action["targetQueue"]["lit"]["name"].as_str().unwrap().to_owned()),
+                    "transferToAcd" => End::Queue(
+                        action["targetQueue"]["lit"]["name"]
+                            .as_str()
+                            .unwrap()
+                            .to_owned(),
+                    ),
                     _ => End::Flow(action["targetFlow"]["name"].as_str().unwrap().to_owned()),
                 }));
             }
@@ -304,7 +384,9 @@ impl<'f> Player<'f> {
         let branch = match answer {
             Answer::Success(reply) => {
                 for (output, to) in data_action["successOutputs"].as_mapping().unwrap() {
-                    let Some(variable) = to["var"].as_str() else { continue };
+                    let Some(variable) = to["var"].as_str() else {
+                        continue;
+                    };
                     let value = match &reply[output.as_str().unwrap()] {
                         Json::String(text) => Value::text(text),
                         Json::Bool(value) => Value::Boolean(*value),

@@ -1,8 +1,10 @@
-//! What must hold for any bytes from outside: one function per way in, each of which takes bytes and asserts more than
-//! that nothing panics. The property tests feed them what is nearly right, the fuzz targets whatever reaches new code.
+//! What must hold for any bytes from outside: one function per way in, each of which takes bytes
+//! and asserts more than that nothing panics. The property tests feed them what is nearly right,
+//! the fuzz targets whatever reaches new code.
 //!
-//! Where an answer can be computed another way it is, with none of the code under test. Bytes that no valid input has
-//! (the first control characters) stand for what chance would never hit: a good signature, a card number, a token.
+//! Where an answer can be computed another way it is, with none of the code under test. Bytes that
+//! no valid input has (the first control characters) stand for what chance would never hit: a good
+//! signature, a card number, a token.
 
 #![allow(
     clippy::unwrap_used,

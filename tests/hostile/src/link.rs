@@ -29,16 +29,21 @@ fn base62(mut bits: [u8; 16]) -> String {
 /// When a property does not hold.
 pub fn link(data: &[u8]) {
     let mut bits = [0; 16];
-    bits.iter_mut().zip(data).for_each(|(bit, byte)| *bit = *byte);
+    bits.iter_mut()
+        .zip(data)
+        .for_each(|(bit, byte)| *bit = *byte);
     let token = LinkToken::from_bits(bits);
     let text = token.in_url();
     assert_eq!(text, base62(bits));
     assert_eq!(LinkToken::parse(&text).as_ref(), Ok(&token));
     hides(&token);
 
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     // ASCII puts digits before capitals before small letters, as the alphabet does.
-    let wanted = text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric()) && text <= GREATEST;
+    let wanted =
+        text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric()) && text <= GREATEST;
     match LinkToken::parse(text) {
         Ok(token) => {
             assert!(wanted, "{text:?}");
@@ -47,7 +52,11 @@ pub fn link(data: &[u8]) {
         }
         Err(error) => {
             assert!(!wanted, "{text:?}");
-            assert_eq!(LinkToken::parse("").unwrap_err(), error, "the error repeats nothing of the text");
+            assert_eq!(
+                LinkToken::parse("").unwrap_err(),
+                error,
+                "the error repeats nothing of the text"
+            );
         }
     }
 }

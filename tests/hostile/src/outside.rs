@@ -13,9 +13,9 @@ use shared::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentMethodI
 use shared::link::{Link, LinkToken};
 use shared::payment::{Notice, Payment};
 use shared::ports::{
-    AdoptIntent, Answer, CancelIntent, ConfirmIntent, Conversations, CreateIntent, FetchIntent, GenesysError, GetLink,
-    GetPayment, Lookup, NewIntent, NoRandomBits, NoticeTurn, PublishableKey, PutLink, PutPayment, QueryPayments,
-    RandomBits, Saved, StoreError, StripeError, UpdatePayment,
+    AdoptIntent, Answer, CancelIntent, ConfirmIntent, Conversations, CreateIntent, FetchIntent,
+    GenesysError, GetLink, GetPayment, Lookup, NewIntent, NoRandomBits, NoticeTurn, PublishableKey,
+    PutLink, PutPayment, QueryPayments, RandomBits, Saved, StoreError, StripeError, UpdatePayment,
 };
 use shared::secrets::{ReadSecret, SecretError};
 use shared::time::{Clock, Deadline, UnixMillis};
@@ -39,7 +39,11 @@ pub(crate) fn secrets<const N: usize>(texts: &[&'static str; N]) -> [SecretStrin
 /// Whether a text has a mark of Stripe's secrets.
 pub(crate) fn marked(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_"].iter().any(|mark| text.contains(mark))
+    [
+        "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "_secret_",
+    ]
+    .iter()
+    .any(|mark| text.contains(mark))
 }
 
 /// What may be charged: currencies of every scale, one ceiling below Stripe's.
@@ -51,7 +55,9 @@ pub(crate) static POLICY: LazyLock<PaymentPolicy> = LazyLock::new(|| {
         ("REGION_CURRENCIES", "US=usd,JP=jpy,KW=kwd,CH=chf"),
         ("MAX_AMOUNTS", "usd=1000000"),
     ]);
-    CreateIntentConfig::read(|name| vars.get(name).map(|text| (*text).to_owned())).unwrap().policy
+    CreateIntentConfig::read(|name| vars.get(name).map(|text| (*text).to_owned()))
+        .unwrap()
+        .policy
 });
 
 /// The outside.
@@ -110,7 +116,11 @@ impl PutPayment for &Outside {
 }
 
 impl GetPayment for &Outside {
-    async fn payment(&self, _: &ConversationId, _: &OrderId) -> Result<Option<Payment>, StoreError> {
+    async fn payment(
+        &self,
+        _: &ConversationId,
+        _: &OrderId,
+    ) -> Result<Option<Payment>, StoreError> {
         self.store().await
     }
 
@@ -130,15 +140,30 @@ impl UpdatePayment for &Outside {
         self.store().await
     }
 
-    async fn claim_refresh(&self, _: &Payment, _: UnixMillis, _: Duration) -> Result<Saved, StoreError> {
+    async fn claim_refresh(
+        &self,
+        _: &Payment,
+        _: UnixMillis,
+        _: Duration,
+    ) -> Result<Saved, StoreError> {
         self.store().await
     }
 
-    async fn claim_notice(&self, _: &Payment, _: UnixMillis, _: Duration) -> Result<Option<NoticeTurn>, StoreError> {
+    async fn claim_notice(
+        &self,
+        _: &Payment,
+        _: UnixMillis,
+        _: Duration,
+    ) -> Result<Option<NoticeTurn>, StoreError> {
         self.store().await
     }
 
-    async fn end_notice(&self, _: &Payment, _: NoticeTurn, _: Option<&Notice>) -> Result<Option<Payment>, StoreError> {
+    async fn end_notice(
+        &self,
+        _: &Payment,
+        _: NoticeTurn,
+        _: Option<&Notice>,
+    ) -> Result<Option<Payment>, StoreError> {
         self.store().await
     }
 }
@@ -208,13 +233,22 @@ impl FetchIntent for &Outside {
         self.stripe().await
     }
 
-    async fn find_intent(&self, _: &Payment, _: UnixMillis, _: Deadline) -> Result<Lookup, StripeError> {
+    async fn find_intent(
+        &self,
+        _: &Payment,
+        _: UnixMillis,
+        _: Deadline,
+    ) -> Result<Lookup, StripeError> {
         self.stripe().await
     }
 }
 
 impl Conversations for &Outside {
-    async fn conversation(&self, _: &ConversationId, _: Deadline) -> Result<Option<Conversation>, GenesysError> {
+    async fn conversation(
+        &self,
+        _: &ConversationId,
+        _: Deadline,
+    ) -> Result<Option<Conversation>, GenesysError> {
         self.genesys().await
     }
 

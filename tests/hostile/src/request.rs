@@ -1,5 +1,5 @@
-//! `POST /payments`: an accepted order is what the body says and within the policy; a refusal says which rule, and
-//! repeats no card number, no token and never much.
+//! `POST /payments`: an accepted order is what the body says and within the policy; a refusal says
+//! which rule, and repeats no card number, no token and never much.
 
 use std::collections::HashMap;
 
@@ -43,12 +43,24 @@ pub fn request(data: &[u8]) {
     let read = create_intent::request::read(&body, &POLICY);
     let Ok(text) = std::str::from_utf8(&body) else {
         let code = read.unwrap_err().code;
-        assert!(matches!(code, ProblemCode::MalformedRequest | ProblemCode::RequestTooLarge), "{code:?}");
+        assert!(
+            matches!(
+                code,
+                ProblemCode::MalformedRequest | ProblemCode::RequestTooLarge
+            ),
+            "{code:?}"
+        );
         return;
     };
     let tree = serde_json::from_str::<Value>(text);
-    if body.len() <= MAX_REQUEST_BYTES && (holds_visa(text) || tree.as_ref().is_ok_and(tree_holds_visa)) {
-        assert_eq!(read.as_ref().unwrap_err(), &Problem::card_data_refused(), "{text}");
+    if body.len() <= MAX_REQUEST_BYTES
+        && (holds_visa(text) || tree.as_ref().is_ok_and(tree_holds_visa))
+    {
+        assert_eq!(
+            read.as_ref().unwrap_err(),
+            &Problem::card_data_refused(),
+            "{text}"
+        );
     }
     match read {
         Ok(order) => {
@@ -58,10 +70,19 @@ pub fn request(data: &[u8]) {
         }
         Err(problem) => {
             assert!(problem.code.status().is_client_error(), "{problem:?}");
-            assert_eq!(problem.code == ProblemCode::RequestTooLarge, body.len() > MAX_REQUEST_BYTES);
+            assert_eq!(
+                problem.code == ProblemCode::RequestTooLarge,
+                body.len() > MAX_REQUEST_BYTES
+            );
             explained(&problem);
-            assert!(!json_text(&tree, "payment_method").is_some_and(|token| repeats(&problem, text, token)));
-            assert!(!json_text(&tree, "receipt_email").is_some_and(|email| repeats(&problem, text, email)));
+            assert!(
+                !json_text(&tree, "payment_method")
+                    .is_some_and(|token| repeats(&problem, text, token))
+            );
+            assert!(
+                !json_text(&tree, "receipt_email")
+                    .is_some_and(|email| repeats(&problem, text, email))
+            );
         }
     }
 }
@@ -70,22 +91,41 @@ pub fn request(data: &[u8]) {
 pub(crate) fn explained(problem: &Problem) {
     let (code, detail) = (&problem.code, &problem.detail());
     assert!(ProblemCode::ALL.contains(code));
-    assert!(!detail.is_empty() && detail.chars().count() <= MAX_DETAIL, "{} characters", detail.chars().count());
+    assert!(
+        !detail.is_empty() && detail.chars().count() <= MAX_DETAIL,
+        "{} characters",
+        detail.chars().count()
+    );
     assert!(!detail.chars().any(char::is_control), "{detail:?}");
-    assert!(detail.split(|c: char| !c.is_ascii_digit()).all(|digits| digits.len() <= 11), "{detail}");
+    assert!(
+        detail
+            .split(|c: char| !c.is_ascii_digit())
+            .all(|digits| digits.len() <= 11),
+        "{detail}"
+    );
     // A line break is shown as `\r`, which makes a mark of what follows it.
     let marked = marked(&detail.replace(r"\r", ""));
-    assert!(!holds_visa(detail) && !marked && !detail.contains(TOKEN), "{detail}");
+    assert!(
+        !holds_visa(detail) && !marked && !detail.contains(TOKEN),
+        "{detail}"
+    );
     let response = problem.clone().into_response();
     let json: Value = serde_json::from_slice(response.body().as_ref()).unwrap();
     assert_eq!(json["status"], response.status().as_u16());
-    assert_eq!((&json["code"], &json["field"]), (&json!(code.as_str()), &json!(problem.field)));
+    assert_eq!(
+        (&json["code"], &json["field"]),
+        (&json!(code.as_str()), &json!(problem.field))
+    );
     assert_eq!(json["detail"], detail.as_str());
 }
 
 /// A text field of the body, long enough not to stand in a refusal by chance.
 fn json_text<'a>(tree: &'a Result<Value, serde_json::Error>, field: &str) -> Option<&'a str> {
-    tree.as_ref().ok()?.get(field)?.as_str().filter(|text| text.len() >= 8)
+    tree.as_ref()
+        .ok()?
+        .get(field)?
+        .as_str()
+        .filter(|text| text.len() >= 8)
 }
 
 /// Whether a refusal repeats a text that stands in the body but once.
@@ -96,17 +136,36 @@ fn repeats(problem: &Problem, body: &str, text: &str) -> bool {
 /// Whether a run of just sixteen digits is a Visa number.
 fn holds_visa(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_digit()).any(|run| {
-        let odd = |at: usize, digit: u32| if at.is_multiple_of(2) { digit / 5 + digit * 2 % 10 } else { digit };
-        let sum: u32 = run.bytes().enumerate().map(|(at, byte)| odd(at, u32::from(byte - b'0'))).sum();
-        let apart = || !beside_another_digit(text, run) && !escaped(text, run) && !in_a_longer_number(text, run);
+        let odd = |at: usize, digit: u32| {
+            if at.is_multiple_of(2) {
+                digit / 5 + digit * 2 % 10
+            } else {
+                digit
+            }
+        };
+        let sum: u32 = run
+            .bytes()
+            .enumerate()
+            .map(|(at, byte)| odd(at, u32::from(byte - b'0')))
+            .sum();
+        let apart = || {
+            !beside_another_digit(text, run)
+                && !escaped(text, run)
+                && !in_a_longer_number(text, run)
+        };
         run.len() == 16 && run.starts_with('4') && sum.is_multiple_of(10) && apart()
     })
 }
 
-/// Whether the run may be part of an IBAN or of a parcel's number, which are no card numbers: digits come before it.
+/// Whether the run may be part of an IBAN or of a parcel's number, which are no card numbers:
+/// digits come before it.
 fn in_a_longer_number(text: &str, run: &str) -> bool {
     let start = run.as_ptr() as usize - text.as_ptr() as usize;
-    text[..start].chars().rev().take(40).any(|c| c.is_ascii_digit())
+    text[..start]
+        .chars()
+        .rev()
+        .take(40)
+        .any(|c| c.is_ascii_digit())
 }
 
 /// Whether a digit of another script may adjoin the run.
@@ -128,7 +187,9 @@ fn tree_holds_visa(tree: &Value) -> bool {
     match tree {
         Value::String(text) => holds_visa(text),
         Value::Array(items) => items.iter().any(tree_holds_visa),
-        Value::Object(map) => map.iter().any(|(key, value)| holds_visa(key) || tree_holds_visa(value)),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| holds_visa(key) || tree_holds_visa(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -137,7 +198,10 @@ fn tree_holds_visa(tree: &Value) -> bool {
 fn truthful(order: &Order, text: &str) {
     let raw: HashMap<String, &RawValue> = serde_json::from_str(text).unwrap();
     let said: Value = serde_json::from_str(text).unwrap();
-    assert_eq!(said["conversation_id"].as_str().unwrap().to_lowercase(), order.conversation_id.as_str());
+    assert_eq!(
+        said["conversation_id"].as_str().unwrap().to_lowercase(),
+        order.conversation_id.as_str()
+    );
     assert_eq!(said["order_id"], order.order_id.as_str());
     let currency = order.money.currency;
     assert!(POLICY.allowed.contains(&currency));
@@ -147,37 +211,85 @@ fn truthful(order: &Order, text: &str) {
             Some(_) => given.to_lowercase(),
             None => POLICY.regions[&given.to_uppercase()].code().to_owned(),
         });
-        assert!(wanted.is_none_or(|wanted| wanted == currency.code()), "{text}");
+        assert!(
+            wanted.is_none_or(|wanted| wanted == currency.code()),
+            "{text}"
+        );
     }
     let (decimals, appended, zeros) = rule(currency.code()).unwrap();
     let minor = order.money.amount_minor.to_string();
     match raw.get("amount").filter(|raw| raw.get() != "null") {
         Some(raw) => {
-            let written = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-            let Wanted::Minor(wanted) = wanted(&written, decimals, appended, zeros) else { panic!("{text}") };
+            let written =
+                serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
+            let Wanted::Minor(wanted) = wanted(&written, decimals, appended, zeros) else {
+                panic!("{text}")
+            };
             assert_eq!(minor, wanted, "{text}");
             assert!(said["amount_minor"].is_null());
         }
-        None => assert_eq!(raw["amount_minor"].get().trim_start_matches('0'), minor, "{text}"),
+        None => assert_eq!(
+            raw["amount_minor"].get().trim_start_matches('0'),
+            minor,
+            "{text}"
+        ),
     }
-    let Order { money, terms, payment_method, .. } = order;
+    let Order {
+        money,
+        terms,
+        payment_method,
+        ..
+    } = order;
     assert!(money.amount_minor <= POLICY.ceiling(currency).amount_minor && money.amount_minor > 0);
     assert!(money.amount_minor >= currency.minimum_minor());
-    let given = |field: &str| said[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let given = |field: &str| {
+        said[field]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     assert_eq!(terms.description, given("description"));
-    assert!(terms.description.as_ref().is_none_or(|text| text.chars().count() <= 1000));
+    assert!(
+        terms
+            .description
+            .as_ref()
+            .is_none_or(|text| text.chars().count() <= 1000)
+    );
     assert_eq!(terms.receipt_email, given("receipt_email"));
-    assert!(terms.receipt_email.as_ref().is_none_or(|email| email.contains('@') && email.chars().count() <= 254));
-    for text in [Some(order.order_id.as_str()), terms.description.as_deref(), terms.receipt_email.as_deref()] {
-        assert!(text.is_none_or(|text| !marked(text) && !text.contains(TOKEN) && !holds_visa(text)), "{text:?}");
+    assert!(
+        terms
+            .receipt_email
+            .as_ref()
+            .is_none_or(|email| email.contains('@') && email.chars().count() <= 254)
+    );
+    for text in [
+        Some(order.order_id.as_str()),
+        terms.description.as_deref(),
+        terms.receipt_email.as_deref(),
+    ] {
+        assert!(
+            text.is_none_or(|text| !marked(text) && !text.contains(TOKEN) && !holds_visa(text)),
+            "{text:?}"
+        );
     }
-    assert_eq!(payment_method.as_ref().map(|token| token.expose().to_owned()), given("payment_method"));
-    assert_eq!(said["include_client_secret"].as_bool().unwrap_or(false), order.include_client_secret);
+    assert_eq!(
+        payment_method
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+        given("payment_method")
+    );
+    assert_eq!(
+        said["include_client_secret"].as_bool().unwrap_or(false),
+        order.include_client_secret
+    );
 
     let again = json!({
         "conversation_id": order.conversation_id.as_str(), "order_id": order.order_id.as_str(),
         "amount": money.major(), "currency": currency.code(),
     });
     let again = create_intent::request::read(again.to_string().as_bytes(), &POLICY).unwrap();
-    assert_eq!((again.money, again.order_id), (*money, order.order_id.clone()));
+    assert_eq!(
+        (again.money, again.order_id),
+        (*money, order.order_id.clone())
+    );
 }

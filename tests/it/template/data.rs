@@ -1,4 +1,5 @@
-//! The table and the secrets: they outlive the stack, they are encrypted, and they fit what the code writes.
+//! The table and the secrets: they outlive the stack, they are encrypted, and they fit what the
+//! code writes.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +12,46 @@ use super::{properties, rows, template, wanted};
 fn the_table_is_encrypted_restorable_and_guarded_against_deletion() {
     let table = [
         ("BillingMode", "PAY_PER_REQUEST"),
-        ("AttributeDefinitions", "[{AttributeName: pk, AttributeType: S}, {AttributeName: sk, AttributeType: S}]"),
-        ("KeySchema", "[{AttributeName: pk, KeyType: HASH}, {AttributeName: sk, KeyType: RANGE}]"),
+        (
+            "AttributeDefinitions",
+            "[{AttributeName: pk, AttributeType: S}, {AttributeName: sk, AttributeType: S}]",
+        ),
+        (
+            "KeySchema",
+            "[{AttributeName: pk, KeyType: HASH}, {AttributeName: sk, KeyType: RANGE}]",
+        ),
         ("SSESpecification", "{SSEEnabled: true}"),
-        ("PointInTimeRecoverySpecification", "{PointInTimeRecoveryEnabled: true}"),
-        ("TimeToLiveSpecification", "{AttributeName: expires_at, Enabled: true}"),
+        (
+            "PointInTimeRecoverySpecification",
+            "{PointInTimeRecoveryEnabled: true}",
+        ),
+        (
+            "TimeToLiveSpecification",
+            "{AttributeName: expires_at, Enabled: true}",
+        ),
         ("DeletionProtectionEnabled", "!Ref TableDeletionProtection"),
     ];
-    assert_eq!(rows(properties(&template(), "PaymentTable"), &[]), wanted(&table));
+    assert_eq!(
+        rows(properties(&template(), "PaymentTable"), &[]),
+        wanted(&table)
+    );
 }
 
 #[test]
 fn the_secrets_are_empty_shells_under_the_deployment_s_key() {
     let template = template();
     for name in ["StripeSecret", "GenesysSecret"] {
-        // No SecretString and no GenerateSecretString: nothing secret passes through CloudFormation.
-        let key = [("KmsKeyId", "!If [HasSecretsKey, !Ref SecretsKeyArn, !Ref AWS::NoValue]")];
-        assert_eq!(rows(properties(&template, name), &["Description"]), wanted(&key), "{name}");
+        // No SecretString and no GenerateSecretString: nothing secret passes through
+        // CloudFormation.
+        let key = [(
+            "KmsKeyId",
+            "!If [HasSecretsKey, !Ref SecretsKeyArn, !Ref AWS::NoValue]",
+        )];
+        assert_eq!(
+            rows(properties(&template, name), &["Description"]),
+            wanted(&key),
+            "{name}"
+        );
     }
 }
 
@@ -42,10 +66,25 @@ async fn every_item_has_the_table_s_key_and_a_time_to_live_in_seconds() {
     let mut body = tests::order("A-1");
     body["description"] = json!("Order");
     let answer = world.post(&body).await;
-    assert_eq!(world.open_link(answer.text("payment_url")).await.text("state"), "open");
-    world.stripe.pay(answer.text("payment_intent_id"), "pm_card_visa").unwrap();
+    assert_eq!(
+        world
+            .open_link(answer.text("payment_url"))
+            .await
+            .text("state"),
+        "open"
+    );
+    world
+        .stripe
+        .pay(answer.text("payment_intent_id"), "pm_card_visa")
+        .unwrap();
     world.deliver_all().await;
-    assert_eq!(world.status(CONVERSATION, Some("A-1")).await.text("payment_status"), "CONFIRMED");
+    assert_eq!(
+        world
+            .status(CONVERSATION, Some("A-1"))
+            .await
+            .text("payment_status"),
+        "CONFIRMED"
+    );
 
     let day = 86_400;
     let mut kinds = BTreeSet::new();
@@ -54,10 +93,23 @@ async fn every_item_has_the_table_s_key_and_a_time_to_live_in_seconds() {
         for key in table["KeySchema"].as_sequence().unwrap() {
             assert!(item[&name(key)].is_s(), "{kind}");
         }
-        // A link is remembered for a week after its half hour, so that the payer hears "expired" and not "unknown".
-        let wanted = START + if kind == "LINK" { 30 * 60 + 7 * day } else { 90 * day };
-        assert_eq!(item[&time_to_live].as_n().unwrap(), &wanted.to_string(), "{kind}");
+        // A link is remembered for a week after its half hour, so that the payer hears "expired"
+        // and not "unknown".
+        let wanted = START
+            + if kind == "LINK" {
+                30 * 60 + 7 * day
+            } else {
+                90 * day
+            };
+        assert_eq!(
+            item[&time_to_live].as_n().unwrap(),
+            &wanted.to_string(),
+            "{kind}"
+        );
         kinds.insert(kind);
     }
-    assert_eq!(kinds, ["CONVERSATION", "INTENT", "LINK"].map(str::to_owned).into());
+    assert_eq!(
+        kinds,
+        ["CONVERSATION", "INTENT", "LINK"].map(str::to_owned).into()
+    );
 }

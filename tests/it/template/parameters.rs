@@ -24,11 +24,19 @@ fn each_parameter_has_its_type_default_and_limits() {
         ("AllowedCurrencies", "usd,eur,gbp", &[] as &[(&str, &str)]),
         ("RegionCurrencies", "US=usd,EU=eur,GB=gbp", &[]),
         ("MaxAmounts", "usd=1000000,eur=1000000,gbp=1000000", &[]),
-        ("CaptureMethod", "automatic", &[("AllowedValues", "[automatic, manual]")]),
+        (
+            "CaptureMethod",
+            "automatic",
+            &[("AllowedValues", "[automatic, manual]")],
+        ),
         ("Moto", "'false'", &[("AllowedValues", flags)]),
         ("MerchantName", "''", &[("MaxLength", "60")]),
         ("PayLinkBase", "''", &[]),
-        ("PayLinkMinutes", "30", &[("MinValue", "1"), ("MaxValue", "1440")]),
+        (
+            "PayLinkMinutes",
+            "30",
+            &[("MinValue", "1"), ("MaxValue", "1440")],
+        ),
         ("GenesysDomain", "''", &[]),
         ("GenesysLatePaymentFlowId", "''", &[]),
         ("GenesysOrgId", "''", &[]),
@@ -36,24 +44,47 @@ fn each_parameter_has_its_type_default_and_limits() {
         ("StripeSecretArn", "''", &[]),
         ("GenesysSecretArn", "''", &[]),
         ("SecretsKeyArn", "''", &[]),
-        ("RecordDays", "90", &[("MinValue", "1"), ("MaxValue", "3650")]),
-        ("TableDeletionProtection", "'true'", &[("AllowedValues", flags)]),
+        (
+            "RecordDays",
+            "90",
+            &[("MinValue", "1"), ("MaxValue", "3650")],
+        ),
+        (
+            "TableDeletionProtection",
+            "'true'",
+            &[("AllowedValues", flags)],
+        ),
         ("LogRetentionDays", "90", &[("AllowedValues", retentions)]),
-        ("BudgetMs", "4500", &[("MinValue", "1000"), ("MaxValue", "4800")]),
+        (
+            "BudgetMs",
+            "4500",
+            &[("MinValue", "1000"), ("MaxValue", "4800")],
+        ),
         ("RequestsPerSecond", "50", &[("MinValue", "1")]),
         ("RequestBurst", "100", &[("MinValue", "1")]),
         ("RequestsPerDay", "500000", &[("MinValue", "1")]),
         ("PayRequestsPerSecond", "20", &[("MinValue", "1")]),
         ("PayRequestBurst", "40", &[("MinValue", "1")]),
-        ("Architecture", "x86_64", &[("AllowedValues", "[x86_64, arm64]")]),
+        (
+            "Architecture",
+            "x86_64",
+            &[("AllowedValues", "[x86_64, arm64]")],
+        ),
         ("StripeApiBase", "''", &[]),
         ("GenesysApiBase", "''", &[]),
         ("GenesysLoginBase", "''", &[]),
         ("AwsEndpointUrl", "''", &[]),
     ] {
         let parameter = &template["Parameters"][name];
-        let kind = if parameter["Default"].is_number() { "Number" } else { "String" };
-        let own: Vec<_> = [("Type", kind), ("Default", default)].into_iter().chain(limits.iter().copied()).collect();
+        let kind = if parameter["Default"].is_number() {
+            "Number"
+        } else {
+            "String"
+        };
+        let own: Vec<_> = [("Type", kind), ("Default", default)]
+            .into_iter()
+            .chain(limits.iter().copied())
+            .collect();
         assert_eq!(rows(parameter, &NOT_IN_THE_TABLE), wanted(&own), "{name}");
         found.insert(name.to_owned());
     }
@@ -64,9 +95,15 @@ fn each_parameter_has_its_type_default_and_limits() {
 fn the_readme_names_every_parameter_with_its_default() {
     let parameters = &template()["Parameters"];
     let mut documented = BTreeMap::new();
-    for row in readme_table("asks for everything:").into_iter().filter(|row| row[0].starts_with('`')) {
+    for row in readme_table("asks for everything:")
+        .into_iter()
+        .filter(|row| row[0].starts_with('`'))
+    {
         let (names, defaults) = (code(&row[0]), code(&row[1]));
-        assert!(row[1] == "empty" || defaults.len() == names.len(), "{names:?}");
+        assert!(
+            row[1] == "empty" || defaults.len() == names.len(),
+            "{names:?}"
+        );
         for (at, name) in names.into_iter().enumerate() {
             documented.insert(name, defaults.get(at).cloned().unwrap_or_default());
         }
@@ -75,29 +112,57 @@ fn the_readme_names_every_parameter_with_its_default() {
         .as_mapping()
         .unwrap()
         .iter()
-        .map(|(name, parameter)| (written(name), written(&parameter["Default"]).trim_matches('\'').to_owned()));
+        .map(|(name, parameter)| {
+            (
+                written(name),
+                written(&parameter["Default"]).trim_matches('\'').to_owned(),
+            )
+        });
     assert_eq!(documented, set.collect());
 }
 
 #[test]
 fn the_guide_s_table_of_regions_has_just_the_domains_that_the_code_takes() {
     let guide = fs::read_to_string(root().join("docs/genesys.md")).unwrap();
-    let rows = guide.lines().filter(|line| line.starts_with("| ") && line.contains("pure"));
+    let rows = guide
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("pure"));
     let cells = rows.flat_map(|row| row.split('|')).map(str::trim);
-    let domains: BTreeSet<&str> =
-        cells.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`')).filter(|cell| cell.contains('.')).collect();
+    let domains: BTreeSet<&str> = cells
+        .filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'))
+        .filter(|cell| cell.contains('.'))
+        .collect();
     assert_eq!(domains, shared::config::GENESYS_DOMAINS.into());
 }
 
 #[test]
 fn every_parameter_is_asked_in_one_group_and_is_used() {
     let template = template();
-    let groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"].as_sequence().unwrap();
-    let asked: Vec<String> =
-        groups.iter().flat_map(|group| group["Parameters"].as_sequence().unwrap().iter().map(written)).collect();
-    assert_eq!(asked.iter().cloned().collect::<BTreeSet<_>>(), keys(&template["Parameters"]));
-    assert_eq!(asked.len(), keys(&template["Parameters"]).len(), "one is asked twice");
-    let text: String = ["Conditions", "Globals", "Resources"].map(|section| written(&template[section])).concat();
+    let groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        .as_sequence()
+        .unwrap();
+    let asked: Vec<String> = groups
+        .iter()
+        .flat_map(|group| {
+            group["Parameters"]
+                .as_sequence()
+                .unwrap()
+                .iter()
+                .map(written)
+        })
+        .collect();
+    assert_eq!(
+        asked.iter().cloned().collect::<BTreeSet<_>>(),
+        keys(&template["Parameters"])
+    );
+    assert_eq!(
+        asked.len(),
+        keys(&template["Parameters"]).len(),
+        "one is asked twice"
+    );
+    let text: String = ["Conditions", "Globals", "Resources"]
+        .map(|section| written(&template[section]))
+        .concat();
     for name in asked {
         let references = Regex::new(&format!(r"!Ref {name}\b|\$\{{{name}\}}")).unwrap();
         assert!(references.is_match(&text), "{name} is used nowhere");
@@ -112,14 +177,23 @@ fn each_condition_asks_for_what_its_name_says() {
         ("HasGenesysOrg", given("GenesysOrgId")),
         ("StripeSecretGiven", given("StripeSecretArn")),
         ("GenesysSecretGiven", given("GenesysSecretArn")),
-        ("CreateStripeSecret", "!Not [!Condition StripeSecretGiven]".to_owned()),
-        ("CreateGenesysSecret", "!And [!Condition HasGenesys, !Not [!Condition GenesysSecretGiven]]".to_owned()),
+        (
+            "CreateStripeSecret",
+            "!Not [!Condition StripeSecretGiven]".to_owned(),
+        ),
+        (
+            "CreateGenesysSecret",
+            "!And [!Condition HasGenesys, !Not [!Condition GenesysSecretGiven]]".to_owned(),
+        ),
         ("HasSecretsKey", given("SecretsKeyArn")),
         ("HasPayLinkBase", given("PayLinkBase")),
         ("HasAwsEndpoint", given("AwsEndpointUrl")),
     ];
     let conditions = conditions.map(|(name, condition)| (name.to_owned(), condition));
-    assert_eq!(rows(&template()["Conditions"], &[]), BTreeMap::from(conditions));
+    assert_eq!(
+        rows(&template()["Conditions"], &[]),
+        BTreeMap::from(conditions)
+    );
 }
 
 /// Whether the functions take a value for a variable.
@@ -138,24 +212,40 @@ fn is_taken(variable: &str, value: &str) -> bool {
 #[test]
 fn the_limits_of_a_parameter_are_those_of_the_code_that_reads_it() {
     let parameters = &template()["Parameters"];
-    for (parameter, variable) in [("RecordDays", "RECORD_DAYS"), ("PayLinkMinutes", "PAY_LINK_MINUTES")] {
+    for (parameter, variable) in [
+        ("RecordDays", "RECORD_DAYS"),
+        ("PayLinkMinutes", "PAY_LINK_MINUTES"),
+    ] {
         let limit = |name: &str| parameters[parameter][name].as_u64().unwrap();
         let (least, most) = (limit("MinValue"), limit("MaxValue"));
-        assert!(is_taken(variable, &least.to_string()) && is_taken(variable, &most.to_string()), "{variable}");
+        assert!(
+            is_taken(variable, &least.to_string()) && is_taken(variable, &most.to_string()),
+            "{variable}"
+        );
         let beyond = [least - 1, most + 1].map(|value| is_taken(variable, &value.to_string()));
         assert_eq!(beyond, [false, false], "{variable}");
     }
-    let longest = usize::try_from(parameters["MerchantName"]["MaxLength"].as_u64().unwrap()).unwrap();
-    assert!(is_taken("MERCHANT_NAME", &"é".repeat(longest)) && !is_taken("MERCHANT_NAME", &"é".repeat(longest + 1)));
+    let longest =
+        usize::try_from(parameters["MerchantName"]["MaxLength"].as_u64().unwrap()).unwrap();
+    assert!(
+        is_taken("MERCHANT_NAME", &"é".repeat(longest))
+            && !is_taken("MERCHANT_NAME", &"é".repeat(longest + 1))
+    );
     // The code takes more than the template, which knows what waits around it.
     for limit in ["MinValue", "MaxValue"] {
-        assert!(is_taken("BUDGET_MS", &parameters["BudgetMs"][limit].as_u64().unwrap().to_string()));
+        assert!(is_taken(
+            "BUDGET_MS",
+            &parameters["BudgetMs"][limit].as_u64().unwrap().to_string()
+        ));
     }
     for (value, taken) in [(99, false), (100, true), (28_000, true), (28_001, false)] {
         assert_eq!(is_taken("BUDGET_MS", &value.to_string()), taken, "{value}");
     }
     for (parameter, variable) in [("CaptureMethod", "CAPTURE_METHOD"), ("Moto", "MOTO")] {
-        for value in parameters[parameter]["AllowedValues"].as_sequence().unwrap() {
+        for value in parameters[parameter]["AllowedValues"]
+            .as_sequence()
+            .unwrap()
+        {
             assert!(is_taken(variable, value.as_str().unwrap()), "{variable}");
         }
         assert!(!is_taken(variable, "later"), "{variable}");
@@ -166,17 +256,25 @@ fn the_limits_of_a_parameter_are_those_of_the_code_that_reads_it() {
 fn every_allowed_currency_and_every_region_s_has_a_ceiling_by_default() {
     let parameters = &template()["Parameters"];
     let items = |name: &str| -> Vec<String> {
-        parameters[name]["Default"].as_str().unwrap().split(',').map(str::to_owned).collect()
+        parameters[name]["Default"]
+            .as_str()
+            .unwrap()
+            .split(',')
+            .map(str::to_owned)
+            .collect()
     };
     let allowed = items("AllowedCurrencies");
     for (parameter, side) in [("MaxAmounts", 0), ("RegionCurrencies", 1)] {
-        let named =
-            items(parameter).iter().map(|pair| pair.split('=').nth(side).unwrap().to_owned()).collect::<Vec<_>>();
+        let named = items(parameter)
+            .iter()
+            .map(|pair| pair.split('=').nth(side).unwrap().to_owned())
+            .collect::<Vec<_>>();
         assert_eq!(named, allowed, "{parameter}");
     }
 }
 
-/// A pattern, and by example what it lets through and keeps out; and the variable that the value ends up in.
+/// A pattern, and by example what it lets through and keeps out; and the variable that the value
+/// ends up in.
 struct Pattern {
     parameter: &'static str,
     text: &'static str,
@@ -208,8 +306,19 @@ const LOCAL_BASE: Pattern = Pattern {
     parameter: "StripeApiBase",
     text: r"^$|^https?://[^/]+$",
     variable: "STRIPE_API_BASE",
-    takes: &["", "http://127.0.0.1:8420", "https://api.stripe.com", "http://host.docker.internal:1"],
-    refuses: &["127.0.0.1:8420", "ftp://localhost", "https://", "https://x.com/path", "xhttps://x.com"],
+    takes: &[
+        "",
+        "http://127.0.0.1:8420",
+        "https://api.stripe.com",
+        "http://host.docker.internal:1",
+    ],
+    refuses: &[
+        "127.0.0.1:8420",
+        "ftp://localhost",
+        "https://",
+        "https://x.com/path",
+        "xhttps://x.com",
+    ],
 };
 
 const PATTERNS: [Pattern; 14] = [
@@ -218,21 +327,42 @@ const PATTERNS: [Pattern; 14] = [
         text: r"^[a-z]{3}(,[a-z]{3})*$",
         variable: "ALLOWED_CURRENCIES",
         takes: &["usd", "usd,eur", "usd,eur,gbp,jpy"],
-        refuses: &["", "USD", "usd,", ",usd", "usd, eur", "us", "usdd", "usd;eur", "us1"],
+        refuses: &[
+            "", "USD", "usd,", ",usd", "usd, eur", "us", "usdd", "usd;eur", "us1",
+        ],
     },
     Pattern {
         parameter: "RegionCurrencies",
         text: r"^$|^[A-Za-z0-9_-]+=[a-z]{3}(,[A-Za-z0-9_-]+=[a-z]{3})*$",
         variable: "REGION_CURRENCIES",
         takes: &["", "US=usd", "US=usd,EU=eur", "north_west-1=usd", "0=eur"],
-        refuses: &["US", "US=", "=usd", "US=USD", "US=usd,", "US=usd EU=eur", "US:usd", "U S=usd", "US=usdd"],
+        refuses: &[
+            "US",
+            "US=",
+            "=usd",
+            "US=USD",
+            "US=usd,",
+            "US=usd EU=eur",
+            "US:usd",
+            "U S=usd",
+            "US=usdd",
+        ],
     },
     Pattern {
         parameter: "MaxAmounts",
         text: r"^$|^[a-z]{3}=[0-9]{1,12}(,[a-z]{3}=[0-9]{1,12})*$",
         variable: "MAX_AMOUNTS",
         takes: &["", "usd=1", "usd=1000000,jpy=1500000", "usd=999999999999"],
-        refuses: &["usd", "usd=", "usd=10.00", "USD=1", "usd=1,", "usd=1 jpy=1", "usd=-1", "usd=1234567890123"],
+        refuses: &[
+            "usd",
+            "usd=",
+            "usd=10.00",
+            "USD=1",
+            "usd=1,",
+            "usd=1 jpy=1",
+            "usd=-1",
+            "usd=1234567890123",
+        ],
     },
     Pattern {
         parameter: "PayLinkBase",
@@ -261,7 +391,13 @@ const PATTERNS: [Pattern; 14] = [
         parameter: "GenesysDomain",
         text: r"^$|^[a-z0-9-]+(\.[a-z0-9-]+)+$",
         variable: "GENESYS_DOMAIN",
-        takes: &["", "mypurecloud.com", "usw2.pure.cloud", "use2.us-gov-pure.cloud", "mypurecloud.com.au"],
+        takes: &[
+            "",
+            "mypurecloud.com",
+            "usw2.pure.cloud",
+            "use2.us-gov-pure.cloud",
+            "mypurecloud.com.au",
+        ],
         refuses: &[
             "mypurecloud",
             "MyPureCloud.com",
@@ -276,7 +412,11 @@ const PATTERNS: [Pattern; 14] = [
         parameter: "GenesysLatePaymentFlowId",
         text: r"^$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
         variable: "GENESYS_LATE_PAYMENT_FLOW_ID",
-        takes: &["", "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a", "7D3C1F5E-8A51-4C0E-9B7A-2F6D0C1E4B5A"],
+        takes: &[
+            "",
+            "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a",
+            "7D3C1F5E-8A51-4C0E-9B7A-2F6D0C1E4B5A",
+        ],
         refuses: &[
             "late",
             "7d3c1f5e8a514c0e9b7a2f6d0c1e4b5a",
@@ -310,7 +450,11 @@ const PATTERNS: [Pattern; 14] = [
         refuses: &["", "76562898547", "7656289854710", "76562898547x", "*"],
     },
     SECRET,
-    Pattern { parameter: "GenesysSecretArn", variable: "GENESYS_SECRET_ID", ..SECRET },
+    Pattern {
+        parameter: "GenesysSecretArn",
+        variable: "GENESYS_SECRET_ID",
+        ..SECRET
+    },
     Pattern {
         parameter: "SecretsKeyArn",
         text: r"^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$",
@@ -340,7 +484,11 @@ const PATTERNS: [Pattern; 14] = [
     Pattern {
         parameter: "GenesysLoginBase",
         variable: "GENESYS_LOGIN_BASE",
-        takes: &["", "http://127.0.0.1:8420", "https://login.mypurecloud.com.au"],
+        takes: &[
+            "",
+            "http://127.0.0.1:8420",
+            "https://login.mypurecloud.com.au",
+        ],
         ..LOCAL_BASE
     },
 ];
@@ -348,9 +496,20 @@ const PATTERNS: [Pattern; 14] = [
 #[test]
 fn each_pattern_lets_through_what_the_code_takes_and_keeps_out_what_is_mistyped() {
     let parameters = &template()["Parameters"];
-    let of_the_sdk = Pattern { parameter: "AwsEndpointUrl", variable: "", ..LOCAL_BASE };
+    let of_the_sdk = Pattern {
+        parameter: "AwsEndpointUrl",
+        variable: "",
+        ..LOCAL_BASE
+    };
     let mut found = BTreeSet::new();
-    for Pattern { parameter, text, variable, takes, refuses } in PATTERNS.iter().chain([&of_the_sdk]) {
+    for Pattern {
+        parameter,
+        text,
+        variable,
+        takes,
+        refuses,
+    } in PATTERNS.iter().chain([&of_the_sdk])
+    {
         let pattern = parameters[*parameter]["AllowedPattern"].as_str().unwrap();
         assert_eq!(pattern, *text, "{parameter}");
         let pattern = Regex::new(pattern).unwrap_or_else(|error| panic!("{parameter}: {error}"));
@@ -358,7 +517,10 @@ fn each_pattern_lets_through_what_the_code_takes_and_keeps_out_what_is_mistyped(
             assert!(pattern.is_match(text), "{parameter} refuses {text:?}");
             // An empty variable counts as not set.
             let taken = text.is_empty() || variable.is_empty() || is_taken(variable, text);
-            assert!(taken, "{variable} does not take {text:?}, which {parameter} lets through");
+            assert!(
+                taken,
+                "{variable} does not take {text:?}, which {parameter} lets through"
+            );
         }
         for text in *refuses {
             assert!(!pattern.is_match(text), "{parameter} takes {text:?}");
@@ -366,7 +528,17 @@ fn each_pattern_lets_through_what_the_code_takes_and_keeps_out_what_is_mistyped(
         found.insert((*parameter).to_owned());
     }
     let with_pattern = |(name, parameter): (&Value, &Value)| {
-        keys(parameter).contains("AllowedPattern").then(|| name.as_str().unwrap().to_owned())
+        keys(parameter)
+            .contains("AllowedPattern")
+            .then(|| name.as_str().unwrap().to_owned())
     };
-    assert_eq!(parameters.as_mapping().unwrap().iter().filter_map(with_pattern).collect::<BTreeSet<_>>(), found);
+    assert_eq!(
+        parameters
+            .as_mapping()
+            .unwrap()
+            .iter()
+            .filter_map(with_pattern)
+            .collect::<BTreeSet<_>>(),
+        found
+    );
 }

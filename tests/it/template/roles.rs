@@ -33,11 +33,32 @@ fn strings(value: &Value, found: &mut BTreeSet<String>) {
 fn statements(template: &Value, role: &str, policy: &str) -> Vec<String> {
     let properties = properties(template, role);
     let own = ["AssumeRolePolicyDocument", "Policies"];
-    assert_eq!(rows(properties, &["Description"]).into_keys().collect::<Vec<_>>(), own, "{role}");
-    let [only] = properties["Policies"].as_sequence().unwrap().as_slice() else { panic!("{role} has one policy") };
-    assert_eq!(rows(only, &["PolicyDocument"]), wanted(&[("PolicyName", policy)]), "{role}");
-    assert_eq!(rows(&only["PolicyDocument"], &["Statement"]), wanted(&[("Version", "2012-10-17")]), "{role}");
-    only["PolicyDocument"]["Statement"].as_sequence().unwrap().iter().map(written).collect()
+    assert_eq!(
+        rows(properties, &["Description"])
+            .into_keys()
+            .collect::<Vec<_>>(),
+        own,
+        "{role}"
+    );
+    let [only] = properties["Policies"].as_sequence().unwrap().as_slice() else {
+        panic!("{role} has one policy")
+    };
+    assert_eq!(
+        rows(only, &["PolicyDocument"]),
+        wanted(&[("PolicyName", policy)]),
+        "{role}"
+    );
+    assert_eq!(
+        rows(&only["PolicyDocument"], &["Statement"]),
+        wanted(&[("Version", "2012-10-17")]),
+        "{role}"
+    );
+    only["PolicyDocument"]["Statement"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .map(written)
+        .collect()
 }
 
 /// Who may assume a role, written.
@@ -48,9 +69,20 @@ fn trust(template: &Value, role: &str) -> String {
 #[test]
 fn each_function_s_role_names_just_the_actions_and_resources_that_its_handler_s_bounds_name() {
     let template = template();
-    let (get, put, query, update) = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem");
+    let (get, put, query, update) = (
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+    );
     for (name, policy, sid, actions, secrets) in [
-        ("CreateIntent", "create-intent", "OpenPayments", vec![get, put, update], vec![STRIPE_SECRET]),
+        (
+            "CreateIntent",
+            "create-intent",
+            "OpenPayments",
+            vec![get, put, update],
+            vec![STRIPE_SECRET],
+        ),
         (
             "StripeWebhook",
             "stripe-webhook",
@@ -85,7 +117,10 @@ fn each_function_s_role_names_just_the_actions_and_resources_that_its_handler_s_
         );
         let mut found = BTreeSet::new();
         strings(properties(&template, &role), &mut found);
-        assert!(!found.iter().any(|text| text.contains('*')), "{role} has a wildcard");
+        assert!(
+            !found.iter().any(|text| text.contains('*')),
+            "{role} has a wildcard"
+        );
     }
 }
 
@@ -101,19 +136,31 @@ fn genesys_may_invoke_just_what_its_api_calls_and_only_for_the_named_organizatio
     );
     assert_eq!(
         statements(&template, role, "genesys-data-actions"),
-        ["{Sid: InvokeTheTwoFunctions, Effect: Allow, Action: lambda:InvokeFunction, \
-             Resource: [!GetAtt CreateIntentFunction.Arn, !GetAtt StatusQueryFunction.Arn]}"]
+        [
+            "{Sid: InvokeTheTwoFunctions, Effect: Allow, Action: lambda:InvokeFunction, \
+             Resource: [!GetAtt CreateIntentFunction.Arn, !GetAtt StatusQueryFunction.Arn]}"
+        ]
     );
-    let behind_the_api: BTreeSet<String> =
-        super::apis::events(&template).into_iter().map(|(function, _)| function).collect();
-    assert_eq!(behind_the_api, ["CreateIntentFunction", "StatusQueryFunction"].map(str::to_owned).into());
+    let behind_the_api: BTreeSet<String> = super::apis::events(&template)
+        .into_iter()
+        .map(|(function, _)| function)
+        .collect();
+    assert_eq!(
+        behind_the_api,
+        ["CreateIntentFunction", "StatusQueryFunction"]
+            .map(str::to_owned)
+            .into()
+    );
 }
 
 #[test]
 fn nothing_in_the_template_holds_a_credential() {
     let template = template();
     for (name, parameter) in template["Parameters"].as_mapping().unwrap() {
-        assert!(!keys(parameter).contains("NoEcho"), "{name:?} is a secret, which no parameter may be");
+        assert!(
+            !keys(parameter).contains("NoEcho"),
+            "{name:?} is a secret, which no parameter may be"
+        );
     }
     let mut found = BTreeSet::new();
     strings(&template, &mut found);

@@ -23,7 +23,10 @@ impl Clock {
     }
 
     pub(crate) fn set(&self, unix_seconds: i64) {
-        *self.0.lock().unwrap() = Reading { set: Some(unix_seconds), ahead: 0 };
+        *self.0.lock().unwrap() = Reading {
+            set: Some(unix_seconds),
+            ahead: 0,
+        };
     }
 
     pub(crate) fn advance(&self, seconds: i64) {
@@ -32,7 +35,9 @@ impl Clock {
 }
 
 fn system_seconds() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the system clock is before 1970");
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the system clock is before 1970");
     i64::try_from(since_epoch.as_secs()).expect("the system clock fits 64 bits")
 }
 
@@ -40,8 +45,17 @@ fn system_seconds() -> i64 {
 pub(crate) fn http_date(unix_seconds: i64) -> String {
     // 1970-01-01 was a Thursday.
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let Civil { year, month, day, hour, minute, second } = civil(unix_seconds);
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = civil(unix_seconds);
     let weekday = WEEKDAYS[index(unix_seconds.div_euclid(DAY).rem_euclid(7))];
     let month = MONTHS[index(month - 1)];
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
@@ -49,7 +63,14 @@ pub(crate) fn http_date(unix_seconds: i64) -> String {
 
 /// `2026-11-22T19:50:39.000Z`, as Genesys writes times.
 pub(crate) fn iso_8601(unix_seconds: i64) -> String {
-    let Civil { year, month, day, hour, minute, second } = civil(unix_seconds);
+    let Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = civil(unix_seconds);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
 }
 
@@ -62,17 +83,22 @@ struct Civil {
     second: i64,
 }
 
-/// The proleptic Gregorian date, by counting in 400-year eras of years that begin in March: the leap day then
-/// comes last and needs no case of its own.
+/// The proleptic Gregorian date, by counting in 400-year eras of years that begin in March: the
+/// leap day then comes last and needs no case of its own.
 fn civil(unix_seconds: i64) -> Civil {
     let second_of_day = unix_seconds.rem_euclid(DAY);
     let days = unix_seconds.div_euclid(DAY) + 719_468; // since 0000-03-01
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     Civil {
         year: era * 400 + year_of_era + i64::from(month <= 2),
         month,

@@ -26,14 +26,17 @@ impl Conditions {
     }
 }
 
-/// Gives a stand-in's handle the methods every stand-in has. Inherent, so that a test needs no trait in scope.
+/// Gives a stand-in's handle the methods every stand-in has. Inherent, so that a test needs no
+/// trait in scope.
 macro_rules! shared_interface {
     ($handle:ty) => {
         /// Names the address only: settings hold secrets.
         impl std::fmt::Debug for $handle {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let name = stringify!($handle);
-                f.debug_struct(name).field("base", &self.base()).finish_non_exhaustive()
+                f.debug_struct(name)
+                    .field("base", &self.base())
+                    .finish_non_exhaustive()
             }
         }
 
@@ -43,8 +46,8 @@ macro_rules! shared_interface {
                 self.server.base()
             }
 
-            /// Stops listening and waits until the requests under way are answered. Dropping the last handle
-            /// stops it too, without waiting.
+            /// Stops listening and waits until the requests under way are answered. Dropping the
+            /// last handle stops it too, without waiting.
             pub async fn stop(&self) {
                 self.server.stop().await;
             }
@@ -79,13 +82,14 @@ macro_rules! shared_interface {
                 self.shared.conditions.recorder.clear();
             }
 
-            /// Scripts a fault for one request: the next that matches and that no earlier fault has taken.
+            /// Scripts a fault for one request: the next that matches and that no earlier fault has
+            /// taken.
             pub fn fault(&self, on: $crate::Match, fault: impl Into<$crate::Fault>) {
                 self.shared.conditions.faults.once(on, fault.into());
             }
 
-            /// Scripts a fault for every matching request, until [`Self::clear_faults`]. Faults for one
-            /// request come first.
+            /// Scripts a fault for every matching request, until [`Self::clear_faults`]. Faults for
+            /// one request come first.
             pub fn outage(&self, on: $crate::Match, fault: impl Into<$crate::Fault>) {
                 self.shared.conditions.faults.outage(on, fault.into());
             }
@@ -100,9 +104,13 @@ macro_rules! shared_interface {
                 self.shared.conditions.faults.pending()
             }
 
-            /// Carries a request out in process, with this fault or none, whatever is scripted. A client that gives
-            /// up on it is played by spawning it, so that work begun goes on.
-            pub async fn carry(&self, request: $crate::Recorded, fault: Option<$crate::Fault>) -> $crate::Carried {
+            /// Carries a request out in process, with this fault or none, whatever is scripted. A
+            /// client that gives up on it is played by spawning it, so that work begun goes on.
+            pub async fn carry(
+                &self,
+                request: $crate::Recorded,
+                fault: Option<$crate::Fault>,
+            ) -> $crate::Carried {
                 $crate::server::carry(std::sync::Arc::clone(&self.shared), request, fault).await
             }
 

@@ -30,22 +30,34 @@ impl Match {
 
     /// Any method, paths that begin so.
     pub fn path(prefix: &str) -> Self {
-        Self { path_prefix: prefix.to_owned(), ..Self::default() }
+        Self {
+            path_prefix: prefix.to_owned(),
+            ..Self::default()
+        }
     }
 
     /// `GET`, paths that begin so.
     pub fn get(prefix: &str) -> Self {
-        Self { method: Some("GET"), ..Self::path(prefix) }
+        Self {
+            method: Some("GET"),
+            ..Self::path(prefix)
+        }
     }
 
     /// `POST`, paths that begin so.
     pub fn post(prefix: &str) -> Self {
-        Self { method: Some("POST"), ..Self::path(prefix) }
+        Self {
+            method: Some("POST"),
+            ..Self::path(prefix)
+        }
     }
 
     /// `PATCH`, paths that begin so.
     pub fn patch(prefix: &str) -> Self {
-        Self { method: Some("PATCH"), ..Self::path(prefix) }
+        Self {
+            method: Some("PATCH"),
+            ..Self::path(prefix)
+        }
     }
 
     /// The given path and nothing below it.
@@ -62,7 +74,8 @@ impl Match {
         self
     }
 
-    /// Bodies that contain this text as it is on the wire: a form's brackets are percent-encoded there.
+    /// Bodies that contain this text as it is on the wire: a form's brackets are percent-encoded
+    /// there.
     #[must_use]
     pub fn body_containing(mut self, text: &str) -> Self {
         text.clone_into(&mut self.body);
@@ -81,7 +94,13 @@ impl Match {
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = if self.exact { "" } else { "…" };
-        write!(f, "{} {}{more}{}", self.method.unwrap_or("*"), self.path_prefix, self.path_suffix)
+        write!(
+            f,
+            "{} {}{more}{}",
+            self.method.unwrap_or("*"),
+            self.path_prefix,
+            self.path_suffix
+        )
     }
 }
 
@@ -118,8 +137,8 @@ impl Fault {
         Reply::status(429).retry_after(retry_after_seconds).into()
     }
 
-    /// The work is done, yet a 500 is both answered and kept under the idempotency key: every try with that
-    /// key gets the same 500.
+    /// The work is done, yet a 500 is both answered and kept under the idempotency key: every try
+    /// with that key gets the same 500.
     pub fn server_error_executed() -> Self {
         Reply::status(500).executed().saved().into()
     }
@@ -144,7 +163,13 @@ pub struct Reply {
 impl Reply {
     /// The service's own error for this status.
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: None, executed: false, saved: false }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: None,
+            executed: false,
+            saved: false,
+        }
     }
 
     /// This body, sent as JSON unless a `Content-Type` is given too.
@@ -173,8 +198,8 @@ impl Reply {
         self.header("Stripe-Should-Retry", &retry.to_string())
     }
 
-    /// The work is done first and its true result kept under the idempotency key; only this answer hides it,
-    /// as a proxy in between would.
+    /// The work is done first and its true result kept under the idempotency key; only this answer
+    /// hides it, as a proxy in between would.
     #[must_use]
     pub fn executed(mut self) -> Self {
         self.executed = true;
@@ -243,7 +268,8 @@ pub enum Stage {
     Answer,
 }
 
-/// Holds the requests it matches. Dropping it opens it, so that a failed test does not leave one hanging.
+/// Holds the requests it matches. Dropping it opens it, so that a failed test does not leave one
+/// hanging.
 #[derive(Debug)]
 #[must_use = "a gate that is dropped is open"]
 pub struct Gate(Arc<Barrier>);
@@ -265,7 +291,8 @@ impl Gate {
     /// When they do not come within 30 seconds.
     pub async fn arrived(&self, count: usize) {
         let mut arrivals = self.0.arrived.subscribe();
-        let came = tokio::time::timeout(PATIENCE, arrivals.wait_for(|arrived| *arrived >= count)).await;
+        let came =
+            tokio::time::timeout(PATIENCE, arrivals.wait_for(|arrived| *arrived >= count)).await;
         assert!(
             came.is_ok(),
             "gate on {} at {:?}: waited {} s for {count} requests, {} came",
@@ -281,7 +308,8 @@ impl Gate {
         *self.0.arrived.borrow()
     }
 
-    /// Lets the next `count` requests through, in the order they came; the gate stays shut for the others.
+    /// Lets the next `count` requests through, in the order they came; the gate stays shut for the
+    /// others.
     pub fn release(&self, count: usize) {
         self.0.passes.add_permits(count);
     }
@@ -304,7 +332,12 @@ pub(crate) struct Gates(Mutex<Vec<Arc<Barrier>>>);
 impl Gates {
     pub(crate) fn set(&self, on: Match, stage: Stage) -> Gate {
         let arrived = watch::Sender::new(0);
-        let barrier = Arc::new(Barrier { on, stage, arrived, passes: Semaphore::new(0) });
+        let barrier = Arc::new(Barrier {
+            on,
+            stage,
+            arrived,
+            passes: Semaphore::new(0),
+        });
         self.0.lock().unwrap().push(Arc::clone(&barrier));
         Gate(barrier)
     }
@@ -321,7 +354,9 @@ impl Gates {
     fn covering(&self, stage: Stage, request: &Recorded) -> Vec<Arc<Barrier>> {
         let mut barriers = self.0.lock().unwrap();
         barriers.retain(|barrier| !barrier.passes.is_closed());
-        let covering = barriers.iter().filter(|barrier| barrier.stage == stage && barrier.on.covers(request));
+        let covering = barriers
+            .iter()
+            .filter(|barrier| barrier.stage == stage && barrier.on.covers(request));
         covering.cloned().collect()
     }
 }

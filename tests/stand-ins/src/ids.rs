@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Hashes a seed and a counter: unique within a stand-in, and repeatable once a test has set the seed.
+/// Hashes a seed and a counter: unique within a stand-in, and repeatable once a test has set the
+/// seed.
 #[derive(Debug)]
 pub(crate) struct Ids {
     seed: AtomicU64,
@@ -15,10 +16,14 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// Seeded afresh, so that a restarted stand-in does not hand out identifiers a database already knows.
+    /// Seeded afresh, so that a restarted stand-in does not hand out identifiers a database already
+    /// knows.
     pub(crate) fn new() -> Self {
         let seed = RandomState::new().build_hasher().finish();
-        Self { seed: AtomicU64::new(seed), count: AtomicU64::new(0) }
+        Self {
+            seed: AtomicU64::new(seed),
+            count: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn reseed(&self, seed: u64) {
@@ -39,7 +44,14 @@ impl Ids {
     /// A UUID, version 4 by its looks.
     pub(crate) fn uuid(&self) -> String {
         let hex = hex::encode(self.next());
-        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..32]
+        )
     }
 
     fn next(&self) -> [u8; 32] {

@@ -1,9 +1,9 @@
 //! Stripe and Genesys Cloud as two small HTTP servers with state, for tests and the local stack.
 //!
-//! Each one listens on a real socket, so that the code under test runs its own HTTP client, time-outs and
-//! connection handling included. A test then looks at what really happened behind the answers: which intents
-//! exist, which money moved, which attributes were written. Faults and gates are scripted per request, so no
-//! test needs to sleep.
+//! Each one listens on a real socket, so that the code under test runs its own HTTP client,
+//! time-outs and connection handling included. A test then looks at what really happened behind the
+//! answers: which intents exist, which money moved, which attributes were written. Faults and gates
+//! are scripted per request, so no test needs to sleep.
 //!
 //! ```no_run
 //! # async fn example() {

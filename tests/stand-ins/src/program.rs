@@ -29,7 +29,9 @@ pub fn optional(name: &str) -> Option<String> {
 pub async fn listen() -> Result<TcpListener, String> {
     let bind = optional("BIND").unwrap_or_else(|| "127.0.0.1".to_owned());
     let port = optional("PORT").unwrap_or_else(|| "0".to_owned());
-    let number: u16 = port.parse().map_err(|_| format!("PORT is {port:?}, want 0 to 65535"))?;
+    let number: u16 = port
+        .parse()
+        .map_err(|_| format!("PORT is {port:?}, want 0 to 65535"))?;
     let listening = TcpListener::bind((bind.as_str(), number)).await;
     listening.map_err(|error| format!("cannot listen on {bind}:{number}: {error}"))
 }

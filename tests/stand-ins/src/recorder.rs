@@ -35,7 +35,10 @@ impl Recorded {
 
     /// The last value of one form parameter, for example `metadata[order_id]`.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        self.form().into_iter().rfind(|(key, _)| key == name).map(|(_, value)| value)
+        self.form()
+            .into_iter()
+            .rfind(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 
     /// The body read as JSON, `null` when it is not.

@@ -51,7 +51,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Self {
         let body = serde_json::to_vec_pretty(body).expect("a JSON value can be written");
-        Self { status, headers: Vec::new(), body }
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+        }
     }
 
     #[must_use]
@@ -71,7 +75,10 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    const WHOLE: Self = Self { act: true, save_instead: None };
+    const WHOLE: Self = Self {
+        act: true,
+        save_instead: None,
+    };
 }
 
 pub(crate) trait Service: Send + Sync + 'static {
@@ -96,7 +103,9 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(listener: TcpListener, service: Arc<impl Service>) -> Self {
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
         let stop = watch::Sender::new(false);
         let stopped = stop.subscribe();
         let front = {
@@ -105,12 +114,20 @@ impl Server {
                 respond(Arc::clone(&service), stopped.clone(), line, request)
             }
         };
-        let app = Router::new().fallback(front).into_make_service_with_connect_info::<Line>();
+        let app = Router::new()
+            .fallback(front)
+            .into_make_service_with_connect_info::<Line>();
         let serving = axum::serve(Sockets(listener), app).with_graceful_shutdown(end_of(stopped));
         let task = tokio::spawn(async move {
-            serving.await.expect("axum::serve ends only when it is told to");
+            serving
+                .await
+                .expect("axum::serve ends only when it is told to");
         });
-        Self { base: format!("http://{address}"), stop, task: Mutex::new(Some(task)) }
+        Self {
+            base: format!("http://{address}"),
+            stop,
+            task: Mutex::new(Some(task)),
+        }
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -139,7 +156,9 @@ impl Drop for Server {
 
 /// An ephemeral port on the loopback interface.
 pub(crate) async fn loopback() -> TcpListener {
-    TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port on 127.0.0.1")
+    TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a free port on 127.0.0.1")
 }
 
 async fn end_of(mut stopped: watch::Receiver<bool>) {
@@ -147,11 +166,17 @@ async fn end_of(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn respond(service: Arc<impl Service>, stopped: watch::Receiver<bool>, line: Line, request: Request) -> Response {
+async fn respond(
+    service: Arc<impl Service>,
+    stopped: watch::Receiver<bool>,
+    line: Line,
+    request: Request,
+) -> Response {
     let Some(request) = read(service.conditions().clock.now(), request).await else {
         return line.cut();
     };
-    // In a task of its own: a client that gives up and closes its connection does not undo work begun.
+    // In a task of its own: a client that gives up and closes its connection does not undo work
+    // begun.
     match tokio::spawn(process(service, request)).await {
         Ok(Wire::Whole(answer)) => write(answer),
         Ok(Wire::Truncated(answer)) => {
@@ -190,11 +215,26 @@ pub enum Carried {
 }
 
 /// Carries out a request that came over no socket. It is not recorded.
-pub(crate) async fn carry(service: Arc<impl Service>, mut request: Recorded, fault: Option<Fault>) -> Carried {
+pub(crate) async fn carry(
+    service: Arc<impl Service>,
+    mut request: Recorded,
+    fault: Option<Fault>,
+) -> Carried {
     request.at = service.conditions().clock.now();
-    let call = Call { id: service.request_id(), request };
+    let call = Call {
+        id: service.request_id(),
+        request,
+    };
     match perform(&*service, &call, fault).await {
-        Wire::Whole(Answer { status, headers, body }) => Carried::Answer { status, headers, body },
+        Wire::Whole(Answer {
+            status,
+            headers,
+            body,
+        }) => Carried::Answer {
+            status,
+            headers,
+            body,
+        },
         Wire::Truncated(_) | Wire::Cut => Carried::Broken,
         Wire::Silence => Carried::Silence,
     }
@@ -210,7 +250,10 @@ enum Wire {
 
 async fn process(service: Arc<impl Service>, request: Recorded) -> Wire {
     let conditions = service.conditions();
-    let call = Call { id: service.request_id(), request };
+    let call = Call {
+        id: service.request_id(),
+        request,
+    };
     if call.request.path.starts_with("/_control/") {
         return Wire::Whole(service.control(&call));
     }
@@ -234,8 +277,13 @@ async fn perform(service: &impl Service, call: &Call, fault: Option<Fault>) -> W
             Wire::Cut
         }
         Some(Fault::Truncate { executed }) => {
-            let placeholder = || Answer::json(200, &json!({ "truncated": "before it was executed" }));
-            Wire::Truncated(answer_if(service, call, executed).await.unwrap_or_else(placeholder))
+            let placeholder =
+                || Answer::json(200, &json!({ "truncated": "before it was executed" }));
+            Wire::Truncated(
+                answer_if(service, call, executed)
+                    .await
+                    .unwrap_or_else(placeholder),
+            )
         }
     };
     conditions.gates.pass(Stage::Answer, &call.request).await;
@@ -246,7 +294,11 @@ async fn perform(service: &impl Service, call: &Call, fault: Option<Fault>) -> W
 }
 
 async fn answer_if(service: &impl Service, call: &Call, executed: bool) -> Option<Answer> {
-    if executed { Some(service.execute(call, Work::WHOLE).await) } else { None }
+    if executed {
+        Some(service.execute(call, Work::WHOLE).await)
+    } else {
+        None
+    }
 }
 
 async fn scripted(service: &impl Service, call: &Call, reply: Reply) -> Answer {
@@ -257,7 +309,15 @@ async fn scripted(service: &impl Service, call: &Call, reply: Reply) -> Answer {
     answer.headers.extend(reply.headers);
     if reply.executed || reply.saved {
         let save_instead = reply.saved.then(|| answer.clone());
-        service.execute(call, Work { act: reply.executed, save_instead }).await;
+        service
+            .execute(
+                call,
+                Work {
+                    act: reply.executed,
+                    save_instead,
+                },
+            )
+            .await;
     }
     answer
 }
@@ -279,13 +339,22 @@ async fn read(now: i64, request: Request) -> Option<Recorded> {
 fn lowercased(headers: &HeaderMap) -> std::collections::BTreeMap<String, String> {
     let values = |name| {
         let values = headers.get_all(name).iter();
-        values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
+        values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    headers.keys().map(|name| (name.as_str().to_owned(), values(name))).collect()
+    headers
+        .keys()
+        .map(|name| (name.as_str().to_owned(), values(name)))
+        .collect()
 }
 
 fn write(answer: Answer) -> Response {
-    let typed = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let typed = answer
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let mut response = Response::builder().status(answer.status);
     if !typed {
         response = response.header("content-type", "application/json");
@@ -293,7 +362,9 @@ fn write(answer: Answer) -> Response {
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    response.body(Body::from(answer.body)).expect("a status and headers that HTTP knows")
+    response
+        .body(Body::from(answer.body))
+        .expect("a status and headers that HTTP knows")
 }
 
 const WHOLE: u8 = 0;
@@ -332,7 +403,14 @@ impl Listener for Sockets {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Without this, an answer in two writes waits for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        (Socket { stream, line: Line(Arc::new(AtomicU8::new(WHOLE))), allowance: None }, address)
+        (
+            Socket {
+                stream,
+                line: Line(Arc::new(AtomicU8::new(WHOLE))),
+                allowance: None,
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -340,8 +418,8 @@ impl Listener for Sockets {
     }
 }
 
-/// A connection whose sending side can be cut short. It offers no vectored writes, so that hyper hands over an
-/// answer's head and body in one piece.
+/// A connection whose sending side can be cut short. It offers no vectored writes, so that hyper
+/// hands over an answer's head and body in one piece.
 struct Socket {
     stream: TcpStream,
     line: Line,
@@ -360,10 +438,17 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let allowed = match self.line.0.load(Ordering::SeqCst) {
             WHOLE => bytes.len(),
-            TRUNCATE => self.allowance.unwrap_or_else(|| truncated_length(bytes)).min(bytes.len()),
+            TRUNCATE => self
+                .allowance
+                .unwrap_or_else(|| truncated_length(bytes))
+                .min(bytes.len()),
             _ => 0,
         };
         if allowed == 0 && !bytes.is_empty() {
@@ -389,6 +474,9 @@ impl AsyncWrite for Socket {
 
 /// The head and half of the body.
 fn truncated_length(answer: &[u8]) -> usize {
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |end| end + 4);
+    let head = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map_or(0, |end| end + 4);
     head + (answer.len() - head) / 2
 }

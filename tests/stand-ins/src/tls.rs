@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -46,7 +48,11 @@ impl Authority {
     /// What a server needs to show a certificate of this authority.
     #[must_use]
     pub fn certify(&self, certificate: Certificate) -> Arc<ServerConfig> {
-        let host = if matches!(certificate, Certificate::OfAnotherHost) { "other.example" } else { "127.0.0.1" };
+        let host = if matches!(certificate, Certificate::OfAnotherHost) {
+            "other.example"
+        } else {
+            "127.0.0.1"
+        };
         // OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
         let mut own = named(vec![host.to_owned()], "a server");
         own.use_authority_key_identifier_extension = true;
@@ -100,10 +106,13 @@ impl TlsFront {
                 let (acceptor, noted) = (acceptor.clone(), Arc::clone(&noted));
                 tokio::spawn(async move {
                     // A client that does not trust us goes away, and its own error says so.
-                    let Ok(mut secured) = acceptor.accept(stream).await else { return };
+                    let Ok(mut secured) = acceptor.accept(stream).await else {
+                        return;
+                    };
                     let session = secured.get_ref().1;
-                    let key_exchange =
-                        session.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+                    let key_exchange = session
+                        .negotiated_key_exchange_group()
+                        .map(|group| format!("{:?}", group.name()));
                     noted.lock().unwrap().push(Agreed {
                         version: session.protocol_version(),
                         key_exchange: key_exchange.unwrap_or_default(),

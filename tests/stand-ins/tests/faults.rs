@@ -1,6 +1,10 @@
 //! Faults are real: a client with its own time-outs and connections meets them on the wire.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed step fails the test"
+)]
 
 mod http;
 
@@ -71,16 +75,27 @@ async fn a_key_survives_the_loss_of_its_answer() {
 #[tokio::test]
 async fn scripted_answers_are_sent_as_written() {
     let (stripe, client) = stripe().await;
-    stripe.fault(Match::any(), Reply::status(429).retry_after(2).should_retry(true));
+    stripe.fault(
+        Match::any(),
+        Reply::status(429).retry_after(2).should_retry(true),
+    );
     let limited = client.form(INTENTS, &ORDER).await;
-    assert_eq!((limited.status, limited.error("code")), (429, "rate_limit".into()));
+    assert_eq!(
+        (limited.status, limited.error("code")),
+        (429, "rate_limit".into())
+    );
     assert_eq!(limited.header("retry-after"), Some("2"));
     assert_eq!(limited.header("stripe-should-retry"), Some("true"));
     assert!(limited.header("request-id").is_some());
-    let page = Reply::status(502).header("Content-Type", "text/html").body("<h1>Bad gateway</h1>");
+    let page = Reply::status(502)
+        .header("Content-Type", "text/html")
+        .body("<h1>Bad gateway</h1>");
     stripe.fault(Match::any(), page);
     let page = client.form(INTENTS, &ORDER).await;
-    assert_eq!((page.status, page.body.as_slice()), (502, b"<h1>Bad gateway</h1>".as_slice()));
+    assert_eq!(
+        (page.status, page.body.as_slice()),
+        (502, b"<h1>Bad gateway</h1>".as_slice())
+    );
     assert_eq!(page.header("content-type"), Some("text/html"));
     assert!(stripe.intents().is_empty());
 }
@@ -91,14 +106,35 @@ async fn each_request_takes_the_first_fault_that_is_for_it() {
     stripe.fault(Match::post(INTENTS).ending("/confirm"), Fault::status(500));
     stripe.fault(Match::post(INTENTS).exactly(), Fault::status(503));
     stripe.fault(Match::get("/v1/events"), Fault::status(504));
-    stripe.fault(Match::post(INTENTS).body_containing("currency=eur"), Fault::status(502));
+    stripe.fault(
+        Match::post(INTENTS).body_containing("currency=eur"),
+        Fault::status(502),
+    );
     stripe.outage(Match::path("/v1/events"), Fault::status(500));
     assert_eq!(client.form(INTENTS, &ORDER).await.status, 503);
     let intent = client.form(INTENTS, &ORDER).await.json();
-    assert_eq!(client.form(INTENTS, &[("amount", "99"), ("currency", "eur")]).await.status, 502);
+    assert_eq!(
+        client
+            .form(INTENTS, &[("amount", "99"), ("currency", "eur")])
+            .await
+            .status,
+        502
+    );
     let confirm = format!("{INTENTS}/{}/confirm", intent["id"].as_str().unwrap());
-    assert_eq!(client.form(&confirm, &[("payment_method", "pm_card_visa")]).await.status, 500);
-    assert_eq!(client.form(&confirm, &[("payment_method", "pm_card_visa")]).await.status, 200);
+    assert_eq!(
+        client
+            .form(&confirm, &[("payment_method", "pm_card_visa")])
+            .await
+            .status,
+        500
+    );
+    assert_eq!(
+        client
+            .form(&confirm, &[("payment_method", "pm_card_visa")])
+            .await
+            .status,
+        200
+    );
     assert_eq!(client.get("/v1/events").await.status, 504);
     assert_eq!(client.get("/v1/events").await.status, 500);
     assert_eq!(client.get("/v1/events").await.status, 500);
@@ -109,7 +145,11 @@ async fn each_request_takes_the_first_fault_that_is_for_it() {
 #[tokio::test]
 async fn gates_hold_requests_at_their_stage() {
     let (stripe, client) = stripe().await;
-    for (stage, intents) in [(Stage::Arrival, 0), (Stage::Execution, 0), (Stage::Answer, 1)] {
+    for (stage, intents) in [
+        (Stage::Arrival, 0),
+        (Stage::Execution, 0),
+        (Stage::Answer, 1),
+    ] {
         let before = stripe.intents().len();
         let gate = stripe.gate(Match::post(INTENTS), stage);
         let held = tokio::spawn({
@@ -140,7 +180,10 @@ async fn a_gate_lets_through_as_many_as_it_is_told() {
     assert_eq!(first.await.unwrap().header("idempotent-replayed"), None);
     gate.open();
     // Held before its key was looked at, so the second finds the first one's result.
-    assert_eq!(second.await.unwrap().header("idempotent-replayed"), Some("true"));
+    assert_eq!(
+        second.await.unwrap().header("idempotent-replayed"),
+        Some("true")
+    );
     assert_eq!(gate.arrivals(), 2);
 }
 

@@ -1,6 +1,10 @@
 //! The binaries: where they listen, what they need, how they stop, what outlives them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed step fails the test"
+)]
 
 mod http;
 
@@ -17,7 +21,11 @@ const STRIPE: &str = env!("CARGO_BIN_EXE_stripe-stand-in");
 const GENESYS: &str = env!("CARGO_BIN_EXE_genesys-stand-in");
 
 const INTENTS: &str = "/v1/payment_intents";
-const ORDER: [(&str, &str); 3] = [("amount", "5000"), ("currency", "usd"), ("metadata[run]", "1")];
+const ORDER: [(&str, &str); 3] = [
+    ("amount", "5000"),
+    ("currency", "usd"),
+    ("metadata[run]", "1"),
+];
 
 struct Program {
     child: Child,
@@ -27,17 +35,30 @@ struct Program {
 
 impl Program {
     fn start(path: &str, variables: &[(&str, &str)]) -> Self {
-        let mut child = command(path, variables).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command(path, variables)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
         output.read_line(&mut first).unwrap();
-        let base = first.strip_prefix("listening on ").unwrap().trim_end().to_owned();
-        Self { child, base, output }
+        let base = first
+            .strip_prefix("listening on ")
+            .unwrap()
+            .trim_end()
+            .to_owned();
+        Self {
+            child,
+            base,
+            output,
+        }
     }
 
     /// Asks it to stop, and checks that it does so and had nothing more to say.
     fn stop(mut self) {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let kill = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
         assert!(kill.unwrap().success());
         assert!(self.child.wait().unwrap().success());
         let mut rest = String::new();
@@ -62,7 +83,10 @@ fn command(path: &str, variables: &[(&str, &str)]) -> Command {
 
 #[tokio::test]
 async fn stripe_serves_until_it_is_told_to_stop() {
-    let genesys = Program::start(GENESYS, &[("GENESYS_CLIENT_ID", "id"), ("GENESYS_CLIENT_SECRET", "s")]);
+    let genesys = Program::start(
+        GENESYS,
+        &[("GENESYS_CLIENT_ID", "id"), ("GENESYS_CLIENT_SECRET", "s")],
+    );
     let stripe = Program::start(
         STRIPE,
         &[
@@ -72,12 +96,18 @@ async fn stripe_serves_until_it_is_told_to_stop() {
             ("PORT", "0"),
         ],
     );
-    assert!(stripe.base.starts_with("http://127.0.0.1:"), "{}", stripe.base);
+    assert!(
+        stripe.base.starts_with("http://127.0.0.1:"),
+        "{}",
+        stripe.base
+    );
     let client = Client::new(&stripe.base).with("Authorization", "Bearer sk_test_key");
     let order = [("amount", "5000"), ("currency", "usd")];
     assert_eq!(client.form("/v1/payment_intents", &order).await.status, 200);
     let open = json!({ "conversation_id": "c" });
-    let opened = Client::new(&genesys.base).json("POST", "/_control/conversations", &open).await;
+    let opened = Client::new(&genesys.base)
+        .json("POST", "/_control/conversations", &open)
+        .await;
     assert_eq!(opened.status, 201);
     stripe.stop();
     genesys.stop();
@@ -86,9 +116,25 @@ async fn stripe_serves_until_it_is_told_to_stop() {
 #[test]
 fn what_is_missing_is_named() {
     for (path, variables, named) in [
-        (STRIPE, vec![("STRIPE_SECRET_KEY", "sk_test_key")], "STRIPE_WEBHOOK_SECRET"),
-        (GENESYS, vec![("GENESYS_CLIENT_ID", "id"), ("GENESYS_CLIENT_SECRET", "")], "GENESYS_CLIENT_SECRET"),
-        (GENESYS, vec![("GENESYS_CLIENT_ID", "id"), ("GENESYS_CLIENT_SECRET", "s"), ("PORT", "x")], "PORT"),
+        (
+            STRIPE,
+            vec![("STRIPE_SECRET_KEY", "sk_test_key")],
+            "STRIPE_WEBHOOK_SECRET",
+        ),
+        (
+            GENESYS,
+            vec![("GENESYS_CLIENT_ID", "id"), ("GENESYS_CLIENT_SECRET", "")],
+            "GENESYS_CLIENT_SECRET",
+        ),
+        (
+            GENESYS,
+            vec![
+                ("GENESYS_CLIENT_ID", "id"),
+                ("GENESYS_CLIENT_SECRET", "s"),
+                ("PORT", "x"),
+            ],
+            "PORT",
+        ),
     ] {
         let output = command(path, &variables).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
@@ -123,7 +169,11 @@ impl Mortal {
             ],
         );
         let client = Client::new(&program.base).with("Authorization", "Bearer sk_test_key");
-        Self { program, state, client }
+        Self {
+            program,
+            state,
+            client,
+        }
     }
 
     fn reborn(self) -> Self {
@@ -133,7 +183,10 @@ impl Mortal {
     }
 
     async fn create(&self, key: &str) -> Reply {
-        self.client.with("Idempotency-Key", key).form(INTENTS, &ORDER).await
+        self.client
+            .with("Idempotency-Key", key)
+            .form(INTENTS, &ORDER)
+            .await
     }
 
     async fn read(&self, path: &str) -> Value {
@@ -142,7 +195,10 @@ impl Mortal {
 
     /// Newest first.
     async fn events(&self) -> Vec<Value> {
-        self.read("/v1/events").await["data"].as_array().unwrap().clone()
+        self.read("/v1/events").await["data"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 }
 
@@ -159,16 +215,34 @@ async fn a_killed_stripe_remembers_what_it_has_answered() {
     assert_eq!(declined.status, 402);
     let declined_events = stripe.events().await;
     let paid = json!({ "intent": intent, "payment_method": "pm_card_visa" });
-    assert_eq!(stripe.client.json("POST", "/_control/pay", &paid).await.status, 200);
+    assert_eq!(
+        stripe
+            .client
+            .json("POST", "/_control/pay", &paid)
+            .await
+            .status,
+        200
+    );
 
     // Killed while it was writing what nobody has been told.
-    File::options().append(true).open(&stripe.state).unwrap().write_all(b"{\"events\":[{\"id\":\"evt_").unwrap();
+    File::options()
+        .append(true)
+        .open(&stripe.state)
+        .unwrap()
+        .write_all(b"{\"events\":[{\"id\":\"evt_")
+        .unwrap();
     let stripe = stripe.reborn();
     assert_eq!(stripe.read(&path).await["status"], "succeeded");
     let events = stripe.events().await;
-    assert_eq!((events[0]["type"].as_str(), &events[1..]), (Some("payment_intent.succeeded"), &declined_events[..]));
+    assert_eq!(
+        (events[0]["type"].as_str(), &events[1..]),
+        (Some("payment_intent.succeeded"), &declined_events[..])
+    );
     let repeated = stripe.create("k").await;
-    assert_eq!((repeated.header("idempotent-replayed"), &repeated.body), (Some("true"), &created.body));
+    assert_eq!(
+        (repeated.header("idempotent-replayed"), &repeated.body),
+        (Some("true"), &created.body)
+    );
     let repeated = keyed(&stripe).form(&confirm, &card).await;
     assert_eq!((repeated.status, repeated.body), (402, declined.body));
     let other = stripe.create("another").await.json();
@@ -188,7 +262,10 @@ async fn a_stripe_killed_at_work_has_done_each_request_whole_or_not_at_all() {
         let (client, answered) = (stripe.client.clone(), answered.clone());
         tokio::spawn(async move {
             let key = format!("k{number}");
-            let reply = client.with("Idempotency-Key", &key).try_form(INTENTS, &ORDER).await;
+            let reply = client
+                .with("Idempotency-Key", &key)
+                .try_form(INTENTS, &ORDER)
+                .await;
             let _ = answered.send((key, reply.ok()));
         });
     }
@@ -210,5 +287,8 @@ async fn a_stripe_killed_at_work_has_done_each_request_whole_or_not_at_all() {
     }
     let query = format!("{INTENTS}/search?query=metadata['run']:'1'&limit={REQUESTS}");
     let found = stripe.read(&query).await;
-    assert_eq!((found["data"].as_array().unwrap().len(), &found["has_more"]), (REQUESTS, &json!(false)));
+    assert_eq!(
+        (found["data"].as_array().unwrap().len(), &found["has_more"]),
+        (REQUESTS, &json!(false))
+    );
 }

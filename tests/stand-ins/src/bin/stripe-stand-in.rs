@@ -1,7 +1,7 @@
 //! The Stripe stand-in as a program, for the local stack.
 //!
-//! `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`, optionally `STRIPE_WEBHOOK_URL` (where events are delivered),
-//! `STATE_FILE` (which outlives it, also when it is killed), `BIND` and `PORT`.
+//! `STRIPE_SECRET_KEY`, `STRIPE_WEBHOOK_SECRET`, optionally `STRIPE_WEBHOOK_URL` (where events are
+//! delivered), `STATE_FILE` (which outlives it, also when it is killed), `BIND` and `PORT`.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -42,7 +42,9 @@ impl Conversation {
             })
             .collect();
         let customer = |member: &Member| member.role.is_customer();
-        let present = participants.iter().position(|member| customer(member) && member.ended.is_none());
+        let present = participants
+            .iter()
+            .position(|member| customer(member) && member.ended.is_none());
         Self {
             id: id.to_owned(),
             started: now,
@@ -72,13 +74,20 @@ impl Conversation {
         for member in &mut self.participants {
             member.leave("peer", now);
             // What a finished conversation's legs are left in.
-            member.role.call_state = member.role.call_state.take().map(|_| "terminated".to_owned());
+            member.role.call_state = member
+                .role
+                .call_state
+                .take()
+                .map(|_| "terminated".to_owned());
         }
         self.ended = self.ended.or(Some(now));
     }
 
     pub(crate) fn attributes(&self, participant: &str) -> Option<&BTreeMap<String, String>> {
-        let member = self.participants.iter().find(|member| member.id == participant)?;
+        let member = self
+            .participants
+            .iter()
+            .find(|member| member.id == participant)?;
         Some(&member.role.attributes)
     }
 
@@ -88,7 +97,10 @@ impl Conversation {
         participant: &str,
         attributes: &BTreeMap<String, String>,
     ) -> Option<&BTreeMap<String, String>> {
-        let member = self.participants.iter_mut().find(|member| member.id == participant)?;
+        let member = self
+            .participants
+            .iter_mut()
+            .find(|member| member.id == participant)?;
         member.role.attributes.extend(attributes.clone());
         Some(&member.role.attributes)
     }
@@ -113,8 +125,14 @@ impl Member {
     fn leave(&mut self, disconnect_type: &str, now: i64) {
         if self.ended.is_none() {
             self.ended = Some(now);
-            self.role.call_state = self.role.call_state.take().map(|_| "disconnected".to_owned());
-            self.role.disconnect_type.get_or_insert_with(|| disconnect_type.to_owned());
+            self.role.call_state = self
+                .role
+                .call_state
+                .take()
+                .map(|_| "disconnected".to_owned());
+            self.role
+                .disconnect_type
+                .get_or_insert_with(|| disconnect_type.to_owned());
         }
     }
 

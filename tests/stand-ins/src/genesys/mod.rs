@@ -19,7 +19,8 @@ pub use scene::{Participant, Scene};
 /// What Genesys grants a client unless its administrator says otherwise: a day, less a second.
 const TOKEN_SECONDS: i64 = 86_399;
 
-/// A running Genesys stand-in. Clones are handles to the same one; it stops when the last is dropped.
+/// A running Genesys stand-in. Clones are handles to the same one; it stops when the last is
+/// dropped.
 #[derive(Clone)]
 pub struct Genesys {
     server: Arc<Server>,
@@ -99,7 +100,10 @@ impl Genesys {
                 executions: Vec::new(),
             }),
         });
-        Self { server: Arc::new(Server::start(listener, Arc::clone(&shared))), shared }
+        Self {
+            server: Arc::new(Server::start(listener, Arc::clone(&shared))),
+            shared,
+        }
     }
 
     /// The OAuth client accepted from now on. Tokens already granted stay good.
@@ -115,8 +119,8 @@ impl Genesys {
         self.org(|org| org.expires_in = seconds);
     }
 
-    /// What tokens granted from now on are said to be good for, whatever they are: JSON of any kind and size; empty for
-    /// nothing said.
+    /// What tokens granted from now on are said to be good for, whatever they are: JSON of any kind
+    /// and size; empty for nothing said.
     pub fn say_expires_in(&self, json: &str) {
         self.org(|org| org.said_expires_in = Some(json.to_owned()));
     }
@@ -131,8 +135,8 @@ impl Genesys {
         self.org(|org| org.token_requests)
     }
 
-    /// Opens a conversation and returns the participant a payment is for: the first customer or external party
-    /// who is still there, else the first of them; empty when the scene has none.
+    /// Opens a conversation and returns the participant a payment is for: the first customer or
+    /// external party who is still there, else the first of them; empty when the scene has none.
     ///
     /// # Panics
     ///
@@ -162,14 +166,24 @@ impl Genesys {
     pub fn attributes(&self, conversation_id: &str) -> BTreeMap<String, String> {
         self.conversation(conversation_id, |conversation| {
             let customer = conversation.customer();
-            customer.and_then(|customer| conversation.attributes(customer)).cloned().unwrap_or_default()
+            customer
+                .and_then(|customer| conversation.attributes(customer))
+                .cloned()
+                .unwrap_or_default()
         })
     }
 
     /// The attributes of any participant; empty for one that is not there.
-    pub fn participant_attributes(&self, conversation_id: &str, participant_id: &str) -> BTreeMap<String, String> {
+    pub fn participant_attributes(
+        &self,
+        conversation_id: &str,
+        participant_id: &str,
+    ) -> BTreeMap<String, String> {
         self.conversation(conversation_id, |conversation| {
-            conversation.attributes(participant_id).cloned().unwrap_or_default()
+            conversation
+                .attributes(participant_id)
+                .cloned()
+                .unwrap_or_default()
         })
     }
 

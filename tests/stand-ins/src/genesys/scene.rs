@@ -21,7 +21,11 @@ impl Participant {
         Self {
             id: None,
             purpose: purpose.to_owned(),
-            direction: if purpose == "external" { "outbound" } else { "inbound" },
+            direction: if purpose == "external" {
+                "outbound"
+            } else {
+                "inbound"
+            },
             call_state: Some("connected".to_owned()),
             disconnect_type: None,
             left: false,
@@ -82,7 +86,8 @@ impl Participant {
         self
     }
 
-    /// Gone, with an `endTime` and the leg disconnected: `client`, `endpoint`, `peer`, `transfer`, …
+    /// Gone, with an `endTime` and the leg disconnected: `client`, `endpoint`, `peer`, `transfer`,
+    /// …
     #[must_use]
     pub fn left(mut self, disconnect_type: &str) -> Self {
         self.left = true;
@@ -126,7 +131,11 @@ impl Scene {
 
     /// A caller whom the flow has handed to the queue.
     pub fn queued() -> Self {
-        Self::of([Participant::customer(), Participant::ivr().left("transfer"), Participant::acd()])
+        Self::of([
+            Participant::customer(),
+            Participant::ivr().left("transfer"),
+            Participant::acd(),
+        ])
     }
 
     /// A caller who speaks with an agent.
@@ -141,12 +150,19 @@ impl Scene {
 
     /// An agent who has called someone: the payer is `external`.
     pub fn outbound() -> Self {
-        Self::of([Participant::agent().direction("outbound"), Participant::external()])
+        Self::of([
+            Participant::agent().direction("outbound"),
+            Participant::external(),
+        ])
     }
 
     /// A caller who dropped off and came back into the same conversation.
     pub fn several_customers() -> Self {
-        Self::of([Participant::customer().left("endpoint"), Participant::customer(), Participant::agent()])
+        Self::of([
+            Participant::customer().left("endpoint"),
+            Participant::customer(),
+            Participant::agent(),
+        ])
     }
 
     /// The caller has hung up; the agent's wrap-up keeps the conversation from ending.

@@ -21,7 +21,11 @@ struct ErrorBody {
 
 impl ErrorBody {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
     }
 
     fn bad_request(message: impl Into<String>) -> Self {
@@ -58,7 +62,10 @@ impl Service for Shared {
         if !work.act {
             return self.error(500);
         }
-        self.conditions.gates.pass(Stage::Execution, &call.request).await;
+        self.conditions
+            .gates
+            .pass(Stage::Execution, &call.request)
+            .await;
         let now = self.conditions.clock.now();
         let mut org = self.org.lock().unwrap();
         if call.request.path == "/oauth/token" {
@@ -93,17 +100,26 @@ impl Service for Shared {
                 let executions: Vec<Value> = org.executions.iter().map(control_execution).collect();
                 Answer::json(200, &json!({ "executions": executions }))
             }
-            (method, _) => ErrorBody::not_found("control", &format!("{method} {}", call.request.path)).answer(&call.id),
+            (method, _) => {
+                ErrorBody::not_found("control", &format!("{method} {}", call.request.path))
+                    .answer(&call.id)
+            }
         }
     }
 
     fn error(&self, status: u16) -> Answer {
         let (code, message) = match status {
             401 => ("bad.credentials", "Invalid login credentials."),
-            403 => ("not.authorized", "You are not authorized to perform the requested action."),
+            403 => (
+                "not.authorized",
+                "You are not authorized to perform the requested action.",
+            ),
             404 => ("not.found", "The requested resource was not found."),
             429 => ("too.many.requests", "Rate limit exceeded the maximum."),
-            500 => ("internal.server.error", "The server encountered an unexpected condition."),
+            500 => (
+                "internal.server.error",
+                "The server encountered an unexpected condition.",
+            ),
             503 => ("service.unavailable", "Service Unavailable"),
             504 => ("gateway.timeout", "The request timed out."),
             _ => ("bad.request", "The request could not be understood."),
@@ -132,7 +148,11 @@ impl Shared {
         let credentials = format!("{}:{}", org.client_id, org.client_secret);
         let want = format!("Basic {}", STANDARD.encode(credentials));
         if call.request.header("authorization") != Some(want.as_str()) {
-            return refused(401, "invalid_client", "client not found or invalid client secret");
+            return refused(
+                401,
+                "invalid_client",
+                "client not found or invalid client secret",
+            );
         }
         match call.request.parameter("grant_type").as_deref() {
             Some("client_credentials") => {}
@@ -141,30 +161,53 @@ impl Shared {
         }
         let token = self.conditions.ids.alphanumeric("", 32);
         org.tokens.insert(token.clone(), now + org.expires_in);
-        let said = org.said_expires_in.clone().unwrap_or_else(|| org.expires_in.to_string());
-        let said = if said.is_empty() { said } else { format!(r#", "expires_in": {said}"#) };
+        let said = org
+            .said_expires_in
+            .clone()
+            .unwrap_or_else(|| org.expires_in.to_string());
+        let said = if said.is_empty() {
+            said
+        } else {
+            format!(r#", "expires_in": {said}"#)
+        };
         // As text, for a number may be larger than any type holds.
         let body = format!(r#"{{ "access_token": "{token}", "token_type": "bearer"{said} }}"#);
-        Answer { body: body.into_bytes(), ..Answer::json(200, &Value::Null) }
+        Answer {
+            body: body.into_bytes(),
+            ..Answer::json(200, &Value::Null)
+        }
     }
 
     fn api(&self, org: &mut Org, call: &Call, now: i64) -> Result<Value, ErrorBody> {
         match (call.request.method.as_str(), call.segments().as_slice()) {
             ("GET", ["api", "v2", "conversations", id]) => {
                 let conversation = org.conversations.get(*id);
-                let conversation = conversation.ok_or_else(|| ErrorBody::not_found("conversation", id))?;
+                let conversation =
+                    conversation.ok_or_else(|| ErrorBody::not_found("conversation", id))?;
                 Ok(conversation.to_json())
             }
-            ("PATCH", ["api", "v2", "conversations", id, "participants", participant, "attributes"]) => {
-                patch(org, id, participant, &call.request.json(), now)
-            }
+            (
+                "PATCH",
+                [
+                    "api",
+                    "v2",
+                    "conversations",
+                    id,
+                    "participants",
+                    participant,
+                    "attributes",
+                ],
+            ) => patch(org, id, participant, &call.request.json(), now),
             ("POST", ["api", "v2", "flows", "executions"]) => {
                 let execution = self.launch(&call.request.json(), now)?;
                 let answer = json!({ "id": execution.id });
                 org.executions.push(execution);
                 Ok(answer)
             }
-            (method, _) => Err(ErrorBody::not_found("resource", &format!("{method} {}", call.request.path))),
+            (method, _) => Err(ErrorBody::not_found(
+                "resource",
+                &format!("{method} {}", call.request.path),
+            )),
         }
     }
 
@@ -185,31 +228,52 @@ impl Shared {
     }
 
     fn control_open(&self, asked: &Value) -> Answer {
-        let Some(id) = asked["conversation_id"].as_str().filter(|id| !id.is_empty()) else {
+        let Some(id) = asked["conversation_id"]
+            .as_str()
+            .filter(|id| !id.is_empty())
+        else {
             return Answer::json(400, &json!({ "message": "conversation_id is missing" }));
         };
         let purpose = asked["purpose"].as_str().unwrap_or("customer");
-        match self.open(id, Scene::of([Participant::new(purpose), Participant::ivr()])) {
+        match self.open(
+            id,
+            Scene::of([Participant::new(purpose), Participant::ivr()]),
+        ) {
             Some(participant) => Answer::json(201, &json!({ "participant_id": participant })),
-            None => Answer::json(409, &json!({ "message": format!("conversation {id} is open already") })),
+            None => Answer::json(
+                409,
+                &json!({ "message": format!("conversation {id} is open already") }),
+            ),
         }
     }
 }
 
 fn authorize(org: &Org, call: &Call, now: i64) -> Result<(), ErrorBody> {
     let header = call.request.header("authorization").unwrap_or_default();
-    let scheme = header.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+    let scheme = header
+        .get(..7)
+        .filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
     let Some(token) = scheme.and(header.get(7..)) else {
         let message = "No authentication bearer token specified in authorization header.";
         return Err(ErrorBody::new(401, "authentication.required", message));
     };
     match org.tokens.get(token) {
         Some(expires) if now < *expires => Ok(()),
-        _ => Err(ErrorBody::new(401, "bad.credentials", "Invalid login credentials.")),
+        _ => Err(ErrorBody::new(
+            401,
+            "bad.credentials",
+            "Invalid login credentials.",
+        )),
     }
 }
 
-fn patch(org: &mut Org, conversation_id: &str, participant: &str, asked: &Value, now: i64) -> Result<Value, ErrorBody> {
+fn patch(
+    org: &mut Org,
+    conversation_id: &str,
+    participant: &str,
+    asked: &Value,
+    now: i64,
+) -> Result<Value, ErrorBody> {
     let Some(conversation) = org.conversations.get_mut(conversation_id) else {
         return Err(ErrorBody::not_found("conversation", conversation_id));
     };
@@ -230,25 +294,34 @@ fn patch(org: &mut Org, conversation_id: &str, participant: &str, asked: &Value,
 
 fn strings(attributes: &Value) -> Result<BTreeMap<String, String>, ErrorBody> {
     let attributes = attributes.as_object();
-    let attributes = attributes.ok_or_else(|| ErrorBody::bad_request("attributes must be an object"))?;
+    let attributes =
+        attributes.ok_or_else(|| ErrorBody::bad_request("attributes must be an object"))?;
     let pair = |(name, value): (&String, &Value)| match value {
         Value::String(value) => Ok((name.clone(), value.clone())),
-        _ => Err(ErrorBody::bad_request(format!("the value of attribute {name} must be a string"))),
+        _ => Err(ErrorBody::bad_request(format!(
+            "the value of attribute {name} must be a string"
+        ))),
     };
     attributes.iter().map(pair).collect()
 }
 
 fn control_show(org: &Org, id: &str) -> Option<Answer> {
     let conversation = org.conversations.get(id)?;
-    let attributes = conversation.customer().and_then(|customer| conversation.attributes(customer));
-    let patches = org.patches.iter().filter(|patch| patch.conversation == id).map(|patch| {
-        json!({
-            "participant_id": patch.participant,
-            "attributes": patch.attributes,
-            "at": patch.at,
-            "after_end": patch.after_end,
-        })
-    });
+    let attributes = conversation
+        .customer()
+        .and_then(|customer| conversation.attributes(customer));
+    let patches = org
+        .patches
+        .iter()
+        .filter(|patch| patch.conversation == id)
+        .map(|patch| {
+            json!({
+                "participant_id": patch.participant,
+                "attributes": patch.attributes,
+                "at": patch.at,
+                "after_end": patch.after_end,
+            })
+        });
     Some(Answer::json(
         200,
         &json!({

@@ -1,5 +1,5 @@
-//! The parameters that Stripe's API has, and what each takes, as Stripe's official SDK says: `api.json`, which
-//! `tests/local/stripe_sdk.py` writes and a test holds to the SDK.
+//! The parameters that Stripe's API has, and what each takes, as Stripe's official SDK says:
+//! `api.json`, which `tests/local/stripe_sdk.py` writes and a test holds to the SDK.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,14 +10,15 @@ use super::error::StripeError;
 use super::form::{Form, boolean, integer};
 use crate::server::Call;
 
-static API: LazyLock<Api> =
-    LazyLock::new(|| serde_json::from_str(include_str!("api.json")).expect("api.json has this shape"));
+static API: LazyLock<Api> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("api.json")).expect("api.json has this shape")
+});
 
 #[derive(Deserialize)]
 struct Api {
     version: String,
-    /// By method and path, `{}` for an id; then by the parameter's name, `a[]` for a list's elements and `a[*]` for a
-    /// map's values.
+    /// By method and path, `{}` for an id; then by the parameter's name, `a[]` for a list's
+    /// elements and `a[*]` for a map's values.
     requests: BTreeMap<String, BTreeMap<String, Kind>>,
 }
 
@@ -42,11 +43,16 @@ pub(crate) fn version() -> &'static str {
     &API.version
 }
 
-/// Refuses a parameter that the API has not, and a value of another type. Requests of which nothing is known pass.
+/// Refuses a parameter that the API has not, and a value of another type. Requests of which nothing
+/// is known pass.
 pub(crate) fn check(call: &Call, form: &Form) -> Result<(), StripeError> {
-    let Some(parameters) = request(&call.request.method, &call.segments()) else { return Ok(()) };
+    let Some(parameters) = request(&call.request.method, &call.segments()) else {
+        return Ok(());
+    };
     for (name, value) in form.pairs() {
-        let Some(kind) = parameter(parameters, name) else { return Err(StripeError::unknown_parameter(name)) };
+        let Some(kind) = parameter(parameters, name) else {
+            return Err(StripeError::unknown_parameter(name));
+        };
         match kind {
             Kind::Scalar(Scalar::Integer) => drop(integer(name, value)?),
             Kind::Scalar(Scalar::Boolean) => drop(boolean(name, Some(value.clone()))?),
@@ -56,7 +62,10 @@ pub(crate) fn check(call: &Call, form: &Form) -> Result<(), StripeError> {
             Kind::Scalar(Scalar::Number | Scalar::String) => {}
             Kind::OneOf(values) if values.contains(value) => {}
             Kind::OneOf(values) => {
-                let message = format!("Invalid {name}: must be one of {}, got {value:?}", values.join(", "));
+                let message = format!(
+                    "Invalid {name}: must be one of {}, got {value:?}",
+                    values.join(", ")
+                );
                 return Err(StripeError::invalid(message).param(name));
             }
         }
@@ -68,19 +77,34 @@ fn request(method: &str, segments: &[&str]) -> Option<&'static BTreeMap<String, 
     let fits = |name: &&String, id: &str| {
         let mut parts = name.split(['/', ' ']).filter(|part| !part.is_empty());
         parts.next() == Some(method)
-            && parts.eq(segments.iter().map(|segment| if *segment == id { "{}" } else { segment }))
+            && parts.eq(segments
+                .iter()
+                .map(|segment| if *segment == id { "{}" } else { segment }))
     };
     // `search` is no id.
     let exactly = API.requests.keys().find(|name| fits(name, "{}"));
-    let name = exactly.or_else(|| API.requests.keys().find(|name| segments.get(2).is_some_and(|id| fits(name, id))));
+    let name = exactly.or_else(|| {
+        API.requests
+            .keys()
+            .find(|name| segments.get(2).is_some_and(|id| fits(name, id)))
+    });
     API.requests.get(name?)
 }
 
 fn parameter<'a>(parameters: &'a BTreeMap<String, Kind>, name: &str) -> Option<&'a Kind> {
     let element = || {
         let (list, index) = name.strip_suffix(']')?.rsplit_once('[')?;
-        index.bytes().all(|byte| byte.is_ascii_digit()).then(|| parameters.get(&format!("{list}[]"))).flatten()
+        index
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| parameters.get(&format!("{list}[]")))
+            .flatten()
     };
-    let entry = || parameters.get(&format!("{}[*]", name.strip_suffix(']')?.split_once('[')?.0));
+    let entry = || {
+        parameters.get(&format!(
+            "{}[*]",
+            name.strip_suffix(']')?.split_once('[')?.0
+        ))
+    };
     parameters.get(name).or_else(element).or_else(entry)
 }

@@ -57,14 +57,19 @@ const MINIMUMS: [(&str, i64); 32] = [
 
 /// The published minimum; the smallest unit where there is none.
 pub(crate) fn minimum(currency: &str) -> i64 {
-    MINIMUMS.iter().find(|(name, _)| *name == currency).map_or(1, |(_, minimum)| *minimum)
+    MINIMUMS
+        .iter()
+        .find(|(name, _)| *name == currency)
+        .map_or(1, |(_, minimum)| *minimum)
 }
 
 pub(crate) fn check_currency(currency: &str) -> Result<(), StripeError> {
     if SUPPORTED.contains(&currency) {
         return Ok(());
     }
-    let message = format!("Invalid currency: {currency}. Want a three-letter code in lower case that Stripe supports.");
+    let message = format!(
+        "Invalid currency: {currency}. Want a three-letter code in lower case that Stripe supports."
+    );
     Err(StripeError::invalid(message).param("currency"))
 }
 
@@ -78,15 +83,25 @@ pub(crate) fn check_amount(amount: i64, currency: &str, minimum: i64) -> Result<
     };
     if amount % step != 0 {
         let message = format!("Invalid amount: {amount} {currency} is not divisible by {step}");
-        return Err(StripeError::invalid(message).code("parameter_invalid_integer").param("amount"));
+        return Err(StripeError::invalid(message)
+            .code("parameter_invalid_integer")
+            .param("amount"));
     }
     if amount < minimum {
-        let message = format!("Amount must be at least {minimum} {currency} in its smallest unit, got {amount}");
-        return Err(StripeError::invalid(message).code("amount_too_small").param("amount"));
+        let message = format!(
+            "Amount must be at least {minimum} {currency} in its smallest unit, got {amount}"
+        );
+        return Err(StripeError::invalid(message)
+            .code("amount_too_small")
+            .param("amount"));
     }
     if amount > MAXIMUM {
-        let message = format!("Amount must be no more than {MAXIMUM} {currency} in its smallest unit, got {amount}");
-        return Err(StripeError::invalid(message).code("amount_too_large").param("amount"));
+        let message = format!(
+            "Amount must be no more than {MAXIMUM} {currency} in its smallest unit, got {amount}"
+        );
+        return Err(StripeError::invalid(message)
+            .code("amount_too_large")
+            .param("amount"));
     }
     Ok(())
 }
@@ -98,9 +113,16 @@ mod tests {
     #[test]
     fn amounts_follow_their_currency() {
         let code = |amount, currency| {
-            check_amount(amount, currency, minimum(currency)).map_err(|refused| refused.error["code"].clone())
+            check_amount(amount, currency, minimum(currency))
+                .map_err(|refused| refused.error["code"].clone())
         };
-        for (amount, currency) in [(50, "usd"), (500, "ugx"), (50, "jpy"), (1_230, "kwd"), (MAXIMUM, "eur")] {
+        for (amount, currency) in [
+            (50, "usd"),
+            (500, "ugx"),
+            (50, "jpy"),
+            (1_230, "kwd"),
+            (MAXIMUM, "eur"),
+        ] {
             assert_eq!(code(amount, currency), Ok(()), "{amount} {currency}");
         }
         for (amount, currency, want) in [
@@ -109,7 +131,11 @@ mod tests {
             (1_234, "kwd", "parameter_invalid_integer"),
             (550, "isk", "parameter_invalid_integer"),
         ] {
-            assert_eq!(code(amount, currency), Err(want.into()), "{amount} {currency}");
+            assert_eq!(
+                code(amount, currency),
+                Err(want.into()),
+                "{amount} {currency}"
+            );
         }
     }
 
@@ -117,7 +143,11 @@ mod tests {
     fn currencies_are_known_by_their_lower_case_code() {
         assert!(check_currency("zar").is_ok());
         for wrong in ["USD", "xxx", ""] {
-            assert_eq!(check_currency(wrong).unwrap_err().error["param"], "currency", "{wrong:?}");
+            assert_eq!(
+                check_currency(wrong).unwrap_err().error["param"],
+                "currency",
+                "{wrong:?}"
+            );
         }
     }
 }

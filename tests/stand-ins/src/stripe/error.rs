@@ -11,14 +11,17 @@ use crate::server::Answer;
 pub struct StripeError {
     /// The HTTP status.
     pub status: u16,
-    /// What stands under `error`: `type`, `message` and, where they apply, `code`, `decline_code`, `param`,
-    /// `payment_intent`.
+    /// What stands under `error`: `type`, `message` and, where they apply, `code`, `decline_code`,
+    /// `param`, `payment_intent`.
     pub error: Value,
 }
 
 impl StripeError {
     pub(crate) fn new(status: u16, kind: &str, message: impl Into<String>) -> Self {
-        Self { status, error: json!({ "type": kind, "message": message.into() }) }
+        Self {
+            status,
+            error: json!({ "type": kind, "message": message.into() }),
+        }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -42,20 +45,30 @@ impl StripeError {
     }
 
     pub(crate) fn unknown_parameter(param: &str) -> Self {
-        Self::invalid(format!("Received unknown parameter: {param}")).code("parameter_unknown").param(param)
+        Self::invalid(format!("Received unknown parameter: {param}"))
+            .code("parameter_unknown")
+            .param(param)
     }
 
     /// The error that goes with a status nothing more is known about.
     pub(crate) fn of_status(status: u16) -> Self {
         let (kind, code, message) = match status {
             401 => ("invalid_request_error", None, "Invalid API Key provided"),
-            403 => ("invalid_request_error", None, "The provided key does not have the required permissions"),
+            403 => (
+                "invalid_request_error",
+                None,
+                "The provided key does not have the required permissions",
+            ),
             409 => (
                 "invalid_request_error",
                 Some("lock_timeout"),
                 "This object cannot be accessed right now because another request holds it",
             ),
-            429 => ("invalid_request_error", Some("rate_limit"), "Request rate limit exceeded"),
+            429 => (
+                "invalid_request_error",
+                Some("rate_limit"),
+                "Request rate limit exceeded",
+            ),
             424 => ("api_error", None, "An external dependency of Stripe failed"),
             500.. => ("api_error", None, "An error occurred on Stripe's side"),
             _ => ("invalid_request_error", None, "The request was refused"),
@@ -75,7 +88,14 @@ impl StripeError {
 impl fmt::Display for StripeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |name: &str| self.error[name].as_str().unwrap_or_default().to_owned();
-        write!(f, "{} {} {}: {}", self.status, text("type"), text("code"), text("message"))
+        write!(
+            f,
+            "{} {} {}: {}",
+            self.status,
+            text("type"),
+            text("code"),
+            text("message")
+        )
     }
 }
 

@@ -27,21 +27,31 @@ impl Form {
 
     /// A scalar. Of repeated ones the last counts.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
-        self.extract(|key| (key == name).then_some(())).pop().map(|((), value)| value)
+        self.extract(|key| (key == name).then_some(()))
+            .pop()
+            .map(|((), value)| value)
     }
 
     /// A list, written `name[]` or `name[0]`.
     pub(crate) fn take_list(&mut self, name: &str) -> Vec<String> {
         let index = |key: &str| {
             let inside = brackets(key, name)?;
-            inside.bytes().all(|byte| byte.is_ascii_digit()).then_some(())
+            inside
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then_some(())
         };
-        self.extract(index).into_iter().map(|((), value)| value).collect()
+        self.extract(index)
+            .into_iter()
+            .map(|((), value)| value)
+            .collect()
     }
 
     /// A map, written `name[key]`.
     pub(crate) fn take_map(&mut self, name: &str) -> BTreeMap<String, String> {
-        self.extract(|key| brackets(key, name).map(str::to_owned)).into_iter().collect()
+        self.extract(|key| brackets(key, name).map(str::to_owned))
+            .into_iter()
+            .collect()
     }
 
     /// Refuses whatever is left.
@@ -85,19 +95,26 @@ pub(crate) fn integer(param: &str, value: &str) -> Result<i64, StripeError> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(no_integer(param, format!("Invalid integer: {value}")));
     }
-    value.parse().map_err(|_| no_integer(param, format!("{param} is out of range: {value}")))
+    value
+        .parse()
+        .map_err(|_| no_integer(param, format!("{param} is out of range: {value}")))
 }
 
 /// A whole number of at least 1.
 pub(crate) fn positive(param: &str, value: &str) -> Result<i64, StripeError> {
     match integer(param, value)? {
         number @ 1.. => Ok(number),
-        _ => Err(no_integer(param, format!("{param} must be at least 1, got {value}"))),
+        _ => Err(no_integer(
+            param,
+            format!("{param} must be at least 1, got {value}"),
+        )),
     }
 }
 
 fn no_integer(param: &str, message: String) -> StripeError {
-    StripeError::invalid(message).code("parameter_invalid_integer").param(param)
+    StripeError::invalid(message)
+        .code("parameter_invalid_integer")
+        .param(param)
 }
 
 #[cfg(test)]
@@ -110,7 +127,10 @@ mod tests {
             Form::parse(b"amount=1&amount=2&metadata%5Border_id%5D=A&payment_method_types[0]=card&types[]=x&rest=1");
         assert_eq!(form.take("amount").as_deref(), Some("2"));
         assert_eq!(form.take("amount"), None);
-        assert_eq!(form.take_map("metadata"), BTreeMap::from([("order_id".into(), "A".into())]));
+        assert_eq!(
+            form.take_map("metadata"),
+            BTreeMap::from([("order_id".into(), "A".into())])
+        );
         assert_eq!(form.take_list("payment_method_types"), ["card"]);
         assert_eq!(form.take_list("types"), ["x"]);
         let refused = form.finish().unwrap_err();
@@ -121,9 +141,21 @@ mod tests {
     #[test]
     fn integers_are_digits_only() {
         assert_eq!(positive("amount", "5000").unwrap(), 5000);
-        for wrong in ["", "0", "-1", "50.00", "+5", "5e3", " 5", "99999999999999999999"] {
+        for wrong in [
+            "",
+            "0",
+            "-1",
+            "50.00",
+            "+5",
+            "5e3",
+            " 5",
+            "99999999999999999999",
+        ] {
             let refused = positive("amount", wrong).unwrap_err();
-            assert_eq!(refused.error["code"], "parameter_invalid_integer", "{wrong:?}");
+            assert_eq!(
+                refused.error["code"], "parameter_invalid_integer",
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Idempotency keys by Stripe's rules: the first result counts, and it is kept from the moment work begins.
+//! Idempotency keys by Stripe's rules: the first result counts, and it is kept from the moment work
+//! begins.
 
 use std::collections::HashMap;
 
@@ -50,9 +51,17 @@ pub(crate) struct Keys(HashMap<String, Slot>);
 
 impl Keys {
     pub(crate) fn claim(&mut self, key: &str, fingerprint: Fingerprint, now: i64) -> Claim {
-        self.0.retain(|_, slot| slot.saved.is_none() || now - slot.first_used < KEPT_SECONDS);
+        self.0
+            .retain(|_, slot| slot.saved.is_none() || now - slot.first_used < KEPT_SECONDS);
         let Some(slot) = self.0.get(key) else {
-            self.0.insert(key.to_owned(), Slot { fingerprint, first_used: now, saved: None });
+            self.0.insert(
+                key.to_owned(),
+                Slot {
+                    fingerprint,
+                    first_used: now,
+                    saved: None,
+                },
+            );
             return Claim::First;
         };
         if slot.fingerprint.path != fingerprint.path {
@@ -69,7 +78,10 @@ impl Keys {
 
     /// Gives what has to outlive the process.
     pub(crate) fn save(&mut self, key: &str, saved: Saved) -> (String, Slot) {
-        let slot = self.0.get_mut(key).expect("only a claimed key has a result to save");
+        let slot = self
+            .0
+            .get_mut(key)
+            .expect("only a claimed key has a result to save");
         slot.saved = Some(saved);
         (key.to_owned(), slot.clone())
     }

@@ -32,7 +32,10 @@ impl Status {
     }
 
     pub(crate) fn confirmable(self) -> bool {
-        matches!(self, Self::RequiresPaymentMethod | Self::RequiresConfirmation | Self::RequiresAction)
+        matches!(
+            self,
+            Self::RequiresPaymentMethod | Self::RequiresConfirmation | Self::RequiresAction
+        )
     }
 
     pub(crate) fn cancelable(self) -> bool {
@@ -68,8 +71,8 @@ pub(crate) struct Intent {
 
 impl Intent {
     pub(crate) fn to_json(&self) -> Value {
-        let next_action =
-            (self.status == Status::RequiresAction).then(|| json!({ "type": "use_stripe_sdk", "use_stripe_sdk": {} }));
+        let next_action = (self.status == Status::RequiresAction)
+            .then(|| json!({ "type": "use_stripe_sdk", "use_stripe_sdk": {} }));
         json!({
             "id": self.id,
             "object": "payment_intent",
@@ -125,7 +128,10 @@ pub enum Outcome {
 impl Outcome {
     /// `card_declined` with this decline code.
     pub fn decline(decline_code: &str) -> Self {
-        Self::Decline { code: "card_declined".into(), decline_code: decline_code.into() }
+        Self::Decline {
+            code: "card_declined".into(),
+            decline_code: decline_code.into(),
+        }
     }
 
     pub(crate) fn of_test_card(payment_method: &str) -> Option<Self> {
@@ -134,9 +140,10 @@ impl Outcome {
             "pm_card_visa_chargeDeclined" => Self::decline("generic_decline"),
             "pm_card_visa_chargeDeclinedInsufficientFunds" => Self::decline("insufficient_funds"),
             "pm_card_visa_chargeDeclinedLostCard" => Self::decline("lost_card"),
-            "pm_card_chargeDeclinedExpiredCard" => {
-                Self::Decline { code: "expired_card".into(), decline_code: "expired_card".into() }
-            }
+            "pm_card_chargeDeclinedExpiredCard" => Self::Decline {
+                code: "expired_card".into(),
+                decline_code: "expired_card".into(),
+            },
             "pm_card_authenticationRequired" => Self::RequireAuthentication,
             "pm_card_processing" => Self::Process,
             _ => return None,
@@ -149,7 +156,9 @@ pub(crate) fn decline_message(decline_code: &str) -> &'static str {
     match decline_code {
         "insufficient_funds" => "Your card has insufficient funds.",
         "expired_card" => "Your card has expired.",
-        "authentication_required" => "Your card was declined. This transaction requires authentication.",
+        "authentication_required" => {
+            "Your card was declined. This transaction requires authentication."
+        }
         _ => "Your card was declined.",
     }
 }

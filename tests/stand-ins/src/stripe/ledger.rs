@@ -1,5 +1,5 @@
-//! Everything the stand-in remembers, and the transitions that change it. Each change of an intent leaves an
-//! event behind, with the intent as it was at that moment.
+//! Everything the stand-in remembers, and the transitions that change it. Each change of an intent
+//! leaves an event behind, with the intent as it was at that moment.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,9 @@ use super::error::StripeError;
 use super::idempotency::Slot;
 use super::intent::{Intent, Outcome, Status, decline_message};
 use super::journal::Journal;
-use super::operation::{Confirmation, Creation, EventQuery, ListQuery, Operation, Page, refused_address};
+use super::operation::{
+    Confirmation, Creation, EventQuery, ListQuery, Operation, Page, refused_address,
+};
 use super::search::Clause;
 use crate::ids::Ids;
 
@@ -72,7 +74,11 @@ impl Ledger {
     }
 
     /// Goes on from the events of an earlier process: each holds its intent whole.
-    pub(crate) fn resume(&mut self, journal: Journal, events: Vec<Value>) -> serde_json::Result<()> {
+    pub(crate) fn resume(
+        &mut self,
+        journal: Journal,
+        events: Vec<Value>,
+    ) -> serde_json::Result<()> {
         for event in &events {
             let intent = Intent::deserialize(&event["data"]["object"])?;
             match self.intents.iter_mut().find(|known| known.id == intent.id) {
@@ -86,8 +92,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes down what has changed since the last time. To be called before anybody is told of it, which is before
-    /// the ledger is let go.
+    /// Writes down what has changed since the last time. To be called before anybody is told of it,
+    /// which is before the ledger is let go.
     pub(crate) fn write_down(&mut self, key: Option<(String, Slot)>) {
         let news = &self.events[self.written..];
         if let Some(journal) = &mut self.journal
@@ -107,7 +113,10 @@ impl Ledger {
     }
 
     pub(crate) fn charges(&self) -> Vec<Charge> {
-        let paid = self.events.iter().filter(|event| event["type"] == "payment_intent.succeeded");
+        let paid = self
+            .events
+            .iter()
+            .filter(|event| event["type"] == "payment_intent.succeeded");
         let charge = |intent: &Value| Charge {
             intent: intent["id"].as_str().unwrap_or_default().to_owned(),
             amount: intent["amount_received"].as_i64().unwrap_or_default(),
@@ -124,10 +133,17 @@ impl Ledger {
         self.subscribers.push(subscriber);
     }
 
-    pub(crate) fn apply(&mut self, operation: Operation, cause: Cause<'_>) -> Result<Value, StripeError> {
+    pub(crate) fn apply(
+        &mut self,
+        operation: Operation,
+        cause: Cause<'_>,
+    ) -> Result<Value, StripeError> {
         match operation {
             Operation::Create(creation) => self.create(*creation, cause),
-            Operation::Confirm { intent, confirmation } => self.confirm(&intent, &confirmation, cause),
+            Operation::Confirm {
+                intent,
+                confirmation,
+            } => self.confirm(&intent, &confirmation, cause),
             Operation::Capture { intent, amount } => self.capture(&intent, amount, cause),
             Operation::Cancel { intent, reason } => self.cancel(&intent, reason, cause),
             Operation::Retrieve { intent } => self.retrieve(&intent),
@@ -138,8 +154,13 @@ impl Ledger {
             Operation::List(query) => self.list(&query),
             Operation::ListEvents(query) => self.list_events(&query),
             Operation::RetrieveEvent { event } => {
-                let found = self.events.iter().find(|known| known["id"] == event.as_str());
-                found.cloned().ok_or_else(|| no_such("event", "id", &event, 404))
+                let found = self
+                    .events
+                    .iter()
+                    .find(|known| known["id"] == event.as_str());
+                found
+                    .cloned()
+                    .ok_or_else(|| no_such("event", "id", &event, 404))
             }
         }
     }
@@ -231,9 +252,15 @@ impl Ledger {
     }
 
     /// Stripe has no `payment_intent` event for this.
-    pub(crate) fn edit_metadata(&mut self, intent: &str, metadata: &[(&str, &str)]) -> Result<Value, StripeError> {
+    pub(crate) fn edit_metadata(
+        &mut self,
+        intent: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<Value, StripeError> {
         let at = self.find(intent)?;
-        let pairs = metadata.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let pairs = metadata
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
         self.intents[at].metadata.extend(pairs);
         Ok(self.intents[at].to_json())
     }
@@ -251,8 +278,11 @@ impl Ledger {
         let capturable = self.intents[at].amount_capturable;
         let amount = amount.unwrap_or(capturable);
         if amount > capturable {
-            let message = format!("amount_to_capture is {amount}, only {capturable} can be captured");
-            return Err(StripeError::invalid(message).code("amount_too_large").param("amount_to_capture"));
+            let message =
+                format!("amount_to_capture is {amount}, only {capturable} can be captured");
+            return Err(StripeError::invalid(message)
+                .code("amount_too_large")
+                .param("amount_to_capture"));
         }
         self.receive(at, amount, cause);
         Ok(self.intents[at].to_json())
@@ -327,7 +357,13 @@ impl Ledger {
         self.record(at, "succeeded", cause);
     }
 
-    fn decline(&mut self, at: usize, code: &str, decline_code: &str, cause: Cause<'_>) -> StripeError {
+    fn decline(
+        &mut self,
+        at: usize,
+        code: &str,
+        decline_code: &str,
+        cause: Cause<'_>,
+    ) -> StripeError {
         let charge = cause.ids.alphanumeric("ch_", 24);
         self.intents[at].latest_charge = Some(charge.clone());
         let error = json!({
@@ -346,7 +382,8 @@ impl Ledger {
     fn fail(&mut self, at: usize, mut error: Value, cause: Cause<'_>) -> Value {
         let intent = &mut self.intents[at];
         let payment_method = intent.payment_method.take();
-        error["payment_method"] = json!({ "id": payment_method, "object": "payment_method", "type": "card" });
+        error["payment_method"] =
+            json!({ "id": payment_method, "object": "payment_method", "type": "card" });
         intent.status = Status::RequiresPaymentMethod;
         intent.last_payment_error = Some(error.clone());
         self.record(at, "payment_failed", cause);
@@ -356,13 +393,21 @@ impl Ledger {
     fn search(&self, clauses: &[Clause], page: &Page) -> Value {
         let matches = |intent: &&Intent| {
             let holds = |clause: &Clause| intent.metadata.get(&clause.key) == Some(&clause.value);
-            if self.search_is_loose { clauses.iter().any(holds) } else { clauses.iter().all(holds) }
+            if self.search_is_loose {
+                clauses.iter().any(holds)
+            } else {
+                clauses.iter().all(holds)
+            }
         };
         let visible: &[Intent] = if self.search_lags { &[] } else { &self.intents };
         let found: Vec<&Intent> = visible.iter().rev().filter(matches).collect();
         let after = page.offset + page.limit;
         let has_more = found.len() > after;
-        let data = found.into_iter().skip(page.offset).take(page.limit).map(Intent::to_json);
+        let data = found
+            .into_iter()
+            .skip(page.offset)
+            .take(page.limit)
+            .map(Intent::to_json);
         json!({
             "object": "search_result",
             "url": "/v1/payment_intents/search",
@@ -377,10 +422,15 @@ impl Ledger {
         let mut older = self.intents.as_slice();
         if let Some(cursor) = &query.starting_after {
             let at = older.iter().position(|intent| intent.id == *cursor);
-            older = &older[..at.ok_or_else(|| no_such("payment_intent", "starting_after", cursor, 400))?];
+            older = &older
+                [..at.ok_or_else(|| no_such("payment_intent", "starting_after", cursor, 400))?];
         }
         let span = query.created_from..=query.created_to;
-        let found: Vec<&Intent> = older.iter().rev().filter(|intent| span.contains(&intent.created)).collect();
+        let found: Vec<&Intent> = older
+            .iter()
+            .rev()
+            .filter(|intent| span.contains(&intent.created))
+            .collect();
         Ok(json!({
             "object": "list",
             "url": "/v1/payment_intents",
@@ -392,13 +442,19 @@ impl Ledger {
     fn list_events(&self, query: &EventQuery) -> Result<Value, StripeError> {
         let mut older = self.events.as_slice();
         if let Some(cursor) = &query.starting_after {
-            let at = older.iter().position(|event| event["id"] == cursor.as_str());
+            let at = older
+                .iter()
+                .position(|event| event["id"] == cursor.as_str());
             older = &older[..at.ok_or_else(|| no_such("event", "starting_after", cursor, 400))?];
         }
         let matches = |event: &&Value| {
             let created = event["created"].as_i64().unwrap_or_default();
             (query.created_from..=query.created_to).contains(&created)
-                && (query.types.is_empty() || query.types.iter().any(|kind| event["type"] == kind.as_str()))
+                && (query.types.is_empty()
+                    || query
+                        .types
+                        .iter()
+                        .any(|kind| event["type"] == kind.as_str()))
         };
         let found: Vec<&Value> = older.iter().rev().filter(matches).collect();
         Ok(json!({
@@ -422,7 +478,8 @@ impl Ledger {
             "request": { "id": cause.request_id, "idempotency_key": cause.idempotency_key },
             "type": format!("payment_intent.{change}"),
         });
-        self.subscribers.retain(|subscriber| subscriber.send(event.clone()).is_ok());
+        self.subscribers
+            .retain(|subscriber| subscriber.send(event.clone()).is_ok());
         self.events.push(event);
     }
 
@@ -440,9 +497,13 @@ impl Ledger {
 
     fn unexpected_state(&self, at: usize, verb: &str) -> StripeError {
         let intent = &self.intents[at];
-        let message =
-            format!("You cannot {verb} this PaymentIntent because it has a status of {}.", intent.status.name());
-        StripeError::invalid(message).code("payment_intent_unexpected_state").field("payment_intent", intent.to_json())
+        let message = format!(
+            "You cannot {verb} this PaymentIntent because it has a status of {}.",
+            intent.status.name()
+        );
+        StripeError::invalid(message)
+            .code("payment_intent_unexpected_state")
+            .field("payment_intent", intent.to_json())
     }
 }
 
@@ -452,7 +513,11 @@ fn missing_payment_method() -> StripeError {
 }
 
 fn no_such(kind: &str, param: &str, id: &str, status: u16) -> StripeError {
-    StripeError::new(status, "invalid_request_error", format!("No such {kind}: '{id}'"))
-        .code("resource_missing")
-        .param(param)
+    StripeError::new(
+        status,
+        "invalid_request_error",
+        format!("No such {kind}: '{id}'"),
+    )
+    .code("resource_missing")
+    .param(param)
 }

@@ -34,7 +34,8 @@ pub use intent::Outcome;
 pub use ledger::Charge;
 pub use webhooks::{Delivery, Webhook, sign};
 
-/// A running Stripe stand-in. Clones are handles to the same one; it stops when the last is dropped.
+/// A running Stripe stand-in. Clones are handles to the same one; it stops when the last is
+/// dropped.
 #[derive(Clone)]
 pub struct Stripe {
     server: Arc<Server>,
@@ -103,7 +104,10 @@ impl Shared {
 
     fn pay(&self, intent: &str, payment_method: &str) -> Result<Value, StripeError> {
         let payment_method = Some(payment_method.to_owned());
-        let confirmation = Confirmation { payment_method, without_action: false };
+        let confirmation = Confirmation {
+            payment_method,
+            without_action: false,
+        };
         self.outside(|ledger, cause| ledger.confirm(intent, &confirmation, cause))
     }
 
@@ -123,13 +127,19 @@ impl Stripe {
 
     /// Listens where it is told to. Needs a Tokio runtime around it.
     pub fn start_on(listener: TcpListener, secret_key: &str, webhook_secret: &str) -> Self {
-        Self::serve(listener, secret_key, webhook_secret, Ledger::new(api::version()), Keys::default())
+        Self::serve(
+            listener,
+            secret_key,
+            webhook_secret,
+            Ledger::new(api::version()),
+            Keys::default(),
+        )
     }
 
-    /// As [`Self::start_on`], with a file that holds intents, events, charges and idempotency keys: whatever was
-    /// answered is in it first. Killed at any moment and resumed, it goes on as if nothing had happened, but for the
-    /// requests and deliveries that were under way. Settings and faults are not kept. The file belongs to one
-    /// stand-in at a time.
+    /// As [`Self::start_on`], with a file that holds intents, events, charges and idempotency keys:
+    /// whatever was answered is in it first. Killed at any moment and resumed, it goes on as if
+    /// nothing had happened, but for the requests and deliveries that were under way. Settings and
+    /// faults are not kept. The file belongs to one stand-in at a time.
     ///
     /// # Errors
     ///
@@ -140,7 +150,8 @@ impl Stripe {
         webhook_secret: &str,
         state: &Path,
     ) -> Result<Self, String> {
-        let unusable = |error: &dyn std::fmt::Display| format!("cannot use {}: {error}", state.display());
+        let unusable =
+            |error: &dyn std::fmt::Display| format!("cannot use {}: {error}", state.display());
         let (journal, entries) = Journal::open(state).map_err(|error| unusable(&error))?;
         let (mut keys, mut events) = (Keys::default(), Vec::new());
         for entry in entries {
@@ -148,11 +159,25 @@ impl Stripe {
             entry.key.into_iter().for_each(|key| keys.restore(key));
         }
         let mut ledger = Ledger::new(api::version());
-        ledger.resume(journal, events).map_err(|error| unusable(&error))?;
-        Ok(Self::serve(listener, secret_key, webhook_secret, ledger, keys))
+        ledger
+            .resume(journal, events)
+            .map_err(|error| unusable(&error))?;
+        Ok(Self::serve(
+            listener,
+            secret_key,
+            webhook_secret,
+            ledger,
+            keys,
+        ))
     }
 
-    fn serve(listener: TcpListener, secret_key: &str, webhook_secret: &str, ledger: Ledger, keys: Keys) -> Self {
+    fn serve(
+        listener: TcpListener,
+        secret_key: &str,
+        webhook_secret: &str,
+        ledger: Ledger,
+        keys: Keys,
+    ) -> Self {
         let shared = Arc::new(Shared {
             conditions: Conditions::new(),
             settings: Mutex::new(Settings {
@@ -167,7 +192,10 @@ impl Stripe {
             ledger: Mutex::new(ledger),
             deliveries: watch::Sender::new(Vec::new()),
         });
-        Self { server: Arc::new(Server::start(listener, Arc::clone(&shared))), shared }
+        Self {
+            server: Arc::new(Server::start(listener, Arc::clone(&shared))),
+            shared,
+        }
     }
 
     /// The keys accepted from now on.
@@ -185,7 +213,8 @@ impl Stripe {
         self.settings(|settings| settings.webhook_secrets = owned(secrets));
     }
 
-    /// Whether Stripe enabled `payment_method_options[card][moto]` for the account. It has not by default.
+    /// Whether Stripe enabled `payment_method_options[card][moto]` for the account. It has not by
+    /// default.
     pub fn allow_moto(&self, allowed: bool) {
         self.settings(|settings| settings.moto = allowed);
     }
@@ -197,8 +226,8 @@ impl Stripe {
         });
     }
 
-    /// Refuses this address for a receipt: as a parameter that is not valid, or, `kept`, only when the intent would be made,
-    /// so that the refusal is kept under the idempotency key.
+    /// Refuses this address for a receipt: as a parameter that is not valid, or, `kept`, only when
+    /// the intent would be made, so that the refusal is kept under the idempotency key.
     pub fn refuse_receipt(&self, address: &str, kept: bool) {
         self.settings(|settings| {
             settings.refused_addresses.insert(address.to_owned(), kept);
@@ -217,12 +246,14 @@ impl Stripe {
         self.shared.ledger.lock().unwrap().search_lags = lags;
     }
 
-    /// The status that search is refused with from now on, as in regions where Stripe does not offer it.
+    /// The status that search is refused with from now on, as in regions where Stripe does not
+    /// offer it.
     pub fn set_search_refused(&self, status: Option<u16>) {
         self.shared.ledger.lock().unwrap().search_refused = status;
     }
 
-    /// While true, search also finds intents that match only a part of what is asked for, the newest first.
+    /// While true, search also finds intents that match only a part of what is asked for, the
+    /// newest first.
     pub fn set_search_loose(&self, is_loose: bool) {
         self.shared.ledger.lock().unwrap().search_is_loose = is_loose;
     }
@@ -282,7 +313,8 @@ impl Stripe {
     /// When there is no such intent or it is not processing.
     pub fn finish_processing(&self, intent: &str, succeeded: bool) -> Result<Value, StripeError> {
         let from = Status::Processing;
-        self.shared.outside(|ledger, cause| ledger.conclude(intent, from, succeeded, cause))
+        self.shared
+            .outside(|ledger, cause| ledger.conclude(intent, from, succeeded, cause))
     }
 
     /// Someone cancels the intent in the dashboard, or it expires (`Some("automatic")`).
@@ -292,16 +324,19 @@ impl Stripe {
     /// When there is no such intent or it can no longer be canceled.
     pub fn cancel(&self, intent: &str, reason: Option<&str>) -> Result<Value, StripeError> {
         let reason = reason.map(str::to_owned);
-        self.shared.outside(|ledger, cause| ledger.cancel(intent, reason, cause))
+        self.shared
+            .outside(|ledger, cause| ledger.cancel(intent, reason, cause))
     }
 
-    /// Someone captures an authorized payment in the dashboard, the whole of it unless an amount is given.
+    /// Someone captures an authorized payment in the dashboard, the whole of it unless an amount is
+    /// given.
     ///
     /// # Errors
     ///
     /// When there is no such intent, nothing to capture, or less than asked for.
     pub fn capture(&self, intent: &str, amount: Option<i64>) -> Result<Value, StripeError> {
-        self.shared.outside(|ledger, cause| ledger.capture(intent, amount, cause))
+        self.shared
+            .outside(|ledger, cause| ledger.capture(intent, amount, cause))
     }
 
     /// `Stripe-Signature` over a raw body with the current webhook secrets.
@@ -327,12 +362,17 @@ impl Stripe {
     /// # Errors
     ///
     /// When there is no such intent.
-    pub fn edit_metadata(&self, intent: &str, metadata: &[(&str, &str)]) -> Result<Value, StripeError> {
-        self.shared.outside(|ledger, _| ledger.edit_metadata(intent, metadata))
+    pub fn edit_metadata(
+        &self,
+        intent: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<Value, StripeError> {
+        self.shared
+            .outside(|ledger, _| ledger.edit_metadata(intent, metadata))
     }
 
-    /// Sends every event from now on to this address, in order, until it is accepted or has been refused a
-    /// few times. Needs a Tokio runtime around it.
+    /// Sends every event from now on to this address, in order, until it is accepted or has been
+    /// refused a few times. Needs a Tokio runtime around it.
     pub fn deliver_to(&self, url: &str) {
         let (sender, events) = mpsc::unbounded_channel();
         self.shared.ledger.lock().unwrap().subscribe(sender);
@@ -346,10 +386,13 @@ impl Stripe {
         });
     }
 
-    /// Waits until this many events have been accepted or given up, and returns what became of each.
+    /// Waits until this many events have been accepted or given up, and returns what became of
+    /// each.
     pub async fn delivered(&self, count: usize) -> Vec<Delivery> {
         let mut deliveries = self.shared.deliveries.subscribe();
-        let enough = deliveries.wait_for(|deliveries| deliveries.len() >= count).await;
+        let enough = deliveries
+            .wait_for(|deliveries| deliveries.len() >= count)
+            .await;
         enough.expect("the handle keeps the sender alive").clone()
     }
 

@@ -1,5 +1,5 @@
-//! From an HTTP request to an operation whose parameters are all valid. Nothing here looks at stored objects:
-//! what this refuses never began to execute.
+//! From an HTTP request to an operation whose parameters are all valid. Nothing here looks at
+//! stored objects: what this refuses never began to execute.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,30 @@ const TYPES_REFUSED: &str = "2026-09-30";
 #[derive(Debug)]
 pub(crate) enum Operation {
     Create(Box<Creation>),
-    Confirm { intent: String, confirmation: Confirmation },
-    Capture { intent: String, amount: Option<i64> },
-    Cancel { intent: String, reason: Option<String> },
-    Retrieve { intent: String },
-    Search { clauses: Vec<Clause>, page: Page },
+    Confirm {
+        intent: String,
+        confirmation: Confirmation,
+    },
+    Capture {
+        intent: String,
+        amount: Option<i64>,
+    },
+    Cancel {
+        intent: String,
+        reason: Option<String>,
+    },
+    Retrieve {
+        intent: String,
+    },
+    Search {
+        clauses: Vec<Clause>,
+        page: Page,
+    },
     List(ListQuery),
     ListEvents(EventQuery),
-    RetrieveEvent { event: String },
+    RetrieveEvent {
+        event: String,
+    },
 }
 
 #[derive(Debug)]
@@ -80,14 +96,19 @@ pub(crate) struct EventQuery {
 pub(crate) trait Account {
     fn moto_allowed(&self) -> bool;
     fn minimum(&self, currency: &str) -> i64;
-    /// Whether receipts to this address are refused, and whether that is kept under the idempotency key.
+    /// Whether receipts to this address are refused, and whether that is kept under the idempotency
+    /// key.
     fn refuses_address(&self, address: &str) -> Option<bool>;
 }
 
 impl Operation {
     pub(crate) fn parse(call: &Call, account: &impl Account) -> Result<Self, StripeError> {
         let request = &call.request;
-        let encoded = if request.method == "POST" { &request.body } else { request.query.as_bytes() };
+        let encoded = if request.method == "POST" {
+            &request.body
+        } else {
+            request.query.as_bytes()
+        };
         check_content_type(call)?;
         check_version(request.header("stripe-version"))?;
         let mut form = Form::parse(encoded);
@@ -95,20 +116,28 @@ impl Operation {
         api::check(call, &form)?;
         match (request.method.as_str(), call.segments().as_slice()) {
             ("POST", ["v1", "payment_intents"]) => create(form, old_types, call, account),
-            _ if !old_types.is_empty() => Err(StripeError::unknown_parameter("payment_method_types")),
+            _ if !old_types.is_empty() => {
+                Err(StripeError::unknown_parameter("payment_method_types"))
+            }
             ("GET", ["v1", "payment_intents"]) => list(form),
             ("GET", ["v1", "payment_intents", "search"]) => search(form),
             ("GET", ["v1", "payment_intents", intent]) => {
                 form.finish()?;
-                Ok(Self::Retrieve { intent: (*intent).to_owned() })
+                Ok(Self::Retrieve {
+                    intent: (*intent).to_owned(),
+                })
             }
-            ("POST", ["v1", "payment_intents", intent, "confirm"]) => confirm(form, intent, account),
+            ("POST", ["v1", "payment_intents", intent, "confirm"]) => {
+                confirm(form, intent, account)
+            }
             ("POST", ["v1", "payment_intents", intent, "capture"]) => capture(form, intent),
             ("POST", ["v1", "payment_intents", intent, "cancel"]) => cancel(form, intent),
             ("GET", ["v1", "events"]) => list_events(form),
             ("GET", ["v1", "events", event]) => {
                 form.finish()?;
-                Ok(Self::RetrieveEvent { event: (*event).to_owned() })
+                Ok(Self::RetrieveEvent {
+                    event: (*event).to_owned(),
+                })
             }
             (method, _) => {
                 let message = format!("Unrecognized request URL ({method}: {})", request.path);
@@ -137,11 +166,15 @@ fn check_version(version: Option<&str>) -> Result<(), StripeError> {
         return Ok(());
     };
     let date = version.split('.').next().unwrap_or_default();
-    let shape = date.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    let shape = date
+        .bytes()
+        .map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
     if shape.eq(*b"0000-00-00") {
         return Ok(());
     }
-    Err(StripeError::invalid(format!("Invalid Stripe API version: {version}")))
+    Err(StripeError::invalid(format!(
+        "Invalid Stripe API version: {version}"
+    )))
 }
 
 fn create(
@@ -162,13 +195,18 @@ fn create(
     let confirm = form.take("confirm");
     // The new name is unknown to the versions before it.
     let allowed = speaks(call, TYPES_ALLOWED);
-    let new_types = if allowed { form.take_list("allowed_payment_method_types") } else { Vec::new() };
+    let new_types = if allowed {
+        form.take_list("allowed_payment_method_types")
+    } else {
+        Vec::new()
+    };
     let confirmation = take_confirmation(&mut form);
     form.finish()?;
 
     if speaks(call, TYPES_REFUSED) && !old_types.is_empty() {
-        let message =
-            format!("payment_method_types is called allowed_payment_method_types since API version {TYPES_REFUSED}");
+        let message = format!(
+            "payment_method_types is called allowed_payment_method_types since API version {TYPES_REFUSED}"
+        );
         return Err(StripeError::invalid(message)
             .code("payment_method_types_no_longer_supported")
             .param("payment_method_types"));
@@ -179,8 +217,13 @@ fn create(
     currencies::check_amount(amount, &currency, account.minimum(&currency))?;
     check_metadata(&metadata)?;
     let capture_method = capture_method.unwrap_or_else(|| "automatic_async".to_owned());
-    let types = if old_types.is_empty() { &new_types } else { &old_types };
-    if boolean("automatic_payment_methods[enabled]", automatic)? == Some(true) && !types.is_empty() {
+    let types = if old_types.is_empty() {
+        &new_types
+    } else {
+        &old_types
+    };
+    if boolean("automatic_payment_methods[enabled]", automatic)? == Some(true) && !types.is_empty()
+    {
         let message = "automatic_payment_methods[enabled] and a list of payment method types exclude each other";
         return Err(StripeError::invalid(message).param("automatic_payment_methods"));
     }
@@ -189,7 +232,9 @@ fn create(
         return Err(StripeError::invalid(message).param("allowed_payment_method_types"));
     }
     let receipt_email = text("receipt_email", receipt_email)?;
-    let refused = receipt_email.as_deref().and_then(|address| account.refuses_address(address));
+    let refused = receipt_email
+        .as_deref()
+        .and_then(|address| account.refuses_address(address));
     if refused == Some(false) {
         return Err(refused_address());
     }
@@ -205,7 +250,10 @@ fn create(
         description: text("description", description)?,
         receipt_email,
         address_refused: refused == Some(true),
-        statement_descriptor_suffix: text("statement_descriptor_suffix", statement_descriptor_suffix)?,
+        statement_descriptor_suffix: text(
+            "statement_descriptor_suffix",
+            statement_descriptor_suffix,
+        )?,
         payment_method,
         confirmation: confirm.then_some(confirmation),
     })))
@@ -214,20 +262,31 @@ fn create(
 fn confirm(mut form: Form, intent: &str, account: &impl Account) -> Result<Operation, StripeError> {
     let raw = take_confirmation(&mut form);
     form.finish()?;
-    Ok(Operation::Confirm { intent: intent.to_owned(), confirmation: raw.check(true, account)? })
+    Ok(Operation::Confirm {
+        intent: intent.to_owned(),
+        confirmation: raw.check(true, account)?,
+    })
 }
 
 fn capture(mut form: Form, intent: &str) -> Result<Operation, StripeError> {
     let amount = form.take("amount_to_capture");
     form.finish()?;
-    let amount = amount.map(|amount| positive("amount_to_capture", &amount)).transpose()?;
-    Ok(Operation::Capture { intent: intent.to_owned(), amount })
+    let amount = amount
+        .map(|amount| positive("amount_to_capture", &amount))
+        .transpose()?;
+    Ok(Operation::Capture {
+        intent: intent.to_owned(),
+        amount,
+    })
 }
 
 fn cancel(mut form: Form, intent: &str) -> Result<Operation, StripeError> {
     let reason = form.take("cancellation_reason");
     form.finish()?;
-    Ok(Operation::Cancel { intent: intent.to_owned(), reason })
+    Ok(Operation::Cancel {
+        intent: intent.to_owned(),
+        reason,
+    })
 }
 
 fn search(mut form: Form) -> Result<Operation, StripeError> {
@@ -238,9 +297,17 @@ fn search(mut form: Form) -> Result<Operation, StripeError> {
     let clauses = search::parse(&query.ok_or_else(|| missing("query"))?)?;
     let offset = match page {
         None => 0,
-        Some(page) => page.parse().map_err(|_| StripeError::invalid(format!("Invalid page: {page}")).param("page"))?,
+        Some(page) => page
+            .parse()
+            .map_err(|_| StripeError::invalid(format!("Invalid page: {page}")).param("page"))?,
     };
-    Ok(Operation::Search { clauses, page: Page { limit: check_limit(limit)?, offset } })
+    Ok(Operation::Search {
+        clauses,
+        page: Page {
+            limit: check_limit(limit)?,
+            offset,
+        },
+    })
 }
 
 fn list(mut form: Form) -> Result<Operation, StripeError> {
@@ -306,7 +373,10 @@ impl RawConfirmation {
         boolean(MOTO, self.moto)?;
         let on_action = boolean("error_on_requires_action", self.error_on_requires_action)?;
         let off_session = boolean("off_session", self.off_session)?;
-        for (param, given) in [("error_on_requires_action", on_action), ("off_session", off_session)] {
+        for (param, given) in [
+            ("error_on_requires_action", on_action),
+            ("off_session", off_session),
+        ] {
             if given == Some(true) && !confirming {
                 let message = format!("{param} can only be true when confirm is true");
                 return Err(StripeError::invalid(message).param(param));
@@ -322,22 +392,31 @@ impl RawConfirmation {
 /// Whether the request names an API version of this date or a later one.
 fn speaks(call: &Call, since: &str) -> bool {
     // Without a version the account's own counts, taken to be the newest.
-    let version = call.request.header("stripe-version").unwrap_or(api::version());
+    let version = call
+        .request
+        .header("stripe-version")
+        .unwrap_or(api::version());
     version.split('.').next().is_some_and(|date| date >= since)
 }
 
 pub(crate) fn refused_address() -> StripeError {
-    StripeError::invalid("Invalid email address").code("email_invalid").param("receipt_email")
+    StripeError::invalid("Invalid email address")
+        .code("email_invalid")
+        .param("receipt_email")
 }
 
 fn missing(param: &str) -> StripeError {
-    StripeError::invalid(format!("Missing required param: {param}.")).code("parameter_missing").param(param)
+    StripeError::invalid(format!("Missing required param: {param}."))
+        .code("parameter_missing")
+        .param(param)
 }
 
 fn text(param: &str, value: Option<String>) -> Result<Option<String>, StripeError> {
     if value.as_deref() == Some("") {
         let message = format!("{param} must not be empty; leave it out instead");
-        return Err(StripeError::invalid(message).code("parameter_invalid_empty").param(param));
+        return Err(StripeError::invalid(message)
+            .code("parameter_invalid_empty")
+            .param(param));
     }
     Ok(value)
 }
@@ -348,7 +427,9 @@ fn check_limit(limit: Option<String>) -> Result<usize, StripeError> {
         Ok(number @ 1..=100) => Ok(number),
         _ => {
             let message = format!("limit must be between 1 and 100, got {limit}");
-            Err(StripeError::invalid(message).code("parameter_invalid_integer").param("limit"))
+            Err(StripeError::invalid(message)
+                .code("parameter_invalid_integer")
+                .param("limit"))
         }
     }
 }
@@ -360,10 +441,14 @@ fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), StripeError
     }
     for (key, value) in metadata {
         if key.is_empty() || key.chars().count() > 40 || key.contains(['[', ']']) {
-            return refused(format!("Metadata key {key:?} must have 1 to 40 characters and no brackets"));
+            return refused(format!(
+                "Metadata key {key:?} must have 1 to 40 characters and no brackets"
+            ));
         }
         if value.chars().count() > 500 {
-            return refused(format!("Metadata value of {key:?} has more than 500 characters"));
+            return refused(format!(
+                "Metadata value of {key:?} has more than 500 characters"
+            ));
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! The part of Stripe's search language that finds intents by metadata: ANDed clauses, no negation.
+//! The part of Stripe's search language that finds intents by metadata: clauses joined by AND, no
+//! negation.
 
 use super::error::StripeError;
 
@@ -11,7 +12,8 @@ pub(crate) struct Clause {
 
 pub(crate) fn parse(query: &str) -> Result<Vec<Clause>, StripeError> {
     let refused = |rest: &str| {
-        let message = format!("Cannot read the search query at {rest:?}: want metadata['key']:'value' AND …");
+        let message =
+            format!("Cannot read the search query at {rest:?}: want metadata['key']:'value' AND …");
         StripeError::invalid(message).param("query")
     };
     let mut clauses = Vec::new();
@@ -23,7 +25,9 @@ pub(crate) fn parse(query: &str) -> Result<Vec<Clause>, StripeError> {
         if after.is_empty() {
             return Ok(clauses);
         }
-        let next = after.strip_prefix("AND ").or_else(|| after.strip_prefix("and "));
+        let next = after
+            .strip_prefix("AND ")
+            .or_else(|| after.strip_prefix("and "));
         rest = next.ok_or_else(|| refused(after))?.trim_start();
     }
 }
@@ -36,7 +40,10 @@ fn clause(text: &str) -> Option<(Clause, &str)> {
 
 /// A string in single or double quotes, in which a backslash escapes.
 fn quoted(text: &str) -> Option<(String, &str)> {
-    let quote = text.chars().next().filter(|first| matches!(first, '\'' | '"'))?;
+    let quote = text
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '\'' | '"'))?;
     let mut content = String::new();
     let mut letters = text.char_indices().skip(1);
     while let Some((at, letter)) = letters.next() {
@@ -55,9 +62,16 @@ mod tests {
 
     #[test]
     fn clauses_are_read_with_their_quotes_and_escapes() {
-        let clauses = parse(r#"metadata['order_id']:'O\'1 AND more' AND metadata["attempt"]:"1""#).unwrap();
-        let clause = |key: &str, value: &str| Clause { key: key.into(), value: value.into() };
-        assert_eq!(clauses, [clause("order_id", "O'1 AND more"), clause("attempt", "1")]);
+        let clauses =
+            parse(r#"metadata['order_id']:'O\'1 AND more' AND metadata["attempt"]:"1""#).unwrap();
+        let clause = |key: &str, value: &str| Clause {
+            key: key.into(),
+            value: value.into(),
+        };
+        assert_eq!(
+            clauses,
+            [clause("order_id", "O'1 AND more"), clause("attempt", "1")]
+        );
     }
 
     #[test]
@@ -69,7 +83,11 @@ mod tests {
             "metadata['a']:'b",
             "metadata['a']:'b' AND",
         ] {
-            assert_eq!(parse(wrong).unwrap_err().error["param"], "query", "{wrong:?}");
+            assert_eq!(
+                parse(wrong).unwrap_err().error["param"],
+                "query",
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The order in which Stripe looks at a request: key, idempotency key, parameters, and only then the objects.
+//! The order in which Stripe looks at a request: key, idempotency key, parameters, and only then
+//! the objects.
 
 use serde_json::json;
 
@@ -46,7 +47,10 @@ impl Service for Shared {
                 return refused.answer();
             }
         };
-        self.conditions.gates.pass(Stage::Execution, &call.request).await;
+        self.conditions
+            .gates
+            .pass(Stage::Execution, &call.request)
+            .await;
         let mut ledger = self.ledger.lock().unwrap();
         let answer = if work.act {
             let cause = Cause {
@@ -65,7 +69,10 @@ impl Service for Shared {
         };
         let saved = key.map(|key| {
             let kept = work.save_instead.unwrap_or_else(|| answer.clone());
-            let saved = Saved { answer: kept, request_id: call.id.clone() };
+            let saved = Saved {
+                answer: kept,
+                request_id: call.id.clone(),
+            };
             self.keys.lock().unwrap().save(key, saved)
         });
         ledger.write_down(saved);
@@ -77,9 +84,14 @@ impl Service for Shared {
         let text = |name: &str| asked[name].as_str().unwrap_or_default().to_owned();
         let changed = match (call.request.method.as_str(), call.request.path.as_str()) {
             ("POST", "/_control/pay") => self.pay(&text("intent"), &text("payment_method")),
-            ("POST", "/_control/authenticate") => self.authenticate(&text("intent"), asked["succeeded"] == true),
+            ("POST", "/_control/authenticate") => {
+                self.authenticate(&text("intent"), asked["succeeded"] == true)
+            }
             (method, path) => {
-                return Answer::json(404, &json!({ "message": format!("no control {method} {path}") }));
+                return Answer::json(
+                    404,
+                    &json!({ "message": format!("no control {method} {path}") }),
+                );
             }
         };
         match changed {
@@ -109,8 +121,10 @@ impl Service for Shared {
 impl Shared {
     /// `None` when the key is this request's to use.
     fn claim(&self, key: &str, call: &Call) -> Option<Answer> {
-        let fingerprint =
-            Fingerprint { path: call.request.path.clone(), parameters: Form::parse(&call.request.body).fingerprint() };
+        let fingerprint = Fingerprint {
+            path: call.request.path.clone(),
+            parameters: Form::parse(&call.request.body).fingerprint(),
+        };
         let now = self.conditions.clock.now();
         let refused = match self.keys.lock().unwrap().claim(key, fingerprint, now) {
             Claim::First => return None,
@@ -120,7 +134,8 @@ impl Shared {
             }
             Claim::InUse => {
                 let message = "Another request with this idempotency key is still being executed";
-                StripeError::new(409, "invalid_request_error", message).code("idempotency_key_in_use")
+                StripeError::new(409, "invalid_request_error", message)
+                    .code("idempotency_key_in_use")
             }
             Claim::OtherEndpoint(path) => {
                 let message = format!("This idempotency key was first used for {path}");
@@ -139,9 +154,9 @@ impl Shared {
 fn authenticate(call: &Call, settings: &Settings) -> Result<bool, StripeError> {
     let unauthorized = |message: &str| StripeError::new(401, "invalid_request_error", message);
     let header = call.request.header("authorization").unwrap_or_default();
-    let key = header
-        .strip_prefix("Bearer ")
-        .ok_or_else(|| unauthorized("You did not provide an API key: want the header Authorization: Bearer KEY"))?;
+    let key = header.strip_prefix("Bearer ").ok_or_else(|| {
+        unauthorized("You did not provide an API key: want the header Authorization: Bearer KEY")
+    })?;
     if !settings.secret_keys.iter().any(|accepted| accepted == key) {
         return Err(unauthorized("Invalid API Key provided"));
     }
@@ -153,7 +168,11 @@ fn authenticate(call: &Call, settings: &Settings) -> Result<bool, StripeError> {
 
 /// Only a POST has one; with other methods Stripe takes no notice of it.
 fn idempotency_key(call: &Call) -> Result<Option<&str>, StripeError> {
-    let Some(key) = call.request.header("idempotency-key").filter(|_| call.request.method == "POST") else {
+    let Some(key) = call
+        .request
+        .header("idempotency-key")
+        .filter(|_| call.request.method == "POST")
+    else {
         return Ok(None);
     };
     let length = key.chars().count();

@@ -43,7 +43,8 @@ pub fn sign(secret: &str, t: i64, body: &[u8]) -> String {
 /// One `v1` for each secret, as while a secret is being rolled.
 pub(crate) fn sign_with(secrets: &[String], t: i64, body: &[u8]) -> String {
     let signatures = secrets.iter().map(|secret| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key");
         mac.update(format!("{t}.").as_bytes());
         mac.update(body);
         format!(",v1={}", hex::encode(mac.finalize().into_bytes()))
@@ -56,7 +57,11 @@ pub(crate) fn serialize(event: &Value) -> Vec<u8> {
 }
 
 /// Sends events one after the other until the stand-in is gone.
-pub(crate) async fn deliver(shared: Arc<Shared>, mut events: UnboundedReceiver<Value>, url: String) {
+pub(crate) async fn deliver(
+    shared: Arc<Shared>,
+    mut events: UnboundedReceiver<Value>,
+    url: String,
+) {
     let client = reqwest::Client::builder()
         .timeout(TIMEOUT)
         // Stripe takes a redirect for a failure.
@@ -64,20 +69,27 @@ pub(crate) async fn deliver(shared: Arc<Shared>, mut events: UnboundedReceiver<V
         .build()
         .expect("an HTTP client without special options");
     while let Some(event) = events.recv().await {
-        let mut delivery =
-            Delivery { event: event["id"].as_str().unwrap_or_default().to_owned(), tries: 0, status: None };
+        let mut delivery = Delivery {
+            event: event["id"].as_str().unwrap_or_default().to_owned(),
+            tries: 0,
+            status: None,
+        };
         let mut pause = Duration::from_millis(10);
         loop {
             delivery.tries += 1;
             delivery.status = post(&client, &shared, &url, &event).await;
-            let accepted = delivery.status.is_some_and(|status| (200..300).contains(&status));
+            let accepted = delivery
+                .status
+                .is_some_and(|status| (200..300).contains(&status));
             if accepted || delivery.tries == TRIES {
                 break;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        shared.deliveries.send_modify(|deliveries| deliveries.push(delivery));
+        shared
+            .deliveries
+            .send_modify(|deliveries| deliveries.push(delivery));
     }
 }
 
@@ -87,10 +99,17 @@ async fn post(client: &reqwest::Client, shared: &Shared, url: &str, event: &Valu
     let request = client
         .post(url)
         .header("Content-Type", "application/json; charset=utf-8")
-        .header("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
+        .header(
+            "User-Agent",
+            "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        )
         .header("Stripe-Signature", signature)
         .body(body);
-    request.send().await.ok().map(|response| response.status().as_u16())
+    request
+        .send()
+        .await
+        .ok()
+        .map(|response| response.status().as_u16())
 }
 
 #[cfg(test)]
@@ -101,8 +120,15 @@ mod tests {
     #[test]
     fn signatures_are_hmac_sha256_over_time_and_body() {
         let signed = sign("whsec_test_secret", 1_700_000_000, br#"{"id":"evt_1"}"#);
-        assert_eq!(signed, "t=1700000000,v1=248a374f50f943a28b0f6ab50faf9a7e7e29b710fa26df9fb1618b9bf8ea9c9a");
-        let both = sign_with(&["whsec_new".into(), "whsec_test_secret".into()], 1_700_000_000, b"{}");
+        assert_eq!(
+            signed,
+            "t=1700000000,v1=248a374f50f943a28b0f6ab50faf9a7e7e29b710fa26df9fb1618b9bf8ea9c9a"
+        );
+        let both = sign_with(
+            &["whsec_new".into(), "whsec_test_secret".into()],
+            1_700_000_000,
+            b"{}",
+        );
         assert_eq!(both.matches(",v1=").count(), 2);
     }
 }

@@ -37,12 +37,21 @@ impl Reply {
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
-        Self { client: reqwest::Client::new(), base: base.to_owned(), headers: Vec::new() }
+        Self {
+            client: reqwest::Client::new(),
+            base: base.to_owned(),
+            headers: Vec::new(),
+        }
     }
 
     pub(crate) fn impatient(base: &str) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_millis(300)).build();
-        Self { client: client.unwrap(), ..Self::new(base) }
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_millis(300))
+            .build();
+        Self {
+            client: client.unwrap(),
+            ..Self::new(base)
+        }
     }
 
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
@@ -52,7 +61,10 @@ impl Client {
     }
 
     pub(crate) fn without_headers(&self) -> Self {
-        Self { headers: Vec::new(), ..self.clone() }
+        Self {
+            headers: Vec::new(),
+            ..self.clone()
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -63,16 +75,31 @@ impl Client {
         self.try_form(path, parameters).await.unwrap()
     }
 
-    pub(crate) async fn try_form(&self, path: &str, parameters: &[(&str, &str)]) -> reqwest::Result<Reply> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        self.send("POST", path, "application/x-www-form-urlencoded", body).await
+    pub(crate) async fn try_form(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> reqwest::Result<Reply> {
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        self.send("POST", path, "application/x-www-form-urlencoded", body)
+            .await
     }
 
     pub(crate) async fn json(&self, method: &str, path: &str, body: &Value) -> Reply {
-        self.send(method, path, "application/json", body.to_string()).await.unwrap()
+        self.send(method, path, "application/json", body.to_string())
+            .await
+            .unwrap()
     }
 
-    async fn send(&self, method: &str, path: &str, content_type: &str, body: String) -> reqwest::Result<Reply> {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> reqwest::Result<Reply> {
         let url = format!("{}{path}", self.base);
         let mut request = self.client.request(method.parse().unwrap(), url);
         if !content_type.is_empty() {
@@ -83,7 +110,8 @@ impl Client {
         }
         let response = request.send().await?;
         let headers = response.headers().iter();
-        let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()));
+        let headers = headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()));
         Ok(Reply {
             status: response.status().as_u16(),
             headers: headers.collect(),
