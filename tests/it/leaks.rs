@@ -1202,10 +1202,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The outcomes in the README's table.
+/// The outcomes in the table of docs/api.md.
 fn documented_outcomes() -> BTreeSet<String> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Contract: the webhook\n").unwrap();
+    let contract = fs::read_to_string(root().join("docs/api.md")).unwrap();
+    let (_, section) = contract.split_once("## Contract: the webhook\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| ")?.split(" | ");

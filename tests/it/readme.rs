@@ -1,4 +1,4 @@
-//! The README's tables say what the code does.
+//! The manual's tables say what the code does.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -21,8 +21,12 @@ pub(crate) fn template() -> Value {
     serde_yaml_ng::from_str(&fs::read_to_string(root().join("template.yaml")).unwrap()).unwrap()
 }
 
+/// The pages whose tables say what the code does.
 fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).unwrap()
+    let pages = ["docs/api.md", "docs/deploy.md", "docs/operations.md"];
+    pages
+        .map(|page| fs::read_to_string(root().join(page)).unwrap())
+        .concat()
 }
 
 /// The properties of a resource.
@@ -85,12 +89,12 @@ fn wanted<'a>(rows: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> BTreeMa
         .collect()
 }
 
-/// The rows of the README's first table after a text; each cell without its blanks.
+/// The rows of these pages' first table after a text; each cell without its blanks.
 pub(crate) fn readme_table(after: &str) -> Vec<Vec<String>> {
     let readme = readme();
     let (_, rest) = readme
         .split_once(after)
-        .unwrap_or_else(|| panic!("the README has no {after:?}"));
+        .unwrap_or_else(|| panic!("no page has {after:?}"));
     let table = rest
         .lines()
         .skip_while(|line| !line.starts_with('|'))

@@ -1,4 +1,4 @@
-//! The parameters: their limits are those of the code, their defaults those of the README.
+//! The parameters: their limits are those of the code, their defaults those of docs/deploy.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
