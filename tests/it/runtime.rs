@@ -475,7 +475,7 @@ impl Driver {
         let reply = self.http(event, wanted).await;
         let field = reply["field"].as_str().unwrap_or_default();
         let detail = reply["detail"].as_str().unwrap_or_default();
-        if !message.contains(field) || !detail.ends_with(&message) {
+        if !message.contains(field) || !detail.starts_with(&message) {
             wrong(&format!(
                 "{wanted}: the function error is {message:?}, and over HTTP {reply:#}"
             ));

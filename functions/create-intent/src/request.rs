@@ -620,10 +620,15 @@ mod tests {
         ] {
             let (code, _, detail) = code(rest);
             assert_eq!(code, ProblemCode::MalformedRequest, "{rest}");
-            let known = "the body must be a JSON object; got a number too large, a nesting too deep";
+            let known =
+                "the body must be a JSON object; got a number too large, a nesting too deep";
             assert!(detail.starts_with(known), "{detail}");
         }
-        assert!(code("\"amount\":").2.contains("got something else at line 1"));
+        assert!(
+            code("\"amount\":")
+                .2
+                .contains("got something else at line 1")
+        );
     }
 
     #[test]

@@ -447,7 +447,10 @@ mod tests {
     fn what_is_wrong_with_the_variables_of_aws_is_named_at_once_and_no_key_is_shown() {
         let missing = aws(|_| None).unwrap_err().to_string();
         for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            assert!(missing.contains(&format!("{name} must be set")), "{missing}");
+            assert!(
+                missing.contains(&format!("{name} must be set")),
+                "{missing}"
+            );
         }
         let wrong = read_aws(&[
             ("AWS_ENDPOINT_URL", "localhost:4566"),
