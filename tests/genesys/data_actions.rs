@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use shared::domain::payment::PaymentStatus;
 use shared::lambda::problem::{Problem, ProblemCode};
 use stand_ins::{Fault, Match, Stage};
+use tests::root;
 use tests::{Answer, CONVERSATION, Setup, World, order, request, rest_event};
 
 /// The actions that call the API; each is there once for Web Services and once, with this suffix,
@@ -60,10 +61,6 @@ const NASTY: [&str; 29] = [
     "$",
     "#",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn python() -> PathBuf {
     let python = root().join(".venv/bin/python");

@@ -7,9 +7,9 @@ mod player;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use tests::root;
 
 use serde_json::{Value as Json, json};
 use serde_yaml_ng::Value as Yaml;
@@ -20,10 +20,6 @@ use player::{Caller, Flow, Player, Step, entry};
 
 const FILES: [&str; 2] = ["phone-payment.yaml", "phone-payment-secure.yaml"];
 const AMERICAN: &str = "tel:+13125550187";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn source(file: &str) -> String {
     fs::read_to_string(root().join("genesys/flow").join(file)).unwrap()

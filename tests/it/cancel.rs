@@ -3,16 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use stand_ins::{Fault, Match, Outcome, Stage};
+use stand_ins::{Fault, Outcome, Stage};
+use tests::matches::{cancel, create};
 use tests::{Answer, CONVERSATION, Setup, World, order, request};
-
-fn cancel() -> Match {
-    Match::post("/v1/payment_intents").ending("/cancel")
-}
-
-fn create() -> Match {
-    Match::post("/v1/payment_intents").exactly()
-}
 
 async fn record(world: &World) -> String {
     world
@@ -27,10 +20,7 @@ async fn a_canceled_payment_can_be_paid_by_nobody() {
     let world = World::new().await;
     let intent = world.begin("A-1").await;
     let answer = world.cancel("A-1").await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "CANCELED")
-    );
+    answer.must_be(200, "payment_status", "CANCELED");
     assert_eq!(
         (&answer.body["final"], answer.text("payment_intent_id")),
         (&json!(true), intent.as_str())
@@ -67,12 +57,7 @@ async fn however_often_and_however_concurrently_the_answer_is_the_same() {
     gate.open();
     for twin in twins {
         let answer = twin.await.unwrap();
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (200, "CANCELED"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(200, "payment_status", "CANCELED");
     }
     let sent = world.stripe.requests().len();
     let again = world.cancel("A-1").await;
@@ -93,10 +78,7 @@ async fn a_payment_that_went_through_meanwhile_is_confirmed_and_stays_so() {
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     for _ in 0..2 {
         let answer = world.cancel("A-1").await;
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (200, "CONFIRMED")
-        );
+        answer.must_be(200, "payment_status", "CONFIRMED");
         assert_eq!(answer.body["retryable"], false);
     }
     assert_eq!(world.stripe.charges().len(), 1);
@@ -131,10 +113,7 @@ async fn what_stripe_is_at_work_on_is_answered_as_it_is_and_can_be_canceled_late
     world.advance(5);
     world.stripe.pay(&intent, "pm_slow").unwrap();
     let answer = world.cancel("A-1").await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "PROCESSING")
-    );
+    answer.must_be(200, "payment_status", "PROCESSING");
     world.advance(5);
     world.stripe.finish_processing(&intent, false).unwrap();
     assert_eq!(
@@ -151,10 +130,7 @@ async fn an_intent_that_only_stripe_knows_is_not_left_behind() {
         .crash_while_creating(Stage::Execution, order("A-1"))
         .await;
     let answer = world.cancel("A-1").await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "CANCELED")
-    );
+    answer.must_be(200, "payment_status", "CANCELED");
     let intents = world.stripe.intents();
     assert_eq!(
         (intents.len(), &intents[0]["status"]),
@@ -220,10 +196,7 @@ async fn a_cancellation_whose_answer_was_lost_is_finished_by_the_next_try() {
 async fn an_unknown_payment_is_an_answer_and_a_bad_name_is_refused() {
     let world = World::new().await;
     let answer = world.cancel("A-1").await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "NOT_FOUND")
-    );
+    answer.must_be(200, "payment_status", "NOT_FOUND");
     for (order_id, code) in [
         ("", "invalid_order_id"),
         ("a b", "invalid_order_id"),
@@ -268,10 +241,7 @@ async fn a_bare_request_cancels_when_it_says_so() {
         "no status is a cancellation"
     );
     let answer = ask(with("cancel")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "CANCELED")
-    );
+    answer.must_be(200, "payment_status", "CANCELED");
 }
 
 /// `operation` is a word of bare requests; over HTTP the method says what is meant.
@@ -302,10 +272,7 @@ async fn a_post_over_http_cancels_nothing_whatever_operation_it_names() {
     // Nor does a query, bare or not, take one.
     let bare = json!({ "operation": "cancel", "conversation_id": CONVERSATION, "order_id": "A-1" });
     let answer = Answer::read(world.status_query.handle(request(&bare)).await);
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (400, "malformed_request")
-    );
+    answer.must_be(400, "code", "malformed_request");
     assert!(
         !world
             .stripe

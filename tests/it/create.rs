@@ -3,28 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::adapters::stripe::STRIPE_VERSION;
-use stand_ins::{Fault, Match, Reply, Stage};
+use stand_ins::{Fault, Reply, Stage};
+use tests::matches::{confirm, create};
+use tests::order_with as with;
 use tests::{CONVERSATION, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order};
-
-const CREATE: &str = "/v1/payment_intents";
-
-fn create() -> Match {
-    Match::post(CREATE).exactly()
-}
-
-fn confirm() -> Match {
-    Match::post(CREATE).ending("/confirm")
-}
-
-pub(crate) fn with(order_id: &str, more: &Value) -> Value {
-    let mut body = order(order_id);
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    body
-}
 
 #[tokio::test]
 async fn the_first_request_makes_the_intent_and_answers_every_field() {
@@ -100,10 +84,7 @@ async fn a_bare_request_is_the_same_request() {
             .handle(tests::request(&json!({ "Records": [] })))
             .await,
     );
-    assert_eq!(
-        (refused.status, refused.text("code")),
-        (400, "malformed_request")
-    );
+    refused.must_be(400, "code", "malformed_request");
 }
 
 #[tokio::test]
@@ -164,7 +145,7 @@ async fn another_amount_or_currency_for_an_open_order_is_refused() {
     world.begin("A-1").await;
     for change in [json!({ "amount": "50.01" }), json!({ "currency": "eur" })] {
         let answer = world.post(&with("A-1", &change)).await;
-        assert_eq!((answer.status, answer.text("code")), (409, "order_changed"));
+        answer.must_be(409, "code", "order_changed");
         assert_eq!(answer.content_type, "application/problem+json");
         assert!(
             answer.text("detail").contains("50.00 usd"),
@@ -243,10 +224,7 @@ async fn a_token_is_charged_at_once() {
     let answer = world
         .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
         .await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (201, "CONFIRMED")
-    );
+    answer.must_be(201, "payment_status", "CONFIRMED");
     assert_eq!(
         (&answer.body["final"], answer.text("stripe_status")),
         (&json!(true), "succeeded")
@@ -256,17 +234,11 @@ async fn a_token_is_charged_at_once() {
     let again = world
         .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
         .await;
-    assert_eq!(
-        (again.status, again.text("payment_status")),
-        (200, "CONFIRMED")
-    );
+    again.must_be(200, "payment_status", "CONFIRMED");
     let other = world
         .post(&with("A-1", &json!({ "payment_method": "pm_new" })))
         .await;
-    assert_eq!(
-        (other.status, other.text("payment_status")),
-        (200, "CONFIRMED")
-    );
+    other.must_be(200, "payment_status", "CONFIRMED");
     assert_eq!(world.stripe.charges().len(), 1);
 }
 
@@ -278,20 +250,14 @@ async fn a_decline_is_an_answer_and_another_token_pays_on_the_same_intent() {
         &json!({ "payment_method": "pm_card_visa_chargeDeclinedInsufficientFunds" }),
     );
     let answer = world.post(&declined).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "DECLINED")
-    );
+    answer.must_be(200, "payment_status", "DECLINED");
     assert_eq!(
         (answer.text("reason_code"), &answer.body["retryable"]),
         ("insufficient_funds", &json!(true))
     );
     assert!(answer.text("caller_message").contains("insufficient funds"));
     let same = world.post(&declined).await;
-    assert_eq!(
-        (same.status, same.text("payment_status")),
-        (200, "DECLINED")
-    );
+    same.must_be(200, "payment_status", "DECLINED");
     let paid = world
         .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
         .await;
@@ -354,17 +320,11 @@ async fn a_token_stripe_does_not_know_is_refused_and_the_next_one_pays() {
     let answer = world
         .post(&with("A-1", &json!({ "payment_method": "pm_new_unknown" })))
         .await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (422, "invalid_payment_method")
-    );
+    answer.must_be(422, "code", "invalid_payment_method");
     let paid = world
         .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
         .await;
-    assert_eq!(
-        (paid.status, paid.text("payment_status")),
-        (200, "CONFIRMED")
-    );
+    paid.must_be(200, "payment_status", "CONFIRMED");
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
@@ -388,12 +348,7 @@ async fn two_tokens_at_once_charge_once() {
     gate.open();
     for one in tries {
         let answer = one.await.unwrap();
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (200, "CONFIRMED"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(200, "payment_status", "CONFIRMED");
     }
     assert_eq!(world.stripe.charges().len(), 1);
 }
@@ -453,10 +408,7 @@ async fn stripe_silent_is_answered_within_the_budget() {
     let asked = Instant::now();
     let answer = world.post(&order("A-1")).await;
     let took = asked.elapsed();
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (504, "stripe_timeout")
-    );
+    answer.must_be(504, "code", "stripe_timeout");
     assert_eq!(answer.body["retryable"], true);
     assert!(took < Duration::from_millis(600), "{took:?}");
     world.stripe.clear_faults();
@@ -519,10 +471,7 @@ async fn stripe_down_is_503_with_retry_after_and_the_next_try_finishes() {
         world.stripe.clear_faults();
     }
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "PENDING")
-    );
+    answer.must_be(200, "payment_status", "PENDING");
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
@@ -541,19 +490,13 @@ async fn what_stripe_refuses_is_502_and_frees_the_order() {
     let world = World::new().await;
     world.stripe.set_minimum("usd", 6000);
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (422, "amount_below_minimum")
-    );
+    answer.must_be(422, "code", "amount_below_minimum");
     let refused = json!({ "error": { "type": "invalid_request_error", "code": "account_invalid", "message": "secret" } });
     world
         .stripe
         .fault(create(), Reply::status(400).body(&refused.to_string()));
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (502, "stripe_rejected")
-    );
+    answer.must_be(502, "code", "stripe_rejected");
     assert!(
         answer.text("detail").contains("account_invalid")
             && !answer.text("detail").contains("secret")
@@ -602,7 +545,7 @@ async fn an_empty_secret_is_a_clear_refusal_and_an_outage_is_retryable() {
     let world = World::new().await;
     world.secrets_manager.clear("stripe");
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("code")), (502, "stripe_auth"));
+    answer.must_be(502, "code", "stripe_auth");
     world.secrets_manager.put("stripe", r#"{"secret_key":""}"#);
     let answer = world.post(&order("A-1")).await;
     assert!(
@@ -612,10 +555,7 @@ async fn an_empty_secret_is_a_clear_refusal_and_an_outage_is_retryable() {
     );
     world.secrets_manager.set_down(true);
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (503, "store_unavailable")
-    );
+    answer.must_be(503, "code", "store_unavailable");
     world.secrets_manager.set_down(false);
     world.put_stripe_secret(SECRET_KEY, &[WEBHOOK_SECRET]);
     assert_eq!(world.post(&order("A-1")).await.status, 200);
@@ -626,10 +566,7 @@ async fn a_table_that_does_not_answer_is_503_before_stripe_is_asked() {
     let world = World::new().await;
     world.dynamo.stop();
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (503, "store_unavailable")
-    );
+    answer.must_be(503, "code", "store_unavailable");
     assert!(world.stripe.requests().is_empty());
 }
 
@@ -642,10 +579,7 @@ async fn a_creator_that_dies_after_stripe_acted_is_finished_by_the_next_try() {
     let status = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(status.text("payment_status"), "CREATING");
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "PENDING")
-    );
+    answer.must_be(200, "payment_status", "PENDING");
     assert_eq!(world.stripe.intents().len(), 1);
 }
 
@@ -688,19 +622,9 @@ async fn a_record_too_old_to_be_posted_again_is_looked_up_or_given_up() {
         world.stripe.clear_requests();
         let answer = world.post(&order("A-1")).await;
         if known_to_stripe {
-            assert_eq!(
-                (answer.status, answer.text("payment_status")),
-                (200, "PENDING"),
-                "{:#}",
-                answer.body
-            );
+            answer.must_be(200, "payment_status", "PENDING");
         } else {
-            assert_eq!(
-                (answer.status, answer.text("code")),
-                (409, "attempt_expired"),
-                "{:#}",
-                answer.body
-            );
+            answer.must_be(409, "code", "attempt_expired");
         }
         assert!(
             world

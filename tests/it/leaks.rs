@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -33,6 +32,10 @@ use shared::usecases::create::PaymentRequest;
 use shared::usecases::ctx::Ctx;
 use shared::usecases::pay_link::{OpenSession, Session};
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
+use tests::GENESYS_CLIENT;
+use tests::matches::{confirm, conversation, create, fetch, patch, token, workflow};
+use tests::order_with as with;
+use tests::root;
 use tests::{
     CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event,
     url_event,
@@ -63,8 +66,6 @@ const NAMED: [(&str, &str); 9] = [
     ("the intent's client secret", CLIENT_SECRET),
     ("the API key", API_KEY),
 ];
-
-const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
 
 /// As few characters of a secret in a row as count as a leak: a message may cut it short.
 const WINDOW: usize = 16;
@@ -555,26 +556,6 @@ fn unusable_genesys_secrets() -> Vec<String> {
     ]
 }
 
-fn create() -> Match {
-    Match::post("/v1/payment_intents").exactly()
-}
-
-fn confirm() -> Match {
-    Match::post("/v1/payment_intents").ending("/confirm")
-}
-
-fn stripe_get() -> Match {
-    Match::get("/v1/payment_intents")
-}
-
-fn with(order_id: &str, more: &Value) -> Value {
-    let mut body = order(order_id);
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    body
-}
-
 /// A table whose engine is not the world's.
 fn table_at(world: &World, listener: &TcpListener) -> Table {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -974,7 +955,7 @@ async fn stripe_on_creation(run: &mut Run) {
         stripe_says(500),
         Reply::status(200).body(&all_canaries()),
     ] {
-        run.world.stripe.outage(stripe_get(), fault);
+        run.world.stripe.outage(fetch(), fault);
         let told = run
             .post(&with("S-old", &json!({ "payment_method": TOKEN })).to_string())
             .await;
@@ -1198,10 +1179,6 @@ fn was_counted<'a>(outcomes: impl IntoIterator<Item = &'a str>) {
     }
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 /// The outcomes in the table of docs/api.md.
 fn documented_outcomes() -> BTreeSet<String> {
     let contract = fs::read_to_string(root().join("docs/api.md")).unwrap();
@@ -1386,7 +1363,7 @@ async fn the_webhook_lets_no_secret_out_on_any_path() {
     let tied = run.begin("A-3").await;
     let _ = run.world.stripe.pay(&tied, DECLINED_TOKEN);
     for fault in stripe_on_reading() {
-        run.world.stripe.outage(stripe_get(), fault);
+        run.world.stripe.outage(fetch(), fault);
         run.delivered(&run.last_event(), "stripe_unavailable").await;
         run.world.stripe.clear_faults();
     }
@@ -1447,22 +1424,6 @@ fn genesys_refusals() -> Vec<Fault> {
     said.push(Fault::Drop { executed: false });
     said.push(Fault::Truncate { executed: false });
     said
-}
-
-fn token() -> Match {
-    Match::post("/oauth/token")
-}
-
-fn conversation() -> Match {
-    Match::get("/api/v2/conversations")
-}
-
-fn patch() -> Match {
-    Match::patch("/api/v2/conversations")
-}
-
-fn executions() -> Match {
-    Match::post("/api/v2/flows/executions")
 }
 
 #[tokio::test]
@@ -1546,7 +1507,7 @@ async fn telling_genesys_lets_no_secret_out_on_any_path() {
         "a conversation that has ended"
     );
     run.world.stripe.pay(&intent, TOKEN).unwrap();
-    for (on, fault) in refusals(executions) {
+    for (on, fault) in refusals(workflow) {
         run.world.genesys.outage(on, fault);
         run.delivered(&run.last_event(), "genesys_not_told").await;
         run.world.genesys.clear_faults();
@@ -1594,7 +1555,7 @@ async fn status_query_lets_no_secret_out_on_any_path() {
         "client_secret": CLIENT_SECRET, "metadata": { "note": all_canaries() } });
     said.push(Reply::status(200).body(&other.to_string()).into());
     for fault in said {
-        run.world.stripe.outage(stripe_get(), fault);
+        run.world.stripe.outage(fetch(), fault);
         run.world.advance(10);
         run.queried("A-1", "CREATING").await;
         run.queried("A-2", "PENDING").await;
@@ -1607,7 +1568,7 @@ async fn status_query_lets_no_secret_out_on_any_path() {
         run.world.genesys.clear_faults();
     }
     run.world.advance(16);
-    let gate = run.world.stripe.gate(stripe_get(), Stage::Arrival);
+    let gate = run.world.stripe.gate(fetch(), Stage::Arrival);
     let event = api_event("GET", Some(CONVERSATION), &json!({ "order_id": "A-2" }), "");
     let response = hurried(
         gate.arrived(1),
@@ -1834,7 +1795,7 @@ async fn the_payer_s_side_lets_no_secret_out_on_any_path() {
     let mut said = stripe_on_reading();
     said.push(Reply::status(200).body(&other.to_string()).into());
     for fault in said {
-        run.world.stripe.outage(stripe_get(), fault);
+        run.world.stripe.outage(fetch(), fault);
         run.opened(&link, "unavailable").await;
         run.world.stripe.clear_faults();
     }

@@ -21,26 +21,10 @@ use shared::ports::Deadline;
 use shared::ports::ParticipantId;
 use shared::ports::{Conversations, GenesysError};
 use stand_ins::{Fault, Genesys, Match, Reply, Scene};
+use tests::GENESYS_CLIENT;
+use tests::matches::{conversation, patch, token, workflow};
 use tests::{Answer, CONVERSATION, GENESYS_SECRET, Setup, World, http, order};
 use tokio::net::TcpListener;
-
-const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
-
-fn token() -> Match {
-    Match::post("/oauth/token")
-}
-
-fn conversation() -> Match {
-    Match::get("/api/v2/conversations")
-}
-
-fn patch() -> Match {
-    Match::patch("/api/v2/conversations")
-}
-
-fn workflow() -> Match {
-    Match::post("/api/v2/flows/executions")
-}
 
 /// A payment that was paid; its last event is not delivered, and Genesys gives a new token for it.
 async fn paid(setup: Setup) -> World {
@@ -143,10 +127,7 @@ async fn a_genesys_that_refuses_connections_gives_the_turn_back_at_once() {
     world.genesys.stop().await;
     let began = Instant::now();
     let answer = deliver(&world).await;
-    assert_eq!(
-        (answer.status, answer.text("outcome")),
-        (503, "genesys_not_told")
-    );
+    answer.must_be(503, "outcome", "genesys_not_told");
     assert!(
         began.elapsed() < Duration::from_secs(2),
         "{:?}",
@@ -476,12 +457,7 @@ async fn a_table_that_reads_and_then_hangs_on_the_refresh_gives_the_record_in_ti
     world.status_query.store = table_that_hangs(&world, "refreshed_at").await;
     let began = Instant::now();
     let answer = world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "PENDING"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(200, "payment_status", "PENDING");
     assert!(
         began.elapsed() < status_query::BUDGET,
         "{:?}",
@@ -496,12 +472,7 @@ async fn a_table_that_hangs_on_the_turn_to_tell_genesys_keeps_nobody_waiting() {
     world.status_query.store = table_that_hangs(&world, "notice_since").await;
     let began = Instant::now();
     let answer = world.open_link(payment.text("payment_url")).await;
-    assert_eq!(
-        (answer.status, answer.text("state")),
-        (200, "open"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(200, "state", "open");
     assert!(
         began.elapsed() < status_query::BUDGET,
         "{:?}",
@@ -510,12 +481,7 @@ async fn a_table_that_hangs_on_the_turn_to_tell_genesys_keeps_nobody_waiting() {
     world.advance(10);
     let began = Instant::now();
     let answer = world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "PENDING"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(200, "payment_status", "PENDING");
     assert!(
         began.elapsed() < status_query::BUDGET,
         "{:?}",
@@ -533,12 +499,7 @@ async fn a_genesys_that_hangs_keeps_neither_the_payer_nor_a_poll_waiting_and_no_
             .outage(on(), Fault::Silent { executed: false });
         let began = Instant::now();
         let answer = world.open_link(payment.text("payment_url")).await;
-        assert_eq!(
-            (answer.status, answer.text("state")),
-            (200, "open"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(200, "state", "open");
         assert!(
             began.elapsed() < status_query::BUDGET,
             "{:?}",
@@ -547,12 +508,7 @@ async fn a_genesys_that_hangs_keeps_neither_the_payer_nor_a_poll_waiting_and_no_
         world.advance(10);
         let began = Instant::now();
         let answer = world.status(CONVERSATION, Some("A-1")).await;
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (200, "PENDING"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(200, "payment_status", "PENDING");
         assert!(
             began.elapsed() < status_query::BUDGET,
             "{:?}",

@@ -8,18 +8,11 @@ use lambda_http::{Body, Response};
 use serde_json::json;
 use shared::domain::link::LinkToken;
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
+use tests::matches::{fetch, patch};
 use tests::{
     Answer, CONVERSATION, MERCHANT, PUBLISHABLE_KEY, SECRET_KEY, Setup, WEBHOOK_SECRET, World,
     order, rest_event,
 };
-
-fn fetch() -> Match {
-    Match::get("/v1/payment_intents")
-}
-
-fn patch() -> Match {
-    Match::patch("/api/v2/conversations")
-}
 
 /// Asks for the payment of an order; gives its intent and a link to it.
 async fn ask(world: &World, order_id: &str) -> (String, String) {
@@ -380,7 +373,7 @@ async fn a_session_is_asked_for_with_a_small_json_object_that_has_a_token() {
     event["body"] = STANDARD.encode(event["body"].as_str().unwrap()).into();
     event["isBase64Encoded"] = true.into();
     let answer = Answer::read(world.status_query.handle(tests::request(&event)).await);
-    assert_eq!((answer.status, answer.text("state")), (200, "open"));
+    answer.must_be(200, "state", "open");
 }
 
 #[tokio::test]
@@ -521,7 +514,7 @@ async fn a_deployment_without_pay_links_gives_none() {
     })
     .await;
     let answer = world.post(&order("A-1")).await;
-    assert_eq!((answer.status, answer.text("payment_url")), (201, ""));
+    answer.must_be(201, "payment_url", "");
     assert_eq!(world.dynamo.items().await.len(), 2);
 }
 

@@ -6,16 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stand_ins::{Match, Recorded, Stage};
+use stand_ins::{Recorded, Stage};
+use tests::matches::create;
 use tests::{CONVERSATION, World};
 
-use crate::create::with;
+use tests::order_with as with;
 
 const ADDRESS: &str = "jane@gmial.example";
-
-fn create() -> Match {
-    Match::post("/v1/payment_intents").exactly()
-}
 
 fn asked() -> Value {
     with(
@@ -79,12 +76,7 @@ async fn an_address_that_stripe_refuses_costs_the_receipt_and_not_the_payment() 
         let world = refusing(kept).await;
         tests::forget_thread_log();
         let answer = world.post(&asked()).await;
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (201, "PENDING"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(201, "payment_status", "PENDING");
         assert_eq!(
             (&answer.body["attempt"], answer.text("reason_code")),
             (&json!(1), "")

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stand_ins::{Match, Stage};
+use stand_ins::Stage;
+use tests::GENESYS_CLIENT;
+use tests::matches::{conversation, create, fetch};
 use tests::{Answer, CONVERSATION, SECRET_KEY, WEBHOOK_SECRET, World, order};
 use tokio::task::JoinHandle;
 
@@ -17,21 +19,8 @@ const CALLERS: usize = 32;
 const NEXT_KEY: &str = "sk_test_canary0next0key";
 const NEXT_WEBHOOK_SECRET: &str = "whsec_canary0next0webhook";
 const NEXT_GENESYS_SECRET: &str = "canary0next0client0secret";
-const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
 
 type Answers = Vec<JoinHandle<Answer>>;
-
-fn create() -> Match {
-    Match::post("/v1/payment_intents").exactly()
-}
-
-fn fetch() -> Match {
-    Match::get("/v1/payment_intents")
-}
-
-fn conversation() -> Match {
-    Match::get("/api/v2/conversations")
-}
 
 fn names(of: &str) -> Vec<String> {
     (0..CALLERS)

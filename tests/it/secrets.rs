@@ -51,10 +51,7 @@ async fn all_goes_on(world: &World, order_id: &str) {
         .pay(answer.text("payment_intent_id"), "pm_card_visa")
         .unwrap();
     let delivered = world.deliver(&world.last_event()).await;
-    assert_eq!(
-        (delivered.status, delivered.text("outcome")),
-        (200, "applied")
-    );
+    delivered.must_be(200, "outcome", "applied");
     assert_eq!(
         world.genesys.attributes(CONVERSATION)["payment_status"],
         "CONFIRMED"
@@ -80,10 +77,7 @@ async fn a_secrets_manager_that_is_down_for_more_than_five_minutes_stops_no_func
     let fresh = World::new().await;
     fresh.secrets_manager.set_down(true);
     let answer = fresh.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (503, "store_unavailable")
-    );
+    answer.must_be(503, "code", "store_unavailable");
 }
 
 #[tokio::test]
@@ -140,13 +134,10 @@ async fn a_secret_that_is_of_no_use_is_told_by_its_field_and_the_held_one_stays(
         let fresh = World::new().await;
         fresh.secrets_manager.put("stripe", &stripe(&change));
         let answer = fresh.post(&order("A-1")).await;
-        assert_eq!((answer.status, answer.text("code")), (502, "stripe_auth"));
+        answer.must_be(502, "code", "stripe_auth");
         assert!(answer.text("detail").contains(field), "{:#}", answer.body);
         let answer = fresh.deliver(&event).await;
-        assert_eq!(
-            (answer.status, answer.text("outcome")),
-            (503, "secret_unavailable")
-        );
+        answer.must_be(503, "outcome", "secret_unavailable");
         assert!(answer.text("detail").contains(field), "{:#}", answer.body);
         assert!(tests::logged().contains(&format!("the secret is not usable: {field} ")));
         assert!(tests::logged().contains(&format!(r#""Outcome":"{field}""#)));
@@ -169,10 +160,7 @@ async fn a_secret_that_is_of_no_use_is_told_by_its_field_and_the_held_one_stays(
         fresh.begin("A-1").await;
         fresh.secrets_manager.put("genesys", &secret.to_string());
         let answer = fresh.deliver(&fresh.last_event()).await;
-        assert_eq!(
-            (answer.status, answer.text("outcome")),
-            (503, "genesys_not_told")
-        );
+        answer.must_be(503, "outcome", "genesys_not_told");
         assert!(
             tests::logged().contains(&format!("the secret is not usable: {field} ")),
             "{field}"
@@ -191,10 +179,7 @@ async fn without_a_webhook_secret_payments_are_made_and_events_are_asked_to_come
     world.begin("A-1").await;
     let event = world.last_event();
     let answer = world.deliver(&event).await;
-    assert_eq!(
-        (answer.status, answer.text("outcome")),
-        (503, "secret_unavailable")
-    );
+    answer.must_be(503, "outcome", "secret_unavailable");
     assert!(
         answer.text("detail").contains("webhook_secrets"),
         "{:#}",

@@ -5,21 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use stand_ins::{Fault, Match, Reply, Stage};
+use tests::matches::fetch;
 use tests::{CONVERSATION, World, order};
-
-fn fetch() -> Match {
-    Match::get("/v1/payment_intents")
-}
 
 #[tokio::test]
 async fn an_unknown_payment_is_an_answer() {
     let world = World::new().await;
     for order_id in [None, Some("A-1"), Some("")] {
         let answer = world.status(CONVERSATION, order_id).await;
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (200, "NOT_FOUND")
-        );
+        answer.must_be(200, "payment_status", "NOT_FOUND");
         assert_eq!(answer.text("conversation_id"), CONVERSATION);
     }
 }
@@ -229,10 +223,7 @@ async fn stripe_slow_or_down_gives_the_record_s_own_answer_in_time() {
         world.stripe.outage(fetch(), fault);
         let asked = Instant::now();
         let answer = world.status(CONVERSATION, Some("A-1")).await;
-        assert_eq!(
-            (answer.status, answer.text("payment_status")),
-            (200, "PENDING")
-        );
+        answer.must_be(200, "payment_status", "PENDING");
         assert!(
             asked.elapsed() < Duration::from_secs(2),
             "{:?}",
@@ -339,8 +330,5 @@ async fn a_table_that_does_not_answer_is_503() {
     let world = World::new().await;
     world.dynamo.stop();
     let answer = world.status(CONVERSATION, None).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (503, "store_unavailable")
-    );
+    answer.must_be(503, "code", "store_unavailable");
 }

@@ -6,21 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stand_ins::{Fault, Match, Outcome, Reply, Stage};
+use tests::matches::{confirm, create, list};
 use tests::{CONVERSATION, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order};
 
 const INTENTS: &str = "/v1/payment_intents";
-
-fn create() -> Match {
-    Match::post(INTENTS).exactly()
-}
-
-fn confirm() -> Match {
-    Match::post(INTENTS).ending("/confirm")
-}
-
-fn list() -> Match {
-    Match::get(INTENTS).exactly()
-}
 
 fn paid_by(order_id: &str, token: &str) -> Value {
     let mut body = order(order_id);
@@ -69,12 +58,7 @@ async fn a_connected_account_s_event_is_ignored_and_counted_whatever_its_metadat
     world.stripe.clear_requests();
     for event in [event, unknown, charge] {
         let answer = world.deliver(&event).await;
-        assert_eq!(
-            (answer.status, answer.text("outcome")),
-            (200, "other_account"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(200, "outcome", "other_account");
     }
     assert_eq!(world.dynamo.items().await, before);
     assert!(world.stripe.requests().is_empty() && world.genesys.patches().is_empty());
@@ -163,7 +147,7 @@ async fn an_intent_whose_metadata_names_another_order_by_now_is_not_adopted() {
         .edit_metadata(&intent, &[("order_id", "B-1")])
         .unwrap();
     let answer = world.deliver(&world.last_event()).await;
-    assert_eq!((answer.status, answer.text("outcome")), (200, "not_ours"));
+    answer.must_be(200, "outcome", "not_ours");
     assert_eq!(record(&world).await["payment_status"], "CREATING");
 }
 
@@ -295,12 +279,7 @@ async fn a_used_up_token_is_refused_as_such_though_stripe_names_no_parameter() {
         .stripe
         .fault(confirm(), Reply::status(400).body(&used_up.to_string()));
     let answer = world.post(&paid_by("A-1", "pm_card_visa")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (422, "invalid_payment_method"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(422, "code", "invalid_payment_method");
     assert_eq!(answer.text("field"), "payment_method");
     world.stripe.add_payment_method("pm_new", Outcome::Succeed);
     assert_eq!(
@@ -347,24 +326,14 @@ async fn a_failure_that_stripe_keeps_under_the_key_ends_the_attempt_and_the_next
     world.stripe.fault(create(), Fault::server_error_saved());
     world.stripe.set_search_lag(true);
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (503, "stripe_unavailable"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(503, "code", "stripe_unavailable");
     let reply = record(&world).await;
     assert_eq!(
         (&reply["payment_status"], &reply["reason_code"]),
         (&json!("CANCELED"), &json!("stripe_failed"))
     );
     let answer = world.post(&paid_by("A-1", "pm_card_visa")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (201, "CONFIRMED"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(201, "payment_status", "CONFIRMED");
     assert_eq!(
         (&answer.body["attempt"], world.stripe.charges().len()),
         (&json!(2), 1)
@@ -464,10 +433,7 @@ async fn an_account_with_more_intents_than_are_read_leaves_the_attempt_open() {
         .stripe
         .outage(list(), Reply::status(200).body(&page.to_string()));
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (503, "stripe_unavailable")
-    );
+    answer.must_be(503, "code", "stripe_unavailable");
     let pages: Vec<_> = world
         .stripe
         .requests()
@@ -524,23 +490,13 @@ async fn a_kept_failure_of_a_charge_is_followed_by_what_became_of_it() {
         .stripe
         .fault(confirm(), Fault::server_error_executed());
     let answer = world.post(&paid_by("A-1", "pm_card_visa")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (201, "CONFIRMED"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(201, "payment_status", "CONFIRMED");
 
     let world = World::new().await;
     world.stripe.fault(confirm(), Fault::server_error_saved());
     for _ in 0..2 {
         let answer = world.post(&paid_by("A-1", "pm_card_visa")).await;
-        assert_eq!(
-            (answer.status, answer.text("code")),
-            (422, "invalid_payment_method"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(422, "code", "invalid_payment_method");
     }
     world.stripe.add_payment_method("pm_new", Outcome::Succeed);
     assert_eq!(
@@ -597,12 +553,7 @@ async fn a_late_cancel_that_released_nothing_says_so() {
     world.stripe.outage(list(), Fault::status(400));
     world.advance(20 * 3600);
     for answer in [world.cancel("A-1").await, world.post(&order("A-1")).await] {
-        assert_eq!(
-            (answer.status, answer.text("code")),
-            (409, "attempt_expired"),
-            "{:#}",
-            answer.body
-        );
+        answer.must_be(409, "code", "attempt_expired");
     }
     assert_eq!(record(&world).await["payment_status"], "CREATING");
     // An hour after the last moment at which it could be made, no index lags so far behind.
@@ -730,12 +681,7 @@ async fn a_token_that_was_declined_before_is_not_answered_declined_while_another
     world.stripe.pay(&intent, "pm_card_processing").unwrap();
     world.advance(5);
     let answer = world.post(&declined).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (200, "PROCESSING"),
-        "{:#}",
-        answer.body
-    );
+    answer.must_be(200, "payment_status", "PROCESSING");
     assert_eq!(record(&world).await["payment_status"], "PROCESSING");
 }
 

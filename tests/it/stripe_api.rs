@@ -9,10 +9,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use shared::adapters::stripe::STRIPE_VERSION;
 use tests::World;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use tests::root;
 
 fn api() -> PathBuf {
     root().join("tests/stand-ins/src/stripe/api.json")

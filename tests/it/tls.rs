@@ -11,7 +11,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::Body;
 use shared::adapters::aws::AwsConfig;
-use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys;
 use shared::adapters::genesys::GenesysConfig;
 use shared::adapters::http::Http;

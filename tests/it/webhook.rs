@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stand_ins::{Fault, Match, Reply, Scene, Stage};
+use tests::matches::patch;
 use tests::{CONVERSATION, START, Setup, WEBHOOK_SECRET, World, order};
 
 const START_I64: i64 = 1_795_000_000;
-
-fn patch() -> Match {
-    Match::patch("/api/v2/conversations")
-}
 
 async fn record(world: &World) -> Value {
     world.status(CONVERSATION, Some("A-1")).await.body
@@ -35,7 +32,7 @@ async fn paid() -> (World, String) {
 async fn a_payment_is_confirmed_and_told_to_the_very_conversation() {
     let (world, intent) = paid().await;
     let answer = world.deliver(&world.last_event()).await;
-    assert_eq!((answer.status, answer.text("outcome")), (200, "applied"));
+    answer.must_be(200, "outcome", "applied");
     let reply = record(&world).await;
     assert_eq!(
         (&reply["payment_status"], &reply["final"]),
@@ -80,7 +77,7 @@ async fn a_repeated_event_changes_nothing_and_is_taken() {
     let before = world.dynamo.items().await;
     for _ in 0..3 {
         let again = world.deliver(&event).await;
-        assert_eq!((again.status, again.text("outcome")), (200, "repeated"));
+        again.must_be(200, "outcome", "repeated");
     }
     assert_eq!(world.dynamo.items().await, before);
     assert_eq!(
@@ -125,7 +122,7 @@ async fn an_event_that_comes_late_is_older_and_changes_nothing() {
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.deliver(&world.last_event()).await;
     let late = world.deliver(&declined).await;
-    assert_eq!((late.status, late.text("outcome")), (200, "final"));
+    late.must_be(200, "outcome", "final");
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
     assert_eq!(
         world.genesys.attributes(CONVERSATION)["payment_status"],
@@ -164,15 +161,10 @@ async fn a_webhook_before_the_pointer_is_written_is_not_lost() {
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     let succeeded = world.last_event();
     let answer = world.deliver(&succeeded).await;
-    assert_eq!((answer.status, answer.text("outcome")), (200, "applied"));
+    answer.must_be(200, "outcome", "applied");
     gate.open();
     let created = creating.await.unwrap();
-    assert_eq!(
-        (created.status, created.text("payment_status")),
-        (201, "CONFIRMED"),
-        "{:#}",
-        created.body
-    );
+    created.must_be(201, "payment_status", "CONFIRMED");
     assert_eq!(created.text("payment_intent_id"), intent);
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
     assert_eq!(
@@ -347,7 +339,7 @@ async fn thin_and_malformed_events_are_400_with_the_reason() {
     let thin =
         json!({ "id": "evt_1", "object": "v2.core.event", "type": "v1.payment_intent.succeeded" });
     let answer = world.deliver(&thin).await;
-    assert_eq!((answer.status, answer.text("outcome")), (400, "thin_event"));
+    answer.must_be(400, "outcome", "thin_event");
     assert!(answer.text("detail").contains("Snapshot"));
     for body in [&b"not json"[..], b"[]", b"{}", b"\xFF\xFE", b""] {
         let signature = stand_ins::stripe::sign(WEBHOOK_SECRET, START_I64, body);
@@ -381,10 +373,7 @@ async fn another_amount_currency_or_intent_is_never_applied() {
             Reply::status(200).body(&event["data"]["object"].to_string()),
         );
         let answer = world.deliver(&event).await;
-        assert_eq!(
-            (answer.status, answer.text("outcome")),
-            (200, "disagreement")
-        );
+        answer.must_be(200, "outcome", "disagreement");
         assert_eq!(world.dynamo.items().await, before);
     }
     assert!(
@@ -429,10 +418,7 @@ async fn genesys_down_keeps_the_state_and_stripe_s_retry_tells_it() {
         let event = world.last_event();
         world.genesys.outage(patch(), fault);
         let answer = world.deliver(&event).await;
-        assert_eq!(
-            (answer.status, answer.text("outcome")),
-            (503, "genesys_not_told")
-        );
+        answer.must_be(503, "outcome", "genesys_not_told");
         assert_eq!(
             record(&world).await["payment_status"],
             "CONFIRMED",
@@ -440,7 +426,7 @@ async fn genesys_down_keeps_the_state_and_stripe_s_retry_tells_it() {
         );
         world.genesys.clear_faults();
         let again = world.deliver(&event).await;
-        assert_eq!((again.status, again.text("outcome")), (200, "repeated"));
+        again.must_be(200, "outcome", "repeated");
         assert_eq!(
             world.genesys.attributes(CONVERSATION)["payment_status"],
             "CONFIRMED"
@@ -711,10 +697,7 @@ async fn a_table_that_does_not_answer_makes_stripe_try_again() {
     let event = world.last_event();
     world.dynamo.stop();
     let answer = world.deliver(&event).await;
-    assert_eq!(
-        (answer.status, answer.text("outcome")),
-        (503, "store_unavailable")
-    );
+    answer.must_be(503, "outcome", "store_unavailable");
 }
 
 #[tokio::test]
@@ -726,10 +709,7 @@ async fn a_tie_that_stripe_cannot_break_now_is_tried_again_later() {
         .stripe
         .outage(Match::get("/v1/payment_intents"), Reply::status(503));
     let answer = world.deliver(&tied).await;
-    assert_eq!(
-        (answer.status, answer.text("outcome")),
-        (503, "stripe_unavailable")
-    );
+    answer.must_be(503, "outcome", "stripe_unavailable");
     world.stripe.clear_faults();
     assert_eq!(world.deliver(&tied).await.text("outcome"), "applied");
 }

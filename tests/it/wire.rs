@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 use shared::adapters::dynamodb::Table;
-use shared::domain::ids::{ConversationId, IntentId, OrderId};
+use shared::domain::ids::IntentId;
 use shared::domain::money::{Currency, Money};
 use shared::domain::observation::{AsOf, Intent, Observation, Source, StripeStatus, Verdict};
 use shared::domain::payment::{Payment, PaymentStatus, Terms};
@@ -426,10 +426,7 @@ async fn transactions_and_writes_that_collide_are_run_again_and_the_requests_suc
         &["TransactionConflict", "None"],
     );
     let answer = world.post(&order("A-1")).await;
-    assert_eq!(
-        (answer.status, answer.text("payment_status")),
-        (201, "PENDING")
-    );
+    answer.must_be(201, "payment_status", "PENDING");
     assert_eq!(create_intent.count("TransactWriteItems"), 2);
 
     world

@@ -17,11 +17,8 @@ const BATCH: usize = 10_000;
 /// The names of the payment of some number: the same in every run, scattered over the key space.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    /// The conversation.
     pub(crate) conversation: String,
-    /// The order.
     pub(crate) order: String,
-    /// The intent.
     intent: String,
     /// The pay link's token.
     pub(crate) token: LinkToken,
@@ -64,7 +61,6 @@ pub(crate) fn conversation(number: u64) -> String {
     .join("-")
 }
 
-/// A request for $50.00.
 pub(crate) fn request(conversation: &str, order: &str) -> Value {
     json!({ "conversation_id": conversation, "order_id": order, "amount": "50.00", "currency": "usd" })
 }

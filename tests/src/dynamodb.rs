@@ -65,19 +65,16 @@ impl Dynamo {
     }
 
     /// The engine itself, to fill it faster than through its wire protocol.
-    #[must_use]
     pub fn database(&self) -> &dynoxide::Database {
         &self.database
     }
 
     /// A client of the engine.
-    #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
     /// Where the engine listens.
-    #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }

@@ -15,9 +15,11 @@
 
 mod dynamodb;
 mod logs;
+pub mod matches;
 mod secrets_manager;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -68,7 +70,7 @@ pub const PUBLISHABLE_KEY: &str = "pk_test_1";
 /// Whom the payer's page names.
 pub const MERCHANT: &str = "Example Ltd";
 
-const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
+pub const GENESYS_CLIENT: &str = "5f0c0d3e-genesys-client";
 
 /// A clock that moves only when told.
 #[derive(Clone, Debug)]
@@ -116,13 +118,11 @@ impl Default for Setup {
 
 /// The whole system on one machine.
 pub struct World {
-    /// Stripe.
     pub stripe: Stripe,
     /// Genesys Cloud.
     pub genesys: Genesys,
     /// The table's engine.
     pub dynamo: Dynamo,
-    /// Secrets Manager.
     pub secrets_manager: SecretsManagerStandIn,
     /// The clock of the functions; Stripe and Genesys have the same.
     pub clock: TestClock,
@@ -235,7 +235,6 @@ impl World {
     }
 
     /// Everything that was logged since this world began, by all tests of the process.
-    #[must_use]
     pub fn logged(&self) -> String {
         logs::logged_from(self.log_begin)
     }
@@ -417,8 +416,21 @@ impl Drop for World {
     }
 }
 
+/// The project's own folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// [`order`] with more fields.
+pub fn order_with(order_id: &str, more: &Value) -> Value {
+    let mut body = order(order_id);
+    if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
+        body.extend(more.clone());
+    }
+    body
+}
+
 /// The table, over a client.
-#[must_use]
 pub fn table_of(client: aws_sdk_dynamodb::Client) -> Table {
     let config = TableConfig {
         name: "payments".to_owned(),
@@ -428,14 +440,12 @@ pub fn table_of(client: aws_sdk_dynamodb::Client) -> Table {
 }
 
 /// The key of an order's payment in [`CONVERSATION`].
-#[must_use]
 pub fn payment_key(order_id: &str) -> PaymentKey {
     let conversation_id = ConversationId::parse(CONVERSATION).expect("a conversation");
     PaymentKey::new(conversation_id, OrderId::parse(order_id).expect("an order"))
 }
 
 /// The functions' own AWS clients, of an endpoint of the tests.
-#[must_use]
 pub fn aws_clients(endpoint: &str) -> aws::Clients {
     let config = config::aws(|name| {
         let value = match name {
@@ -455,19 +465,16 @@ pub fn aws_clients(endpoint: &str) -> aws::Clients {
 }
 
 /// A client with connections of its own, which trusts what the functions trust.
-#[must_use]
 pub fn http() -> Http {
     Http::new(&tls::client_config(None).expect("TLS")).expect("a client")
 }
 
 /// A request body for $50.00.
-#[must_use]
 pub fn order(order_id: &str) -> Value {
     json!({ "conversation_id": CONVERSATION, "order_id": order_id, "amount": "50.00", "currency": "usd" })
 }
 
 /// An API Gateway REST event, of the shape AWS sends.
-#[must_use]
 pub fn rest_event(
     method: &str,
     path: &str,
@@ -496,14 +503,12 @@ pub fn rest_event(
 }
 
 /// An API Gateway event of the payer's browser that asks for the page.
-#[must_use]
 pub fn page_event() -> Value {
     rest_event("GET", "/pay", &json!({}), &json!({}), "")
 }
 
 /// An API Gateway event of the page that asks for the session of a link, given its URL or just its
 /// token.
-#[must_use]
 pub fn session_event(payment_url: &str) -> Value {
     let body = json!({ "token": token_of(payment_url) });
     rest_event(
@@ -516,13 +521,11 @@ pub fn session_event(payment_url: &str) -> Value {
 }
 
 /// What is secret of a pay link.
-#[must_use]
 pub fn token_of(payment_url: &str) -> &str {
     payment_url.rsplit('#').next().unwrap_or_default()
 }
 
 /// A Function URL event, of the shape AWS sends.
-#[must_use]
 pub fn url_event(body: &[u8], signature: Option<&str>, base64: bool) -> Value {
     let encoded = if base64 {
         base64::engine::general_purpose::STANDARD.encode(body)
@@ -551,7 +554,6 @@ pub fn url_event(body: &[u8], signature: Option<&str>, base64: bool) -> Value {
 }
 
 /// The request the handler gets for an event.
-#[must_use]
 pub fn request(event: &Value) -> Request {
     shared::lambda::entry::request(&event.to_string()).expect("an event")
 }
@@ -559,9 +561,7 @@ pub fn request(event: &Value) -> Request {
 /// A handler's answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
-    /// Content type.
     pub content_type: String,
     /// `Retry-After`, where there is one.
     pub retry_after: Option<String>,
@@ -570,8 +570,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads a response.
-    #[must_use]
     pub fn read(response: Response<Body>) -> Self {
         let header = |name: &str| {
             response
@@ -595,8 +593,14 @@ impl Answer {
         }
     }
 
+    /// Panics unless it has this status, and this text in a field.
+    #[track_caller]
+    pub fn must_be(&self, status: u16, field: &str, text: &str) {
+        let got = (self.status, self.text(field));
+        assert_eq!(got, (status, text), "{:#}", self.body);
+    }
+
     /// A text field of the body.
-    #[must_use]
     pub fn text(&self, field: &str) -> &str {
         self.body[field]
             .as_str()

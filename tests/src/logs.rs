@@ -40,7 +40,6 @@ pub(crate) fn start() {
 }
 
 /// Everything logged so far, by all tests of the process.
-#[must_use]
 pub fn logged() -> String {
     logged_from(0)
 }
@@ -90,7 +89,6 @@ pub fn forget_thread_log() {
 }
 
 /// Everything this thread has logged since [`forget_thread_log`].
-#[must_use]
 pub fn thread_log() -> String {
     OF_THREAD.with_borrow(|log| String::from_utf8_lossy(log).into_owned())
 }

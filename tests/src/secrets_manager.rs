@@ -55,13 +55,11 @@ impl SecretsManagerStandIn {
     }
 
     /// A client of the stand-in.
-    #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
     /// Where the stand-in listens.
-    #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -96,7 +94,6 @@ impl SecretsManagerStandIn {
     }
 
     /// How often a secret was read.
-    #[must_use]
     pub fn reads(&self, id: &str) -> usize {
         self.shelf
             .lock()

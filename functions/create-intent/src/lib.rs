@@ -1,5 +1,5 @@
-//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay it.
-//! `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
+//! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay
+//! it. `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
 //!
 //! As direct invocations: the body of `POST`; and the names with `"operation": "cancel"`.
 
@@ -33,7 +33,6 @@ use tokio::time::Instant;
 /// The most that is kept of the budget for what follows Stripe's answer: recording it and replying.
 const MAX_RESERVE: Duration = Duration::from_millis(400);
 
-/// The function.
 #[derive(Debug)]
 pub struct CreateIntentFunction<S, Stripe, R, C> {
     pub store: S,

@@ -1,7 +1,6 @@
-//! `GET /payments/{conversation_id}?order_id=…`, or a direct invocation with these two fields: where
-//! a payment stands.
-//! `GET /pay` and `POST /pay/session` with `{"token": "…"}`: the payer's page, and what it needs to
-//! let the payer pay.
+//! `GET /payments/{conversation_id}?order_id=…`, or a direct invocation with these two fields:
+//! where a payment stands. `GET /pay` and `POST /pay/session` with `{"token": "…"}`: the payer's
+//! page, and what it needs to let the payer pay.
 //!
 //! Each within two seconds.
 
@@ -53,7 +52,6 @@ impl Route {
     }
 }
 
-/// The function.
 #[derive(Debug)]
 pub struct StatusQueryFunction<S, Stripe, Genesys, C> {
     pub store: S,

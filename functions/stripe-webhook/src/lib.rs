@@ -25,7 +25,6 @@ pub const BUDGET: Duration = Duration::from_secs(8);
 /// Largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The function.
 pub struct StripeWebhookFunction<S, Stripe, Genesys, C> {
     pub store: S,
     pub stripe: Stripe,
@@ -112,8 +111,8 @@ where
         reply(status, outcome, &detail)
     }
 
-    /// Verifies the delivery and applies its event. Gives what became of it: `applied`, or why there
-    /// was nothing to do.
+    /// Verifies the delivery and applies its event. Gives what became of it: `applied`, or why
+    /// there was nothing to do.
     async fn take(&self, request: &Request, deadline: Deadline) -> Result<&'static str, Refusal> {
         if request.method() != Method::POST {
             return Err(Refusal::Method);

@@ -55,7 +55,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Time-outs of every AWS call: the first try may be lost and the second still be in time.
-#[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_millis(800))
@@ -64,7 +63,6 @@ pub fn timeouts() -> TimeoutConfig {
 }
 
 /// One retry of every AWS call.
-#[must_use]
 pub fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(2)
@@ -74,9 +72,7 @@ pub fn retries() -> RetryConfig {
 /// The clients a function builds its adapters from.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// Secrets Manager.
     pub secrets_manager: aws_sdk_secretsmanager::Client,
 }
 

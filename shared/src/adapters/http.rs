@@ -29,9 +29,7 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 pub struct Answered {
     /// Status code.
     pub status: u16,
-    /// Headers.
     pub headers: HeaderMap,
-    /// Body.
     pub body: Vec<u8>,
     /// From before the request was sent until the whole answer was there.
     pub took: Duration,
@@ -46,20 +44,17 @@ impl fmt::Debug for Answered {
 
 impl Answered {
     /// The far side's own name for the exchange, for the log.
-    #[must_use]
     pub fn id(&self, name: &str) -> Option<&str> {
         self.header(name).filter(|id| is_plain_name(id))
     }
 
     /// A header's text.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// `Retry-After` in seconds (RFC 9110), at most a day; its date form, which neither side sends,
     /// counts as absent.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         seconds_from_outside(self.header("retry-after")?.trim())
     }
@@ -96,9 +91,6 @@ impl Transport for Client {
 }
 
 /// Sends a request and reads the whole answer, of at most so many bytes.
-///
-/// # Errors
-/// [`Unanswered`].
 pub(super) async fn exchange(
     client: &Client,
     request: Request,
@@ -167,7 +159,6 @@ impl Http {
     }
 
     /// The same client over another transport.
-    #[must_use]
     pub fn over<T: Transport>(&self, transport: T) -> Http<T> {
         Http {
             client: self.client.clone(),
@@ -178,15 +169,11 @@ impl Http {
 
 impl<T: Transport> Http<T> {
     /// The underlying client, to build a request with.
-    #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
     /// Sends a request and reads the whole answer by the deadline.
-    ///
-    /// # Errors
-    /// [`Unanswered`].
     pub async fn send(
         &self,
         request: RequestBuilder,

@@ -17,8 +17,8 @@ use rustls::{ClientConfig, RootCertStore};
 pub enum TlsError {
     /// The file of further authorities does not read.
     #[error(
-        "EXTRA_CA_CERTS must be the path of a readable file of certificates in PEM form, of at least one authority and \
-         nothing else; it is not ({0})"
+        "EXTRA_CA_CERTS must be the path of a readable file of certificates in PEM form, of at \
+         least one authority and nothing else; {0}"
     )]
     ExtraCerts(&'static str),
     /// The cryptography has none of the protocol versions, which no input decides.
@@ -30,9 +30,6 @@ pub enum TlsError {
 ///
 /// `extra_ca_certs` is the path of a PEM file with the certificates of further authorities, as of a
 /// proxy that inspects TLS.
-///
-/// # Errors
-/// [`TlsError`].
 pub fn client_config(extra_ca_certs: Option<&str>) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),

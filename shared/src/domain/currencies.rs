@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How Stripe wants a currency's amounts written in its smallest unit.
+/// How a currency's amounts must be written for Stripe, in its smallest unit.
 /// Source: Stripe, "Supported currencies" (zero-decimal, three-decimal and special cases).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Scale {
@@ -174,7 +174,6 @@ pub struct Currency(&'static (&'static str, Scale, u64));
 impl Currency {
     /// The currency of an ISO 4217 code in any case, or `None` where Stripe charges no such
     /// currency.
-    #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         CURRENCIES
             .iter()
@@ -183,13 +182,11 @@ impl Currency {
     }
 
     /// Lowercase ISO 4217 code.
-    #[must_use]
     pub fn code(self) -> &'static str {
         self.0.0
     }
 
     /// Decimals an amount in major units may have.
-    #[must_use]
     pub fn decimals(self) -> usize {
         match self.0.1 {
             Scale::Zero | Scale::WholeInHundredths => 0,
@@ -199,12 +196,11 @@ impl Currency {
     }
 
     /// Stripe's minimum charge in minor units; 0 where Stripe names none.
-    #[must_use]
     pub fn minimum_minor(self) -> u64 {
         self.0.2
     }
 
-    /// What Stripe wants the smallest-unit integer to be a multiple of.
+    /// What the smallest-unit integer must be a multiple of.
     pub(super) fn step(self) -> u64 {
         match self.0.1 {
             Scale::Zero | Scale::Two => 1,

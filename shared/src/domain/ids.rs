@@ -30,7 +30,6 @@ macro_rules! text_id {
             }
 
             /// The text as it was given.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -58,7 +57,6 @@ macro_rules! text_id {
 }
 
 /// Whether the text has the shape 8-4-4-4-12 of hexadecimal digits (RFC 9562).
-#[must_use]
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -117,13 +115,11 @@ impl PaymentMethodId {
     }
 
     /// The token itself, for the one call that charges it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
     /// The first 128 bits of its SHA-256 in hexadecimal: tells tokens apart without being one.
-    #[must_use]
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.0.as_bytes());
         hex::encode(digest.iter().take(16).copied().collect::<Vec<u8>>())
@@ -137,7 +133,7 @@ impl fmt::Debug for PaymentMethodId {
 }
 
 /// Which attempt of which payment: what ties an intent to a conversation, in Stripe's metadata and
-/// in our pointer.
+/// in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Correlation {
     /// The Genesys conversation.
@@ -149,7 +145,6 @@ pub struct Correlation {
 }
 
 impl Correlation {
-    #[must_use]
     pub fn key(&self) -> PaymentKey {
         PaymentKey::new(self.conversation_id.clone(), self.order_id.clone())
     }
@@ -157,27 +152,23 @@ impl Correlation {
     /// The key under which this attempt's intent is created: the same on every try, on every
     /// machine. `/` is in none of the parts, so no two attempts share a key. At most 148 of
     /// Stripe's 255 characters.
-    #[must_use]
     pub fn create_key(&self) -> IdempotencyKey {
         self.idempotency_key("")
     }
 
     /// The key under which this attempt's intent is created without a receipt, if Stripe keeps its
     /// refusal of the receipt's address under [`Self::create_key`], which can make no intent then.
-    #[must_use]
     pub fn second_create_key(&self) -> IdempotencyKey {
         self.idempotency_key("/without-receipt")
     }
 
     /// The key under which a token confirms this attempt's intent: another token, another key.
-    #[must_use]
     pub fn confirm_key(&self, payment_method: &PaymentMethodId) -> IdempotencyKey {
         self.idempotency_key(&format!("/confirm/{}", payment_method.fingerprint()))
     }
 
     /// The key under which one request cancels this attempt's intent. The moment is part of it, so
     /// that a later request is a new one: whether an intent can be canceled changes.
-    #[must_use]
     pub fn cancel_key(&self, now: UnixMillis) -> IdempotencyKey {
         self.idempotency_key(&format!("/cancel/{}", now.0))
     }
@@ -200,7 +191,6 @@ pub struct PaymentKey {
 }
 
 impl PaymentKey {
-    #[must_use]
     pub fn new(conversation_id: ConversationId, order_id: OrderId) -> Self {
         Self {
             conversation_id,
@@ -208,18 +198,15 @@ impl PaymentKey {
         }
     }
 
-    #[must_use]
     pub fn conversation_id(&self) -> &ConversationId {
         &self.conversation_id
     }
 
-    #[must_use]
     pub fn order_id(&self) -> &OrderId {
         &self.order_id
     }
 
     /// The payment's attempt of that number.
-    #[must_use]
     pub fn attempt(&self, attempt: u32) -> Correlation {
         Correlation {
             conversation_id: self.conversation_id.clone(),
@@ -234,7 +221,6 @@ impl PaymentKey {
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

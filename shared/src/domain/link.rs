@@ -1,4 +1,4 @@
-//! The pay link: 128 random bits that let whoever has them pay one attempt of one payment, for some
+//! The pay link: 128 random bits. They let their holder pay one attempt of one payment, for some
 //! minutes.
 
 use std::fmt;
@@ -15,14 +15,13 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Characters of a token: the fewest that hold 128 bits.
 const LENGTH: usize = 22;
 
-/// What stands behind the `#` of a pay link, and what its session is asked for with. Whoever knows
-/// its text can open the payment, so Debug hides it, and the table knows only its digest.
+/// What follows the `#` of a pay link, and what the page asks for its session with. Its text alone
+/// lets a person pay, so Debug hides it, and the table has only its digest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken(u128);
 
 impl LinkToken {
     /// The token of 128 random bits.
-    #[must_use]
     pub fn from_bits(bits: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bits))
     }
@@ -51,7 +50,6 @@ impl LinkToken {
     }
 
     /// The text for the URL: 22 of `0-9A-Za-z`.
-    #[must_use]
     pub fn to_fragment(&self) -> String {
         let mut digits = [0_u8; LENGTH];
         let mut rest = self.0;
@@ -68,7 +66,6 @@ impl LinkToken {
 
     /// The SHA-256 of the text in hexadecimal: the link's key in the table, from which nobody gets
     /// back to the token.
-    #[must_use]
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(self.to_fragment()))
     }
@@ -87,7 +84,6 @@ pub struct Link {
 /// A link to be made.
 #[derive(Debug)]
 pub struct NewLink {
-    /// Its token.
     pub token: LinkToken,
     /// How long it can be opened.
     pub valid_for: Duration,
@@ -95,7 +91,6 @@ pub struct NewLink {
 
 impl NewLink {
     /// What the token opens: this attempt, from now on.
-    #[must_use]
     pub fn to(&self, correlation: &Correlation, now: UnixMillis) -> Link {
         Link {
             correlation: correlation.clone(),

@@ -15,7 +15,6 @@ pub const STRIPE_MAX_MINOR: u64 = 99_999_999;
 pub struct Money {
     /// Stripe's smallest unit.
     pub amount_minor: u64,
-    /// The currency.
     pub currency: Currency,
 }
 
@@ -34,7 +33,6 @@ pub enum AmountError {
     /// More decimals than the currency has. Never rounded.
     #[error("{currency} has {allowed} decimals and it has {given}")]
     TooManyDecimals {
-        /// The currency.
         currency: Currency,
         /// Decimals of the currency.
         allowed: usize,
@@ -44,12 +42,10 @@ pub enum AmountError {
     /// Stripe takes only multiples of `step` minor units in this currency.
     #[error("{currency} amounts must be multiples of {step} in Stripe's smallest unit")]
     NotAMultiple {
-        /// The currency.
         currency: Currency,
         /// The step in minor units.
         step: u64,
     },
-    /// Zero.
     #[error("it must be greater than zero")]
     Zero,
     /// More than 64 bits of minor units hold.
@@ -121,7 +117,6 @@ impl Money {
     }
 
     /// The amount in major units with the currency's decimals: `50.00`, `500`, `1.230`.
-    #[must_use]
     pub fn major(&self) -> String {
         let written = self.amount_minor / self.currency.minor_per_written_unit();
         match self.currency.decimals() {

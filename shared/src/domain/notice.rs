@@ -19,7 +19,6 @@ pub struct Notice {
 
 impl Notice {
     /// `payment_progress` of the agent's screen: `link_opened`, or the status in lower case.
-    #[must_use]
     pub fn progress(&self) -> String {
         if self.visited {
             "link_opened".to_owned()
@@ -30,7 +29,6 @@ impl Notice {
 
     /// The attributes that the flow and the agent's screen see. Status and reference only: agents,
     /// analytics and exports read attributes.
-    #[must_use]
     pub fn attributes(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("payment_status", self.status.to_string()),
@@ -42,7 +40,6 @@ impl Notice {
     }
 
     /// The inputs of the workflow for late payments, named as its `Flow.` variables.
-    #[must_use]
     pub fn flow_inputs(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
         let correlation = &payment.correlation;
         let conversation_id = correlation.conversation_id.to_string();
@@ -59,7 +56,6 @@ impl Notice {
 
 impl Payment {
     /// What Genesys must hear and has not accepted yet.
-    #[must_use]
     pub fn due_notice(&self) -> Option<Notice> {
         let status = self.status();
         let notice = Notice {

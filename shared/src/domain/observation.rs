@@ -44,7 +44,6 @@ pub enum StripeStatus {
 }
 
 impl StripeStatus {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -75,7 +74,6 @@ pub struct Intent {
 
 impl Intent {
     /// Stripe's status and last error as a payment status.
-    #[must_use]
     pub fn payment_status(&self) -> PaymentStatus {
         payment_status(self.status, self.last_error.as_deref())
     }
@@ -116,7 +114,6 @@ pub struct AsOf {
 
 impl AsOf {
     /// One second: what an event's `created` tells.
-    #[must_use]
     pub fn second(second: u64) -> Self {
         Self {
             from: second,
@@ -176,7 +173,6 @@ pub enum NoChange {
 
 impl NoChange {
     /// For logs and metrics.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -202,7 +198,6 @@ impl Payment {
     ///
     /// A final status is never left. Stripe leaves neither `succeeded` nor `canceled`, so those
     /// apply whatever their second; among the rest the newer wins, and a tie is Stripe's to break.
-    #[must_use]
     pub fn observe(&self, seen: &Observation, now: UnixMillis) -> Verdict {
         let intent = &seen.intent;
         let correlation = intent.correlation.as_ref();

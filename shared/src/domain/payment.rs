@@ -1,9 +1,9 @@
 //! The payment: one order in one conversation, and what moves it.
 //!
 //! Knows no AWS, no HTTP and no clock. Everything that is learned of an intent, from a webhook, an
-//! answer or a refresh, becomes an [`Observation`](super::observation::Observation) and goes through
-//! [`Payment::observe`]; nothing else changes a payment's stage but [`Payment::rejected`] and
-//! [`Payment::next_attempt`].
+//! answer or a refresh, becomes an [`Observation`](super::observation::Observation) and goes
+//! through [`Payment::observe`]; nothing else changes a payment's stage but [`Payment::rejected`]
+//! and [`Payment::next_attempt`].
 
 use std::time::Duration;
 
@@ -48,13 +48,11 @@ pub enum PaymentStatus {
 }
 
 impl PaymentStatus {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
     /// Whether nothing but a new attempt follows.
-    #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Confirmed | Self::Canceled)
     }
@@ -84,7 +82,6 @@ pub enum CaptureMethod {
 }
 
 impl CaptureMethod {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -170,7 +167,6 @@ pub struct Payment {
 
 impl Payment {
     /// The record to write before Stripe is asked for the first time.
-    #[must_use]
     pub fn begin(key: &PaymentKey, money: Money, terms: Terms, now: UnixMillis) -> Self {
         Self {
             correlation: key.attempt(1),
@@ -189,7 +185,6 @@ impl Payment {
 
     /// The record to write before Stripe is asked for an intent in place of a canceled one. `None`
     /// unless this one is `CANCELED`.
-    #[must_use]
     pub fn next_attempt(&self, money: Money, terms: Terms, now: UnixMillis) -> Option<Self> {
         if self.status() != PaymentStatus::Canceled {
             return None;
@@ -208,7 +203,6 @@ impl Payment {
     /// The record once it is certain that the attempt has no intent and gets none, as when Stripe
     /// has refused for good to make it: the attempt is over and the order free for a new one,
     /// perhaps with another amount. `None` unless this one is `CREATING`.
-    #[must_use]
     pub fn rejected(&self, reason_code: &str, now: UnixMillis) -> Option<Self> {
         self.terms()?;
         let reason_code = reason_code.to_owned();
@@ -217,7 +211,6 @@ impl Payment {
 
     /// The record once Stripe has refused the address for the receipt: the intent is made without
     /// one. `None` unless this one is `CREATING` and has an address.
-    #[must_use]
     pub fn without_receipt(&self, first_key_spent: bool, now: UnixMillis) -> Option<Self> {
         let terms = self.terms().filter(|terms| terms.receipt_email.is_some())?;
         let terms = Terms {
@@ -230,7 +223,6 @@ impl Payment {
 
     /// The record once the payer has visited a pay link, for the agent to see. `None` if that is
     /// known, or if there is nothing to pay any more.
-    #[must_use]
     pub fn visited(&self, now: UnixMillis) -> Option<Self> {
         (self.visited_at.is_none() && self.is_payable()).then(|| Self {
             version: self.version + 1,
@@ -249,13 +241,11 @@ impl Payment {
         }
     }
 
-    #[must_use]
     pub fn key(&self) -> PaymentKey {
         self.correlation.key()
     }
 
     /// Where it stands.
-    #[must_use]
     pub fn status(&self) -> PaymentStatus {
         match &self.stage {
             Stage::Creating(_) => PaymentStatus::Creating,
@@ -265,7 +255,6 @@ impl Payment {
     }
 
     /// What the create call needs, while it is due.
-    #[must_use]
     pub fn terms(&self) -> Option<&Terms> {
         match &self.stage {
             Stage::Creating(terms) => Some(terms),
@@ -274,7 +263,6 @@ impl Payment {
     }
 
     /// The current attempt's intent, once it is known.
-    #[must_use]
     pub fn intent(&self) -> Option<&KnownIntent> {
         match &self.stage {
             Stage::Known(known) => Some(known),
@@ -282,19 +270,16 @@ impl Payment {
         }
     }
 
-    #[must_use]
     pub fn intent_id(&self) -> Option<&IntentId> {
         self.intent().map(|known| &known.id)
     }
 
     /// What was received so far, in minor units.
-    #[must_use]
     pub fn amount_received(&self) -> u64 {
         self.intent().map_or(0, |known| known.amount_received)
     }
 
     /// Why it was declined or refused.
-    #[must_use]
     pub fn reason_code(&self) -> Option<&str> {
         match &self.stage {
             Stage::Creating(_) => None,
@@ -304,7 +289,6 @@ impl Payment {
     }
 
     /// Whether the payer can pay it now.
-    #[must_use]
     pub fn is_payable(&self) -> bool {
         matches!(
             self.status(),
@@ -313,14 +297,12 @@ impl Payment {
     }
 
     /// Whether the idempotency key of a `CREATING` record is too old to be relied on.
-    #[must_use]
     pub fn create_window_is_over(&self, now: UnixMillis) -> bool {
         now.since(self.attempt_started_at) >= CREATE_WINDOW
     }
 
     /// Whether an intent that Stripe's search does not find does not exist: the last moment at
     /// which it can have been made lies further back than the index ever lags.
-    #[must_use]
     pub fn search_has_caught_up(&self, now: UnixMillis) -> bool {
         now.since(self.attempt_started_at) >= CREATE_WINDOW + SEARCH_LAG
     }

@@ -20,7 +20,6 @@ pub struct PaymentPolicy {
 
 impl PaymentPolicy {
     /// The most that may be charged at once in a currency.
-    #[must_use]
     pub fn ceiling(&self, currency: Currency) -> Money {
         let amount_minor = self
             .ceilings
@@ -34,9 +33,6 @@ impl PaymentPolicy {
     }
 
     /// The currency of a request that names a code, a region, or both.
-    ///
-    /// # Errors
-    /// [`CurrencyError`].
     pub fn currency(
         &self,
         code: Option<&str>,
@@ -65,9 +61,6 @@ impl PaymentPolicy {
     }
 
     /// Whether that much may be charged at once.
-    ///
-    /// # Errors
-    /// [`LimitError`].
     pub fn check(&self, money: Money) -> Result<(), LimitError> {
         let ceiling = self.ceiling(money.currency);
         if money.amount_minor > ceiling.amount_minor {

@@ -1,6 +1,6 @@
 //! Knows keys, tokens and client secrets by their shape, so that one in the wrong place is neither
-//! stored, logged nor repeated: an input of a Data Action is soon swapped, and what comes from
-//! outside need not be what it is named.
+//! stored, logged nor repeated: inputs of a Data Action are easily swapped, and a field may not
+//! hold what its name says.
 
 use crate::domain::card_guard::in_identifier;
 
@@ -13,7 +13,6 @@ const MARKS: [&str; 6] = [
 const TOKEN_LENGTH: usize = 14;
 
 /// Whether the text holds a key, a webhook secret, a client secret or a token of Stripe's.
-#[must_use]
 pub fn holds_secret(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let is_token = |rest: &str| {
@@ -28,9 +27,7 @@ pub fn holds_secret(text: &str) -> bool {
             .any(|(at, mark)| text.get(at + mark.len()..).is_some_and(is_token))
 }
 
-/// Whether a name or an id from outside may be written down: short, plain, and nothing that must
-/// not be.
-#[must_use]
+/// Whether a name or an id from outside may be logged: short, plain, and nothing that must not be.
 pub fn is_plain_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text

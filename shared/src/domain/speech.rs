@@ -42,7 +42,8 @@ pub fn caller_message(status: PaymentStatus, reason_code: &str) -> &'static str 
                 "The card has insufficient funds or has reached its limit. Please try another card."
             }
             "expired_card" | "invalid_expiry_month" | "invalid_expiry_year" => {
-                "The card has expired or its expiry date is wrong. Please check it or try another card."
+                "The card has expired or its expiry date is wrong. Please check it or try another \
+                 card."
             }
             "incorrect_cvc" | "invalid_cvc" => {
                 "The card's security code is wrong. Please check it and try again."
@@ -51,7 +52,8 @@ pub fn caller_message(status: PaymentStatus, reason_code: &str) -> &'static str 
                 "The card number is wrong. Please check it and try again."
             }
             "authentication_required" => {
-                "The bank asks for an extra confirmation that cannot be given by phone. Please try another card."
+                "The bank asks for an extra confirmation that cannot be given by phone. Please try \
+                 another card."
             }
             "processing_error"
             | "issuer_not_available"

@@ -12,25 +12,21 @@ pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
     /// Whole seconds since the Unix epoch.
-    #[must_use]
     pub fn secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// Time since `earlier`; zero where that lies ahead, as after a clock was set back.
-    #[must_use]
+    /// Time since `earlier`; zero if that is in the future, as after a clock was set back.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
     /// Time between two moments, whichever is earlier.
-    #[must_use]
     pub fn apart(self, other: Self) -> Duration {
         Duration::from_millis(self.0.abs_diff(other.0))
     }
 
     /// This moment and a duration.
-    #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(
             self.0
@@ -39,7 +35,6 @@ impl UnixMillis {
     }
 
     /// This moment less a duration.
-    #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(
             self.0
@@ -54,7 +49,6 @@ pub const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// A count of seconds that came from outside, as a duration of at most [`LONGEST`]. `None` for
 /// anything but digits.
-#[must_use]
 pub fn seconds_from_outside(text: &str) -> Option<Duration> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // What is too large for the type is too large for us.

@@ -40,7 +40,6 @@ pub const GENESYS_DOMAINS: [&str; 18] = [
     "usw2.pure.cloud",
 ];
 
-/// Pay links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayLinkConfig {
     /// `PAY_LINK_BASE`: the address under which `/pay` is reached.
@@ -51,7 +50,6 @@ pub struct PayLinkConfig {
 
 impl PayLinkConfig {
     /// The address of a link, which status-query serves. No browser sends what follows the `#`.
-    #[must_use]
     pub fn url(&self, token: &LinkToken) -> SecretString {
         format!("{}/pay#{}", self.base, token.to_fragment()).into()
     }
@@ -138,7 +136,6 @@ impl WebhookConfig {
 }
 
 /// Looks a variable up in the process's environment.
-#[must_use]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -1,11 +1,12 @@
-//! The way in: an API Gateway REST event, a Function URL event or a direct invocation becomes a request
-//! without a panic, whatever a client put into it.
+//! The way in: an API Gateway REST event, a Function URL event or a direct invocation becomes a
+//! request without a panic, whatever a client put into it.
 //!
-//! A direct invocation is what a Genesys AWS Lambda Data Action sends: the request's own JSON object,
-//! without method, path or headers around it. Its reply has no envelope either, and a problem ends the
-//! invocation with a function error: nothing else makes that Data Action take its Failure path. A
-//! function error is a code and a text without a word of the request, for Lambda and Genesys keep
-//! it; a panic becomes one here, before the runtime puts the panic's own text into it.
+//! A direct invocation is what a Genesys AWS Lambda Data Action sends: the request's own JSON
+//! object, without method, path or headers around it. Its reply has no envelope either, and a
+//! problem ends the invocation with a function error: nothing else makes that Data Action take its
+//! Failure path. A function error is a code and a text without a word of the request, for Lambda
+//! and Genesys keep it; a panic becomes one here, before the runtime puts the panic's own text into
+//! it.
 //!
 //! `lambda_http`'s own conversion builds a URL from host, path and query, and panics if it cannot
 //! (its `request.rs`: `expect("failed to build request")`); its pass-through of other events cannot
@@ -95,7 +96,6 @@ pub fn request(json: &str) -> Result<Request, OtherEvent> {
 
 /// Whether the function was invoked directly: without method, path and headers, the body is all
 /// there is.
-#[must_use]
 pub fn is_direct(request: &Request) -> bool {
     request.extensions().get::<Direct>().is_some()
 }
@@ -121,7 +121,6 @@ pub struct FunctionError {
 
 impl FunctionError {
     /// A failure with a stable code, and a text that says what is expected.
-    #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -147,7 +146,8 @@ impl From<FunctionError> for Diagnostic {
 }
 
 /// Lets a panic of the work be a function error that has nothing of the panic's text, which may
-/// hold anything. Where it happened is logged by the hook that [`crate::lambda::telemetry::start`] sets.
+/// hold anything. Where it happened is logged by the hook that [`crate::lambda::telemetry::start`]
+/// sets.
 async fn caught<T>(work: impl Future<Output = T>) -> Result<T, FunctionError> {
     let mut work = pin!(work);
     let polled =

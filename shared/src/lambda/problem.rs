@@ -21,9 +21,9 @@ pub enum ProblemCode {
     MalformedRequest,
     /// A body larger than is read.
     RequestTooLarge,
-    /// The order stands with another amount or currency.
+    /// The order exists with another amount or currency.
     OrderChanged,
-    /// A twin request is still at Stripe.
+    /// Another request for the same order is still at Stripe.
     InProgress,
     /// The attempt is too old to be repeated.
     AttemptExpired,
@@ -67,12 +67,10 @@ impl ProblemCode {
     pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The stable code.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
-    #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
@@ -98,7 +96,6 @@ impl ProblemCode {
     }
 
     /// Whether the same request may succeed later.
-    #[must_use]
     pub fn retryable(self) -> bool {
         matches!(
             self,
@@ -143,7 +140,6 @@ impl ProblemCode {
 /// Genesys, and a log line for months.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The code.
     pub code: ProblemCode,
     /// The request field it is about, or empty.
     pub field: &'static str,
@@ -157,7 +153,6 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with one field of the request.
-    #[must_use]
     pub fn with_field(code: ProblemCode, field: &'static str, expected: impl Into<String>) -> Self {
         Self {
             code,
@@ -168,19 +163,16 @@ impl Problem {
     }
 
     /// A problem with no field of the request.
-    #[must_use]
     pub fn new(code: ProblemCode, expected: impl Into<String>) -> Self {
         Self::with_field(code, "", expected)
     }
 
     /// The same with the value that came, for the reply over HTTP.
-    #[must_use]
     pub fn got(self, value: impl fmt::Display) -> Self {
         self.came(format!("got {value}"))
     }
 
     /// The same with what came, for the reply over HTTP.
-    #[must_use]
     pub fn came(self, came: impl Into<String>) -> Self {
         Self {
             came: came.into(),
@@ -189,7 +181,6 @@ impl Problem {
     }
 
     /// The `detail` of the reply over HTTP: what is expected, and what came.
-    #[must_use]
     pub fn detail(&self) -> String {
         let Self { came, expected, .. } = self;
         if came.is_empty() {
@@ -200,7 +191,6 @@ impl Problem {
     }
 
     /// The refusal of a request longer than is read.
-    #[must_use]
     pub fn request_too_large(bytes: usize) -> Self {
         Self::new(
             ProblemCode::RequestTooLarge,
@@ -211,7 +201,6 @@ impl Problem {
 
     /// The refusal of a card number. It repeats nothing of what was sent, not even the name of an
     /// unknown field.
-    #[must_use]
     pub fn card_data_refused() -> Self {
         Self::new(
             ProblemCode::CardDataRefused,
@@ -222,7 +211,6 @@ impl Problem {
 
     /// The refusal of a key, token or client secret in a field of another kind. It repeats nothing
     /// of what was sent.
-    #[must_use]
     pub fn misplaced_secret() -> Self {
         Self::new(
             ProblemCode::MalformedRequest,
@@ -232,8 +220,8 @@ impl Problem {
     }
 
     /// The HTTP response: `application/problem+json`, with `Retry-After` in seconds where a retry
-    /// may help. It carries the function error that takes its place if the request is a direct invocation.
-    #[must_use]
+    /// may help. It carries the function error that takes its place if the request is a direct
+    /// invocation.
     pub fn into_response(self) -> Response<Body> {
         #[derive(Serialize)]
         struct Wire<'a> {

@@ -45,7 +45,6 @@ impl Serialize for Exposed {
 
 impl Reply {
     /// What a payment's record says.
-    #[must_use]
     pub fn of(payment: &Payment) -> Self {
         let status = payment.status();
         let known = payment.intent();
@@ -72,7 +71,6 @@ impl Reply {
 
     /// The same with what lets the payer pay: the client secret if it was asked for, and a pay link
     /// if the deployment has them.
-    #[must_use]
     pub fn with_secrets(
         self,
         client_secret: Option<SecretString>,
@@ -86,7 +84,6 @@ impl Reply {
     }
 
     /// An unknown payment: an answer, not a failure.
-    #[must_use]
     pub fn not_found(conversation_id: &ConversationId, order_id: Option<&OrderId>) -> Self {
         Self {
             payment_status: "NOT_FOUND",
@@ -108,8 +105,6 @@ impl Reply {
         }
     }
 
-    /// The HTTP response.
-    #[must_use]
     pub fn into_response(self, status: StatusCode) -> Response<Body> {
         json_response(status, "application/json", &self)
     }
@@ -119,7 +114,6 @@ impl Reply {
 pub const RETRY_AFTER: header::HeaderValue = header::HeaderValue::from_static("2");
 
 /// A JSON response that nobody keeps.
-#[must_use]
 pub fn json_response(
     status: StatusCode,
     content_type: &'static str,

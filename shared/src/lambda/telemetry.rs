@@ -120,7 +120,6 @@ where
 
 /// Holds the lines of a call back, log and metrics alike: they are written in one piece where this
 /// is dropped. A warning or an error does not wait, nor does what stands before it.
-#[must_use]
 pub fn hold_lines() -> HeldLines {
     let output = OUTPUT.get().map(|(_, output)| output);
     if let Some(output) = output {
@@ -130,6 +129,7 @@ pub fn hold_lines() -> HeldLines {
 }
 
 /// A call whose lines are held back.
+#[must_use]
 pub struct HeldLines(Option<&'static Output>);
 
 impl Drop for HeldLines {
@@ -176,7 +176,6 @@ impl Write for Line {
 
 /// The span of one request: each line within it has the request's id and, once they are known, the
 /// conversation and the order.
-#[must_use]
 pub fn request_span(request_id: &str) -> Span {
     tracing::error_span!(
         "request",

@@ -152,8 +152,8 @@ pub fn is_allowed_link_base(base: &str) -> bool {
 fn plain_url(text: &str) -> Option<url::Url> {
     let url = url::Url::parse(text).ok()?;
     let named = url.username().is_empty() && url.password().is_none();
-    let bare = named && url.query().is_none() && url.fragment().is_none();
-    (bare && ["http", "https"].contains(&url.scheme())).then_some(url)
+    let is_plain = named && url.query().is_none() && url.fragment().is_none();
+    (is_plain && ["http", "https"].contains(&url.scheme())).then_some(url)
 }
 
 fn is_private_host(host: &str) -> bool {

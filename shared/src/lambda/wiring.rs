@@ -31,19 +31,16 @@ impl Wiring {
         })
     }
 
-    #[must_use]
     pub fn table(&self, config: TableConfig) -> Table {
         Table::new(self.aws.dynamodb.clone(), config)
     }
 
     /// With `moto`, tokens are charged as mail and telephone orders.
-    #[must_use]
     pub fn stripe(&self, config: StripeConfig, moto: bool) -> Stripe<SecretsManager> {
         let secret = self.secret(config.secret_id);
         Stripe::new(self.http.clone(), config.api_base, secret, moto)
     }
 
-    #[must_use]
     pub fn genesys(&self, config: GenesysConfig) -> Genesys<SecretsManager> {
         let secret = self.secret(config.secret_id.clone());
         Genesys::new(self.http.clone(), config, secret)

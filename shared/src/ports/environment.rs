@@ -10,7 +10,6 @@ use crate::domain::time::{LONGEST, UnixMillis};
 
 /// Where the time of day comes from.
 pub trait Clock: Send + Sync {
-    /// Now.
     fn now(&self) -> UnixMillis;
 }
 
@@ -20,37 +19,31 @@ pub struct Deadline(Instant);
 
 impl Deadline {
     /// A deadline that far from now, and at most [`LONGEST`].
-    #[must_use]
     pub fn after(budget: Duration) -> Self {
         Self(Instant::now() + budget.min(LONGEST))
     }
 
     /// This deadline or one that far from now, whichever is earlier.
-    #[must_use]
     pub fn or_after(self, limit: Duration) -> Self {
         self.min(Self::after(limit))
     }
 
     /// The same deadline, earlier by `reserve`, which is kept for what must still follow.
-    #[must_use]
     pub fn less(self, reserve: Duration) -> Self {
         self.0.checked_sub(reserve).map_or(self, Self)
     }
 
     /// Time left; zero when it has passed.
-    #[must_use]
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
     /// Whether a wait of that length still fits.
-    #[must_use]
     pub fn allows(self, wait: Duration) -> bool {
         self.remaining() > wait
     }
 
     /// The instant itself, for [`tokio::time::timeout_at`].
-    #[must_use]
     pub fn instant(self) -> Instant {
         self.0
     }
@@ -64,9 +57,6 @@ pub struct NoRandomBits;
 /// Where tokens come from.
 pub trait RandomBits: Send + Sync {
     /// 128 bits that nobody can guess.
-    ///
-    /// # Errors
-    /// [`NoRandomBits`].
     fn bits(&self) -> Result<[u8; 16], NoRandomBits>;
 }
 
@@ -91,7 +81,6 @@ pub enum SecretError {
 
 impl SecretError {
     /// A word for the metric: the field, where it is a field's fault.
-    #[must_use]
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",

@@ -40,13 +40,11 @@ pub enum GenesysRequest {
 
 impl GenesysRequest {
     /// Whether it changes what somebody sees or does.
-    #[must_use]
     pub fn is_write(self) -> bool {
         matches!(self, Self::Attributes | Self::Workflow)
     }
 
     /// For logs and errors.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token request",
@@ -68,10 +66,7 @@ pub enum Lost {
     Timeout,
     /// A gateway on the way gave up on it, with 502 or 504.
     #[error("a gateway answered {status}")]
-    Gateway {
-        /// HTTP status.
-        status: u16,
-    },
+    Gateway { status: u16 },
 }
 
 /// Why Genesys did not do what was asked.
@@ -79,16 +74,10 @@ pub enum Lost {
 pub enum GenesysError {
     /// The OAuth client was refused, also with its secret read afresh.
     #[error("Genesys refused the OAuth client with {status}")]
-    Auth {
-        /// HTTP status.
-        status: u16,
-    },
+    Auth { status: u16 },
     /// Another answer than success. The request is over: Genesys does no more about it.
     #[error("Genesys answered {status}")]
-    Status {
-        /// HTTP status.
-        status: u16,
-    },
+    Status { status: u16 },
     /// Too many requests, also after the one wait, or its `Retry-After` does not fit the time there
     /// is.
     #[error("Genesys limits the rate")]
@@ -114,7 +103,6 @@ pub enum GenesysError {
 
 impl GenesysError {
     /// Whether a write is perhaps still on its way, so that it could overtake a newer one.
-    #[must_use]
     pub fn may_still_act(&self) -> bool {
         matches!(self, Self::NoAnswer { to, .. } if to.is_write())
     }

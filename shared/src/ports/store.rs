@@ -72,7 +72,8 @@ pub trait UpdatePayment: Send + Sync {
     fn save(&self, next: &Payment) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
     /// Takes the turn to ask Stripe about a stale record, at most once per `every`. A turn whose
-    /// time lies further in the future than `every` was taken by a clock that ran fast, and is over.
+    /// time lies further in the future than `every` was taken by a clock that ran fast, and is
+    /// over.
     fn claim_refresh(
         &self,
         payment: &Payment,

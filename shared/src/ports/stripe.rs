@@ -16,10 +16,7 @@ use crate::domain::time::UnixMillis;
 pub enum StripeError {
     /// 401 or 403, also with the key read afresh.
     #[error("Stripe refused the key with {status}")]
-    Auth {
-        /// HTTP status.
-        status: u16,
-    },
+    Auth { status: u16 },
     /// Stripe refuses the request and would refuse it again.
     #[error("Stripe refused the request: {code} {param}")]
     Rejected {
@@ -65,7 +62,6 @@ pub enum StripeError {
 
 impl StripeError {
     /// Whether it says that our key does not see the object: there is none in our account.
-    #[must_use]
     pub fn is_unknown_to_us(&self) -> bool {
         match self {
             Self::Rejected { code, .. } => code == "resource_missing",
@@ -121,8 +117,8 @@ pub trait ConfirmIntent: Send + Sync {
 
 /// `POST /v1/payment_intents/{id}/cancel`
 pub trait CancelIntent: Send + Sync {
-    /// Cancels the intent, which nobody can pay from then on. [`StripeError::UnexpectedState`] if it
-    /// cannot be canceled, or not again.
+    /// Cancels the intent, which nobody can pay from then on. [`StripeError::UnexpectedState`] if
+    /// it cannot be canceled, or not again.
     fn cancel_intent(
         &self,
         intent_id: &IntentId,
@@ -217,8 +213,8 @@ pub enum ObjectError {
     UnknownCurrency,
     /// A thin event (`v2.core.event`), which carries no snapshot.
     #[error(
-        "a thin event: set the Stripe event destination's payload style to \"Snapshot\" (v1 events), \
-         not \"Thin\""
+        "a thin event: set the Stripe event destination's payload style to \"Snapshot\" (v1 \
+         events), not \"Thin\""
     )]
     ThinEvent,
 }

@@ -1,5 +1,5 @@
-//! What is counted. As `tracing` does for log lines, one recorder serves the whole process: the edge
-//! sets it at the start, and until then nothing is counted.
+//! What is counted. As `tracing` does for log lines, one recorder serves the whole process: the
+//! edge sets it at the start, and until then nothing is counted.
 
 use std::sync::OnceLock;
 
@@ -30,7 +30,6 @@ pub fn record_with(recorder: fn(Metric, &str)) {
     let _ = RECORDER.set(recorder);
 }
 
-/// Counts one, with an outcome.
 pub fn count(metric: Metric, outcome: &str) {
     if let Some(record) = RECORDER.get() {
         record(metric, outcome);

@@ -4,8 +4,9 @@
 use crate::domain::ids::PaymentKey;
 use crate::domain::payment::{Payment, PaymentStatus};
 use crate::ports::{CancelIntent, CreateIntent, FetchIntent, StripeError};
-use crate::usecases::create::{CreateError, apply, ensure_intent};
+use crate::usecases::create::CreateError;
 use crate::usecases::ctx::{Ctx, MovePayments, Written};
+use crate::usecases::ensure_intent::{apply, ensure_intent};
 
 /// Cancels the order's payment and gives it as it then is: `CANCELED`, or what Stripe says if it
 /// cannot be canceled (any more), such as `CONFIRMED`. `None` if there is no such payment.

@@ -38,16 +38,12 @@ pub enum Written {
 }
 
 impl<S: GetPayment, Stripe> Ctx<'_, S, Stripe> {
-    #[must_use]
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 
     /// The record as it is now. A record that is gone counts as contended: records outlive every
     /// request.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn reread(&self, payment: &Payment) -> Result<Payment, StoreError> {
         let found = self.store.payment(&payment.key()).await?;
         found.ok_or(StoreError::Contended)
@@ -56,9 +52,6 @@ impl<S: GetPayment, Stripe> Ctx<'_, S, Stripe> {
 
 impl<S: GetPayment + UpdatePayment, Stripe> Ctx<'_, S, Stripe> {
     /// Writes the record's next state, unless somebody else has written one since it was read.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn save(&self, payment: &Payment, next: Payment) -> Result<Written, StoreError> {
         match self.store.save(&next).await? {
             Saved::Yes => Ok(Written::Yes(next)),
@@ -68,9 +61,6 @@ impl<S: GetPayment + UpdatePayment, Stripe> Ctx<'_, S, Stripe> {
 
     /// Writes the record's next state; after a lost race, the next state of what the winner wrote.
     /// Gives the record once there is nothing to write, and whether this call wrote it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn update(
         &self,
         mut payment: Payment,

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod create;
 pub mod ctx;
+mod ensure_intent;
 pub mod notify;
 pub mod pay_link;
 pub mod query;

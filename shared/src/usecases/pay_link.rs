@@ -87,9 +87,6 @@ impl From<SettleError> for SessionError {
 /// page needs. A page that waits while Stripe is at work makes it ask as a status query does, and
 /// no more often. An expired link lets nobody pay, but the answer says if it was paid just in time.
 /// The visit is told to Genesys as far as the time allows, and else stays due on the record.
-///
-/// # Errors
-/// [`SessionError`].
 pub async fn session<S, Stripe, Genesys>(
     ctx: Ctx<'_, S, Stripe>,
     genesys: Option<&Genesys>,

@@ -109,9 +109,6 @@ fn report(payment: &Payment, disagreement: Disagreement) {
 ///
 /// The record is what we wrote ourselves. Metadata is what anybody may have written, so it only
 /// tells where to look: the intent counts as our own key sees it, or not at all.
-///
-/// # Errors
-/// [`SettleError`].
 pub async fn settle_event<S, Stripe>(
     ctx: Ctx<'_, S, Stripe>,
     mut seen: Observation,

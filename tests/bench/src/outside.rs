@@ -306,7 +306,6 @@ pub(crate) struct Intent {
 }
 
 impl Intent {
-    /// The id.
     pub(crate) fn id(&self) -> String {
         format!("pi_{}", letters(self.number, 24))
     }

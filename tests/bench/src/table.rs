@@ -13,7 +13,6 @@ pub(crate) const NAME: &str = "payments";
 /// An item, or a key: attribute names with `{"S": …}`, `{"N": …}`, `{"BOOL": …}` or `{"M": …}`.
 pub(crate) type Item = Map<String, Value>;
 
-/// The table.
 #[derive(Default)]
 pub(crate) struct Table {
     items: BTreeMap<(String, String), Item>,

@@ -37,7 +37,6 @@ pub const WEBHOOK_SECRETS: [&str; 2] = ["whsec_new", "whsec_old"];
 /// A `Stripe-Signature` of this text stands for one that signs the event's body now.
 pub const SIGN_HERE: &str = "SIGN";
 
-/// A conversation.
 pub(crate) const CONVERSATION: &str = "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a";
 
 pub(crate) fn secrets<const N: usize>(texts: &[&'static str; N]) -> [SecretString; N] {
@@ -68,7 +67,6 @@ pub(crate) static POLICY: LazyLock<PaymentPolicy> = LazyLock::new(|| {
         .policy
 });
 
-/// The outside.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
     asked: AtomicUsize,

@@ -13,9 +13,7 @@ const END_OF_HEADER: u8 = 0;
 /// A header and a body, as [`expand`] reads them from bytes.
 #[derive(Debug)]
 pub struct Expanded {
-    /// The header.
     pub header: String,
-    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -23,7 +21,6 @@ pub struct Expanded {
 /// of the two active secrets over the body and the last time, 3 for that of another secret, 4, 5
 /// and 6 for the times now, at the edge of the tolerance and beyond it. `None` where the header is
 /// not UTF-8.
-#[must_use]
 pub fn expand(data: &[u8]) -> Option<Expanded> {
     let at = data
         .iter()
@@ -54,7 +51,6 @@ pub fn expand(data: &[u8]) -> Option<Expanded> {
 }
 
 /// HMAC-SHA256 (RFC 2104) of time, point and body in hexadecimal.
-#[must_use]
 pub fn sign(secret: &str, time: &str, body: &[u8]) -> String {
     let mut key = [0_u8; 64];
     match secret.as_bytes() {

@@ -61,14 +61,12 @@ impl Match {
     }
 
     /// The given path and nothing below it.
-    #[must_use]
     pub fn exactly(mut self) -> Self {
         self.exact = true;
         self
     }
 
     /// Paths that also end so, for example `/confirm`.
-    #[must_use]
     pub fn ending(mut self, suffix: &str) -> Self {
         suffix.clone_into(&mut self.path_suffix);
         self
@@ -76,7 +74,6 @@ impl Match {
 
     /// Bodies that contain this text as it is on the wire: a form's brackets are percent-encoded
     /// there.
-    #[must_use]
     pub fn body_containing(mut self, text: &str) -> Self {
         text.clone_into(&mut self.body);
         self
@@ -173,41 +170,35 @@ impl Reply {
     }
 
     /// This body, sent as JSON unless a `Content-Type` is given too.
-    #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         self.body = Some(body.to_owned());
         self
     }
 
     /// One more header.
-    #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// `Retry-After` in seconds.
-    #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         self.header("Retry-After", &seconds.to_string())
     }
 
     /// `Stripe-Should-Retry`, which overrules what the status suggests.
-    #[must_use]
     pub fn should_retry(self, retry: bool) -> Self {
         self.header("Stripe-Should-Retry", &retry.to_string())
     }
 
     /// The work is done first and its true result kept under the idempotency key; only this answer
     /// hides it, as a proxy in between would.
-    #[must_use]
     pub fn executed(mut self) -> Self {
         self.executed = true;
         self
     }
 
     /// This answer is what is kept under the idempotency key.
-    #[must_use]
     pub fn saved(mut self) -> Self {
         self.saved = true;
         self

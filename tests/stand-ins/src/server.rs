@@ -58,7 +58,6 @@ impl Answer {
         }
     }
 
-    #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -201,7 +200,6 @@ async fn respond(
 pub enum Carried {
     /// The whole answer.
     Answer {
-        /// HTTP status.
         status: u16,
         /// As sent, names in any case.
         headers: Vec<(String, String)>,

@@ -23,7 +23,6 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub enum Certificate {
     /// For 127.0.0.1, and valid.
     Own,
-    /// For another host.
     OfAnotherHost,
     /// For 127.0.0.1, and valid until yesterday.
     Expired,
@@ -31,7 +30,6 @@ pub enum Certificate {
 
 impl Authority {
     /// Makes one of that name.
-    #[must_use]
     pub fn new(name: &str) -> Self {
         let mut authority = named(Vec::new(), name);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,13 +38,11 @@ impl Authority {
     }
 
     /// Its certificate in PEM form, for clients to trust.
-    #[must_use]
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// What a server needs to show a certificate of this authority.
-    #[must_use]
     pub fn certify(&self, certificate: Certificate) -> Arc<ServerConfig> {
         let host = if matches!(certificate, Certificate::OfAnotherHost) {
             "other.example"
@@ -127,13 +123,11 @@ impl TlsFront {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn base(&self) -> &str {
         &self.base
     }
 
     /// What was agreed on, connection by connection.
-    #[must_use]
     pub fn agreed(&self) -> Vec<Agreed> {
         self.agreed.lock().unwrap().clone()
     }

@@ -60,7 +60,6 @@ fn digest(from: &str, to: &str) -> String {
 }
 
 /// The page, in the language the payer's browser asks for (`Accept-Language`, RFC 9110).
-#[must_use]
 pub fn page(accept_language: &str) -> Response<Body> {
     let language = language(accept_language);
     let opening = format!(r#"<html lang="{language}">"#);

@@ -3,7 +3,7 @@
 //! | item | pk | sk |
 //! |---|---|---|
 //! | payment | `CONVERSATION#<id>` | `ORDER#<order id>` |
-//! | pointer | `INTENT#<pi_…>` | `INTENT` |
+//! | intent, with its owner | `INTENT#<pi_…>` | `INTENT` |
 //! | link | `LINK#<sha256 of the token>` | `LINK` |
 //!
 //! A payment's state is replaced as a whole, on condition of its version. The turns to refresh and
@@ -12,6 +12,7 @@
 
 mod expression;
 mod item;
+mod links;
 
 use std::time::Duration;
 
@@ -27,17 +28,16 @@ use aws_sdk_dynamodb::types::{
 
 use self::expression::Expression;
 use self::item::{
-    Item, REMOVABLE, conversation_pk, intent_key, item_key, link_key, new_intent_owner, new_link,
-    new_payment, number, payment_key, read_intent_owner, read_link, read_payment, state, text,
+    Item, REMOVABLE, conversation_pk, intent_key, item_key, new_intent_owner, new_payment, number,
+    payment_key, read_intent_owner, read_payment, state, text,
 };
 use crate::domain::ids::{ConversationId, Correlation, IntentId, PaymentKey};
-use crate::domain::link::{Link, LinkToken};
 use crate::domain::notice::Notice;
 use crate::domain::payment::Payment;
 use crate::domain::time::UnixMillis;
 use crate::ports::{
-    AttachIntent, GetLink, GetPayment, NoticeTurn, PutLink, PutPayment, QueryPayments, Saved,
-    StoreError, UpdatePayment,
+    AttachIntent, GetPayment, NoticeTurn, PutPayment, QueryPayments, Saved, StoreError,
+    UpdatePayment,
 };
 
 /// The table, as the variables of the function name it.
@@ -49,7 +49,6 @@ pub struct TableConfig {
     pub record_days: u64,
 }
 
-/// The table.
 #[derive(Clone, Debug)]
 pub struct Table {
     client: Client,
@@ -57,7 +56,6 @@ pub struct Table {
 }
 
 impl Table {
-    #[must_use]
     pub fn new(client: Client, config: TableConfig) -> Self {
         Self { client, config }
     }
@@ -301,33 +299,6 @@ impl UpdatePayment for Table {
             Err(error) if is_conflict(&error) => Ok(None),
             Err(error) => Err(unavailable(&error)),
         }
-    }
-}
-
-impl PutLink for Table {
-    async fn put_link(&self, token: &LinkToken, link: &Link) -> Result<(), StoreError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.config.name)
-            .set_item(Some(new_link(token, link)?))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match put {
-            Ok(_) => Ok(()),
-            // The SDK sent the put once more, because the answer to the first was lost. Nobody else
-            // can have this token.
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
-            Err(error) => Err(unavailable(&error)),
-        }
-    }
-}
-
-impl GetLink for Table {
-    async fn link(&self, token: &LinkToken) -> Result<Option<Link>, StoreError> {
-        let item = self.get(link_key(token)).await?;
-        item.map(read_link).transpose()
     }
 }
 

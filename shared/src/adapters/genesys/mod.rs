@@ -1,6 +1,7 @@
 //! Genesys Cloud.
 
 mod client;
+mod token;
 mod wire;
 
 pub use client::{Genesys, GenesysConfig};

@@ -77,7 +77,6 @@ impl<T> State<T> {
 
 impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
     /// An empty cache over a source.
-    #[must_use]
     pub fn new(source: S) -> Self {
         Self {
             source,
@@ -99,7 +98,7 @@ impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
         let held = self.state().held();
         let Some((held, is_due)) = held else {
             let _turn = self.reading.lock().await;
-            // Who has waited for another's reading has its result.
+            // A caller that has waited for another's reading has its result.
             let held = self.state().held();
             return match held {
                 Some((held, _)) => Ok(held),

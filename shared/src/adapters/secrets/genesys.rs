@@ -12,7 +12,6 @@ use crate::ports::SecretError;
 pub struct GenesysSecret {
     /// The OAuth client's id.
     pub client_id: String,
-    /// Its secret.
     pub client_secret: SecretString,
 }
 

@@ -6,7 +6,6 @@ use secrecy::SecretString;
 
 use crate::ports::{ReadSecret, SecretError};
 
-/// One secret in Secrets Manager.
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     client: Client,
@@ -15,7 +14,6 @@ pub struct SecretsManager {
 
 impl SecretsManager {
     /// The secret of that name or ARN.
-    #[must_use]
     pub fn new(client: Client, secret_id: String) -> Self {
         Self { client, secret_id }
     }

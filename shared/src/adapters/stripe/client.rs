@@ -51,7 +51,6 @@ pub struct Stripe<S, T = Client> {
 impl<S: ReadSecret, T: Transport> Stripe<S, T> {
     /// A client of the API at `base`. With `moto`, tokens are charged as mail and telephone orders,
     /// which Stripe must have enabled for the account.
-    #[must_use]
     pub fn new(
         http: Http<T>,
         base: String,

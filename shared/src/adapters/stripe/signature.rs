@@ -60,9 +60,6 @@ impl<'a> SignatureHeader<'a> {
 
     /// Whether any `v1` is that of any of the secrets over this raw body. Compared in constant
     /// time.
-    ///
-    /// # Errors
-    /// [`SignatureError::NoMatch`].
     pub fn verify(&self, body: &[u8], secrets: &[SecretString]) -> Result<(), SignatureError> {
         for secret in secrets.iter().filter(|s| !s.expose_secret().is_empty()) {
             let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())

@@ -16,8 +16,8 @@ use crate::ports::{Event, EventError, ReadSecret, SecretError, SignatureError, V
 /// How often an unknown signature may cause the secret to be read afresh.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 
-/// A secret may be saved before there is an endpoint. Then no event can be judged, and Stripe has to
-/// send it again.
+/// A secret may be saved before there is an endpoint. Then no event can be judged, and Stripe has
+/// to send it again.
 const NO_WEBHOOK_SECRETS: SecretError = SecretError::Unusable {
     field: "webhook_secrets",
     must: "must have the secret of the webhook endpoint",

@@ -20,9 +20,7 @@ use crate::ports::{Event, ObjectError};
 pub mod metadata {
     /// The Genesys conversation.
     pub const CONVERSATION_ID: &str = "conversation_id";
-    /// The order.
     pub const ORDER_ID: &str = "order_id";
-    /// The attempt.
     pub const ATTEMPT: &str = "attempt";
 }
 
@@ -62,9 +60,6 @@ pub struct ApiIntent {
 }
 
 /// Reads a PaymentIntent.
-///
-/// # Errors
-/// [`ObjectError`].
 pub fn parse_intent(json: &[u8]) -> Result<ApiIntent, ObjectError> {
     let wire: WireIntent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
     let client_secret = wire.client_secret.clone();
@@ -104,7 +99,6 @@ impl WireIntent {
 }
 
 /// Codes go into replies, logs and records, so they are held to the shape of Stripe's.
-#[must_use]
 pub fn is_code(code: &str) -> bool {
     is_plain_name(code)
         && code
@@ -125,7 +119,7 @@ fn read_correlation(metadata: &HashMap<String, String>) -> Option<Correlation> {
 pub struct IntentPage {
     /// The intents that carry a correlation, in Stripe's order.
     pub found: Vec<(IntentId, Correlation)>,
-    /// The page's last intent, whosever it is, where another page follows.
+    /// The page's last intent, ours or not, if another page follows.
     pub next_after: Option<IntentId>,
 }
 
@@ -146,9 +140,6 @@ struct WireItem {
 /// Reads whose intents a search or list answer names. The account may have other software's
 /// intents, in currencies and statuses that this version does not know, so nothing else of them is
 /// read.
-///
-/// # Errors
-/// [`ObjectError::Shape`].
 pub fn parse_intent_page(json: &[u8]) -> Result<IntentPage, ObjectError> {
     let WirePage { data, has_more } =
         serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
@@ -206,7 +197,6 @@ impl fmt::Debug for ApiError {
 
 impl ApiError {
     /// Reads an error answer; one of another shape reads as an error that says nothing.
-    #[must_use]
     pub fn parse(json: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Envelope {
@@ -223,13 +213,11 @@ impl ApiError {
     }
 
     /// The intent as the error left it, where Stripe sent it along.
-    #[must_use]
     pub fn intent(&self) -> Option<ApiIntent> {
         parse_intent(self.payment_intent.as_ref()?.get().as_bytes()).ok()
     }
 
     /// Whether the error is one of these codes.
-    #[must_use]
     pub fn is(&self, codes: &[&str]) -> bool {
         self.code
             .as_deref()

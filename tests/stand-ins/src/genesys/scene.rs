@@ -53,34 +53,29 @@ impl Participant {
         Self::new("acd")
     }
 
-    /// An agent.
     pub fn agent() -> Self {
         Self::new("agent")
     }
 
     /// This id instead of one made up.
-    #[must_use]
     pub fn id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
         self
     }
 
     /// `inbound` or `outbound`.
-    #[must_use]
     pub fn direction(mut self, direction: &'static str) -> Self {
         self.direction = direction;
         self
     }
 
     /// The call leg's state: `alerting`, `connected`, `disconnected`, `terminated`, …
-    #[must_use]
     pub fn call_state(mut self, state: &str) -> Self {
         self.call_state = Some(state.to_owned());
         self
     }
 
     /// No call leg at all.
-    #[must_use]
     pub fn without_call(mut self) -> Self {
         self.call_state = None;
         self
@@ -88,14 +83,12 @@ impl Participant {
 
     /// Gone, with an `endTime` and the leg disconnected: `client`, `endpoint`, `peer`, `transfer`,
     /// …
-    #[must_use]
     pub fn left(mut self, disconnect_type: &str) -> Self {
         self.left = true;
         self.disconnected(disconnect_type)
     }
 
     /// The leg disconnected while the participant has no `endTime`: wrap-up, for an agent.
-    #[must_use]
     pub fn disconnected(mut self, disconnect_type: &str) -> Self {
         self.call_state = self.call_state.map(|_| "disconnected".to_owned());
         self.disconnect_type = Some(disconnect_type.to_owned());
@@ -103,7 +96,6 @@ impl Participant {
     }
 
     /// An attribute set earlier.
-    #[must_use]
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.insert(name.to_owned(), value.to_owned());
         self

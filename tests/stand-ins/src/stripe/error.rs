@@ -9,7 +9,6 @@ use crate::server::Answer;
 /// A refusal in Stripe's own shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StripeError {
-    /// The HTTP status.
     pub status: u16,
     /// What stands under `error`: `type`, `message` and, where they apply, `code`, `decline_code`,
     /// `param`, `payment_intent`.
@@ -28,17 +27,14 @@ impl StripeError {
         Self::new(400, "invalid_request_error", message)
     }
 
-    #[must_use]
     pub(crate) fn code(self, code: &str) -> Self {
         self.field("code", code.into())
     }
 
-    #[must_use]
     pub(crate) fn param(self, param: &str) -> Self {
         self.field("param", param.into())
     }
 
-    #[must_use]
     pub(crate) fn field(mut self, name: &str, value: Value) -> Self {
         self.error[name] = value;
         self

@@ -7,72 +7,23 @@
 //! nobody would do to an identifier: digits glued to a card number, and numbers of unknown brands.
 //! `docs/card-guard.md` has the measured rates of misses and false alarms.
 
+mod escapes;
+mod numbers;
+mod others;
+mod quote;
+
 use std::borrow::Cow;
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
-use percent_encoding::percent_decode_str;
 
-/// First and last six digits of an issuer's range, and the lengths it issues.
-///
-/// Source: Wikipedia, "Payment card number", which has the tables that the networks publish. Left
-/// out, because numbers of daily life look the same: 13 digits (Visa, Maestro), 12, 14, 15
-/// (Maestro), 17 and 18 (UnionPay, Discover, JCB, Diners Club, Maestro, Mir).
-const BRANDS: [(u32, u32, &[usize]); 22] = [
-    // Visa
-    (400_000, 499_999, &[16, 19]),
-    // Mastercard
-    (222_100, 272_099, &[16]),
-    (510_000, 559_999, &[16]),
-    // American Express
-    (340_000, 349_999, &[15]),
-    (370_000, 379_999, &[15]),
-    // Diners Club
-    (300_000, 305_999, &[14, 16, 19]),
-    (309_500, 309_599, &[14, 16, 19]),
-    (360_000, 369_999, &[14, 16, 19]),
-    (380_000, 399_999, &[14, 16, 19]),
-    // Discover; its range 622126 to 622925 is within UnionPay's
-    (601_100, 601_199, &[16, 19]),
-    (644_000, 659_999, &[16, 19]),
-    // JCB
-    (352_800, 358_999, &[16, 19]),
-    // UnionPay
-    (620_000, 629_999, &[16, 19]),
-    (810_000, 817_199, &[16, 19]),
-    // Maestro
-    (501_800, 501_899, &[16, 19]),
-    (502_000, 502_099, &[16, 19]),
-    (503_800, 503_899, &[16, 19]),
-    (589_300, 589_399, &[16, 19]),
-    (630_400, 630_499, &[16, 19]),
-    (675_900, 675_999, &[16, 19]),
-    (676_100, 676_399, &[16, 19]),
-    // Mir
-    (220_000, 220_499, &[16, 19]),
-];
-
-/// How digits are grouped on cards, and where people type cards of 14 and 15 digits in fours.
-const GROUPINGS: [&[usize]; 6] = [
-    &[4, 4, 4, 4],
-    &[4, 4, 4, 4, 3],
-    &[4, 6, 5],
-    &[4, 6, 4],
-    &[4, 4, 4, 3],
-    &[4, 4, 4, 2],
-];
-
-/// The lengths looked for within longer runs of free text.
-const GLUED_LENGTHS: [usize; 3] = [15, 16, 19];
-
-/// The same where single digits are spaced out: a list may go on before and behind them.
-const SPACED_LENGTHS: [usize; 4] = [14, 15, 16, 19];
-
-/// The length at which a number of an unknown brand counts in free text.
-const USUAL_LENGTH: usize = 16;
-
-/// The most digits of a number that an error message shows.
-const MAX_SHOWN_DIGITS: usize = 11;
+use self::escapes::{html_entities, json_escapes, percent_escapes};
+use self::numbers::{
+    GLUED_LENGTHS, GROUPINGS, SPACED_LENGTHS, USUAL_LENGTH, is_card_number, passes_luhn,
+};
+use self::others::number_of_another_kind;
+pub use escapes::unescaped;
+pub use quote::quoted;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -82,14 +33,12 @@ enum Place {
 
 /// Whether free text holds a card number: also one with digits glued to it, and one of 16 digits of
 /// an unknown brand.
-#[must_use]
 pub fn in_free_text(text: &str) -> bool {
     holds_card_number(text, Place::FreeText)
 }
 
 /// Whether an identifier holds a card number, written as cards are. Orders and references may be
 /// long runs of digits, so nothing is looked for within a run.
-#[must_use]
 pub fn in_identifier(text: &str) -> bool {
     holds_card_number(text, Place::Identifier)
 }
@@ -328,296 +277,9 @@ impl Sequence {
     }
 }
 
-fn is_card_number(digits: &[u8]) -> bool {
-    has_brand(digits) && passes_luhn(digits)
-}
-
-fn has_brand(digits: &[u8]) -> bool {
-    let prefix = digits
-        .iter()
-        .take(6)
-        .fold(0, |number, digit| number * 10 + u32::from(*digit));
-    BRANDS.iter().any(|(first, last, lengths)| {
-        (*first..=*last).contains(&prefix) && lengths.contains(&digits.len())
-    })
-}
-
-fn passes_luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(at, digit)| match (at % 2, u32::from(*digit)) {
-            (0, digit) => digit,
-            (_, digit @ 0..=4) => digit * 2,
-            (_, digit) => digit * 2 - 9,
-        })
-        .sum();
-    sum.is_multiple_of(10)
-}
-
-/// The length in bytes of a whole UUID, IBAN or parcel number at the head of the text. Their digits
-/// can look like a card number in groups.
-fn number_of_another_kind(text: &str) -> Option<usize> {
-    let first = text.bytes().next().filter(u8::is_ascii_alphanumeric)?;
-    let ends = |length: &usize| {
-        !text
-            .get(*length..)
-            .unwrap_or_default()
-            .starts_with(|c: char| c.is_ascii_alphanumeric())
-    };
-    let uuid = || {
-        text.get(..36)
-            .is_some_and(crate::domain::ids::is_uuid)
-            .then_some(36)
-    };
-    let other = || {
-        if first.is_ascii_alphabetic() {
-            iban(text)
-        } else {
-            parcel(text)
-        }
-    };
-    uuid().filter(ends).or_else(|| other().filter(ends))
-}
-
-/// The lengths of IBANs. Source: the IBAN registry of ISO 13616.
-const IBANS: [(usize, &str); 18] = [
-    (15, "NO"),
-    (16, "BE"),
-    (18, "DK FI FK FO GL NL SD"),
-    (19, "MK SI"),
-    (20, "AT BA EE KZ LT LU MN XK"),
-    (21, "CH HR LI LV"),
-    (22, "BG BH CR DE GB GE IE ME RS VA"),
-    (23, "AE GI IL IQ OM SO TL"),
-    (24, "AD CZ ES MD PK RO SA SE SK TN VG"),
-    (25, "LY PT ST"),
-    (26, "IS TR"),
-    (27, "BI DJ FR GR IT MC MR SM"),
-    (28, "AL AZ BY CY DO GT HN HU LB NI PL SV"),
-    (29, "BR EG PS QA UA"),
-    (30, "JO KW MU YE"),
-    (31, "MT SC"),
-    (32, "LC"),
-    (33, "RU"),
-];
-
-/// A valid IBAN: country, length and check digits (ISO 13616, modulo 97), also in groups of four. A
-/// creditor reference (ISO 11649) is alike, with RF for a country and any length from 5 to 25.
-fn iban(text: &str) -> Option<usize> {
-    let country = text.get(..2)?.to_ascii_uppercase();
-    let lengths = if country == "RF" {
-        5..=25
-    } else {
-        let (length, _) = IBANS
-            .iter()
-            .find(|(_, countries)| countries.split(' ').any(|one| one == country))?;
-        *length..=*length
-    };
-    lengths
-        .rev()
-        .filter_map(|length| in_fours(text, length))
-        .find_map(|(iban, length)| {
-            let rearranged = iban.iter().cycle().skip(4).take(iban.len());
-            let remainder =
-                rearranged.fold(0, |remainder, byte| match char::from(*byte).to_digit(36) {
-                    Some(digit @ 0..=9) => (remainder * 10 + digit) % 97,
-                    Some(letter) => (remainder * 100 + letter) % 97,
-                    None => remainder,
-                });
-            // Without check digits, letters would do for them, and any word that begins like a
-            // country could hide a number.
-            let has_check_digits = iban.iter().skip(2).take(2).all(u8::is_ascii_digit);
-            (has_check_digits && remainder == 1).then_some(length)
-        })
-}
-
-/// A valid number of a parcel or certified letter of the United States Postal Service, as they are
-/// printed in fours: 22 digits from 92 to 95, or 20 from 7000 to 7029, with GS1's check digit. In
-/// one run it may be anything.
-fn parcel(text: &str) -> Option<usize> {
-    let digits = match text.as_bytes() {
-        [b'9', b'2'..=b'5', ..] => 22,
-        [b'7', b'0', b'0'..=b'2', ..] => 20,
-        _ => return None,
-    };
-    let (number, length) = in_fours(text, digits)?;
-    let is_digits = number.iter().all(u8::is_ascii_digit);
-    let weighted = number
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(at, digit)| (if at % 2 == 0 { 1 } else { 3 }) * u32::from(digit & 0xF));
-    // A number that goes on is none.
-    let mut after = text.get(length..).unwrap_or_default().chars();
-    let goes_on = after.next().is_some() && after.next().is_some_and(|c| c.is_ascii_digit());
-    (is_digits && length > digits && !goes_on && weighted.sum::<u32>().is_multiple_of(10))
-        .then_some(length)
-}
-
-/// So many ASCII letters and digits at the head of the text, in one run or in fours that one
-/// character parts, and their length in bytes.
-fn in_fours(text: &str, characters: usize) -> Option<(Vec<u8>, usize)> {
-    let mut read = Vec::with_capacity(characters);
-    let mut parted = false;
-    for (at, c) in text.char_indices() {
-        if c.is_ascii_alphanumeric() {
-            read.push(u8::try_from(c).ok()?);
-            parted = false;
-            if read.len() == characters {
-                return Some((read, at + 1));
-            }
-        } else if !parted && read.len().is_multiple_of(4) && matches!(kind(c), Kind::Separator) {
-            parted = true;
-        } else {
-            return None;
-        }
-    }
-    None
-}
-
-/// JSON text as its strings read. Before that, an escape such as `\u2013` would pass for digits.
-#[must_use]
-pub fn unescaped(json: &str) -> Cow<'_, str> {
-    json_escapes(json).map_or(Cow::Borrowed(json), Cow::Owned)
-}
-
-fn percent_escapes(text: &str) -> Option<String> {
-    match percent_decode_str(text).decode_utf8_lossy() {
-        Cow::Owned(read) => Some(read),
-        Cow::Borrowed(_) => None,
-    }
-}
-
-/// JSON's escapes, in JSON and in what is none.
-fn json_escapes(text: &str) -> Option<String> {
-    replaced(text, '\\', |after| {
-        let mut chars = after.chars();
-        let c = match chars.next()? {
-            'n' | 'r' | 't' | 'b' | 'f' => ' ',
-            c @ ('\\' | '/' | '"') => c,
-            'u' => {
-                let hexadecimal =
-                    |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-                let unit = |at: usize| {
-                    u16::from_str_radix(after.get(at..at + 4).filter(hexadecimal)?, 16).ok()
-                };
-                let first = unit(1)?;
-                let second = after
-                    .get(5..7)
-                    .filter(|escape| *escape == "\\u")
-                    .and_then(|_| unit(7));
-                let mut units = std::iter::once(first).chain(second);
-                return match char::decode_utf16(&mut units).next()? {
-                    Ok(c) => Some((c, if c.len_utf16() == 2 { 11 } else { 5 })),
-                    Err(_) => Some((char::REPLACEMENT_CHARACTER, 5)),
-                };
-            }
-            _ => return None,
-        };
-        Some((c, 1))
-    })
-}
-
-/// HTML's character references. No digit has a name, so any name but that of `&` stands for a
-/// separator.
-fn html_entities(text: &str) -> Option<String> {
-    replaced(text, '&', |after| {
-        let Some(number) = after.strip_prefix('#') else {
-            let name = after.get(
-                ..after
-                    .bytes()
-                    .take(32)
-                    .take_while(u8::is_ascii_alphanumeric)
-                    .count(),
-            )?;
-            let closed = !name.is_empty() && after.get(name.len()..)?.starts_with(';');
-            return closed.then_some((if name == "amp" { '&' } else { ' ' }, name.len() + 1));
-        };
-        let (radix, digits, before) = match number.strip_prefix(['x', 'X']) {
-            Some(digits) => (16, digits, 2),
-            None => (10, number, 1),
-        };
-        let length = digits
-            .bytes()
-            .take(8)
-            .take_while(|byte| char::from(*byte).is_digit(radix))
-            .count();
-        let c = char::from_u32(u32::from_str_radix(digits.get(..length)?, radix).ok()?)?;
-        let closed = usize::from(digits.get(length..)?.starts_with(';'));
-        Some((c, before + length + closed))
-    })
-}
-
-/// The text with every reference that begins with this mark replaced by the character it stands
-/// for; `None` where there is none. `read` gets what stands behind a mark and tells the character
-/// and how many bytes it read.
-fn replaced(
-    text: &str,
-    mark: char,
-    read: impl Fn(&str) -> Option<(char, usize)>,
-) -> Option<String> {
-    let mut replaced = String::new();
-    let mut rest = text;
-    let mut any = false;
-    while let Some((before, after)) = rest.split_once(mark) {
-        replaced.push_str(before);
-        rest = after;
-        match read(after) {
-            Some((c, length)) => {
-                replaced.push(c);
-                rest = after.get(length..).unwrap_or_default();
-                any = true;
-            }
-            None => replaced.push(mark),
-        }
-    }
-    replaced.push_str(rest);
-    any.then_some(replaced)
-}
-
-/// Text fit for an error message: at most 40 characters, no control characters, no digit of a card
-/// number, and at most the first 11 digits of any number.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let shown = shortened(text, MAX_SHOWN_DIGITS);
-    // What is cut off may have kept the rest from being a card number.
-    let shown = if in_free_text(text) || in_free_text(&shown) {
-        shortened(text, 0)
-    } else {
-        shown
-    };
-    let more = if text.chars().nth(40).is_some() {
-        "…"
-    } else {
-        ""
-    };
-    format!("\"{shown}{more}\"")
-}
-
-/// The first 40 characters, with so many digits of each number.
-fn shortened(text: &str, shown_digits: usize) -> String {
-    let mut shown = String::with_capacity(44);
-    let mut digits = 0;
-    for c in text.chars().take(40) {
-        let kind = kind(c);
-        digits = match kind {
-            Kind::Digit(_) => digits + 1,
-            Kind::Letter => 0,
-            Kind::Separator | Kind::Ignored => digits,
-        };
-        match c {
-            _ if matches!(kind, Kind::Digit(_)) && digits > shown_digits => shown.push('*'),
-            c if c.is_control() || c == '"' => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
+    use super::numbers::has_brand;
     use super::*;
 
     /// First and last prefix of every range that is known, with its lengths: written apart from
