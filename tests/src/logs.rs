@@ -13,7 +13,7 @@ struct Memory(Arc<Mutex<Vec<u8>>>);
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+        OfThread.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -39,9 +39,9 @@ pub(crate) fn start() {
     });
 }
 
-/// Everything logged so far, by all tests of the process.
+/// Everything that this thread has logged: this test alone, if its runtime has no other thread.
 pub fn logged() -> String {
-    logged_from(0)
+    thread_log()
 }
 
 /// Where the log ends now, in bytes.
