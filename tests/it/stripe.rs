@@ -661,11 +661,6 @@ async fn a_page_that_waits_asks_stripe_once_in_ten_seconds_together_with_the_pol
         (200, "processing"),
         "what the record says"
     );
-    assert!(
-        asked.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        asked.elapsed()
-    );
 }
 
 #[tokio::test]

@@ -146,6 +146,7 @@ where
             is_other_account,
             seen,
         } = event;
+        // mutant: own-account
         if is_other_account {
             tracing::warn!(
                 event_id = id,
@@ -189,6 +190,7 @@ where
             "event settled"
         );
         if let Some(genesys) = &self.genesys {
+            // mutant: told-first
             let _ = notify(ctx, genesys, payment).await?;
         }
         Ok(outcome)

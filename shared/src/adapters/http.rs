@@ -132,6 +132,7 @@ pub(super) fn client(
         .tls_backend_preconfigured(tls.clone())
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
+        // mutant: no-redirect
         .redirect(Policy::none())
         .no_proxy()
         .user_agent(concat!("phone-payments/", env!("CARGO_PKG_VERSION")))

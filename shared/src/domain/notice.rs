@@ -48,6 +48,7 @@ impl Notice {
             ("Flow.order_id", correlation.order_id.to_string()),
             ("Flow.payment_status", self.status.to_string()),
             ("Flow.stripe_intent_id", self.intent_id.to_string()),
+            // mutant: workflow-amount
             ("Flow.payment_amount", payment.money.major()),
             ("Flow.payment_currency", payment.money.currency.to_string()),
         ])
@@ -63,6 +64,7 @@ impl Payment {
             status,
             visited: status == PaymentStatus::Pending && self.visited_at.is_some(),
         };
+        // mutant: told-once
         (self.notified.as_ref() != Some(&notice)).then_some(notice)
     }
 }

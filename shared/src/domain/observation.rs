@@ -221,6 +221,7 @@ impl Payment {
             return Verdict::Disagree(Disagreement::Amount);
         }
         let status = self.status();
+        // mutant: final-guard
         if status.is_final() {
             let same = intent.payment_status() == status;
             return Verdict::NoChange(if same {
@@ -246,6 +247,7 @@ impl Payment {
     fn may_receive(&self, intent: &Intent) -> bool {
         let asked = self.money.amount_minor;
         let least = match (intent.status, self.capture_method) {
+            // mutant: whole-amount
             (StripeStatus::Succeeded, CaptureMethod::Automatic) => asked,
             (StripeStatus::Succeeded, CaptureMethod::Manual) => 1,
             _ => 0,
@@ -258,6 +260,7 @@ impl Payment {
         let known = KnownIntent {
             id: intent.id.clone(),
             status: intent.status,
+            // mutant: received
             amount_received: intent.amount_received,
             decline_code: intent.decline_code(),
             as_of: seen.as_of,
@@ -308,6 +311,7 @@ fn recency(known: &KnownIntent, seen: &Observation) -> Recency {
     match seen.source {
         Source::Fetched if same && seen.as_of.until <= known.as_of.until => Recency::Same,
         Source::Fetched => Recency::Newer,
+        // mutant: event-order
         Source::Event if seen.as_of.from > known.as_of.until => Recency::Newer,
         Source::Event if seen.as_of.until < known.as_of.from => Recency::Older,
         Source::Event if same && is_last_event => Recency::Same,

@@ -18,6 +18,7 @@ use super::time::UnixMillis;
 
 /// How long an idempotency key is relied on. Stripe keeps keys for at least 24 h; a record still
 /// `CREATING` after this is never posted again.
+// mutant: key-window
 pub const CREATE_WINDOW: Duration = Duration::from_secs(20 * 3600);
 
 /// How far the index of Stripe's search may lag. It is less than a minute as a rule, and more
@@ -224,6 +225,7 @@ impl Payment {
     /// The record once the payer has visited a pay link, for the agent to see. `None` if that is
     /// known, or if there is nothing to pay any more.
     pub fn visited(&self, now: UnixMillis) -> Option<Self> {
+        // mutant: visit-version
         (self.visited_at.is_none() && self.is_payable()).then(|| Self {
             version: self.version + 1,
             visited_at: Some(now),

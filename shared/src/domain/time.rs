@@ -52,6 +52,7 @@ pub const LONGEST: Duration = Duration::from_secs(86_400);
 pub fn seconds_from_outside(text: &str) -> Option<Duration> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // What is too large for the type is too large for us.
+    // mutant: longest
     digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(LONGEST))
 }
 

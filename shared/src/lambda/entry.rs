@@ -60,6 +60,7 @@ async fn answer<F: Future<Output = Response<Body>>>(
         FunctionError::new(OTHER_EVENT, other.to_string())
     })?;
     let is_direct = is_direct(&request);
+    // mutant: panic-caught
     let response = caught(async { handle(request).await }).await?;
     if is_direct {
         direct_reply(&response)

@@ -252,6 +252,7 @@ impl Problem {
         }
         response
             .extensions_mut()
+            // mutant: error-text
             .insert(FunctionError::new(code, self.expected));
         response
     }

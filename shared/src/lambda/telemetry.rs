@@ -80,6 +80,7 @@ pub fn start(function: &'static str) {
         // The text of a panic may hold anything, and the default hook prints it. Where it happened
         // is enough to find it.
         let location = panic.location().map(ToString::to_string);
+        // mutant: panic-text
         tracing::error!(code = "panic", location, "panicked");
     }));
 }

@@ -104,6 +104,7 @@ pub enum GenesysError {
 impl GenesysError {
     /// Whether a write is perhaps still on its way, so that it could overtake a newer one.
     pub fn may_still_act(&self) -> bool {
+        // mutant: reads-end
         matches!(self, Self::NoAnswer { to, .. } if to.is_write())
     }
 }

@@ -30,6 +30,7 @@ where
         return Ok(None);
     };
     let attempt = payment.correlation.attempt;
+    // mutant: cancel-known
     if payment.status() == PaymentStatus::Creating {
         payment = match ensure_intent(ctx, payment.clone()).await {
             Ok((payment, _)) => payment,
@@ -52,6 +53,7 @@ where
     }
     // An attempt that was begun meanwhile shows that this one is canceled, and is not this
     // request's to cancel.
+    // mutant: cancel-own
     if payment.status().is_final() || payment.correlation.attempt != attempt {
         return Ok(Some(payment));
     }
@@ -60,6 +62,7 @@ where
     };
     let key = payment.correlation.cancel_key(ctx.now());
     let canceling = ctx.stripe.cancel_intent(intent_id, &key, ctx.deadline);
+    // mutant: cancel-at-stripe
     let seen = match canceling.await {
         // First answer or replay: an intent that was canceled stays so.
         Ok(reply) => reply.seen,

@@ -53,6 +53,7 @@ pub struct Created {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     // Without the amount: this is what the log has.
+    // mutant: error-amount
     #[error("the order exists with another amount or currency")]
     OrderChanged {
         /// What the record says.
@@ -139,6 +140,7 @@ where
         (payment, client_secret) = ensured?;
         payment = still_on(attempt, payment)?;
     }
+    // mutant: payable-token
     if payment.is_payable()
         && let Some(payment_method) = &request.payment_method
     {
@@ -160,6 +162,7 @@ where
         let reply = ctx.stripe.fetch_intent(intent_id, ctx.deadline).await?;
         client_secret = reply.client_secret;
     }
+    // mutant: link-unlogged
     if !is_linked {
         link(&payment).await?;
     }
@@ -174,6 +177,7 @@ where
 /// The payment, if it is still on this attempt. If it was canceled meanwhile and begun anew,
 /// perhaps for another amount, the request must be compared with it again.
 fn still_on(attempt: u32, payment: Payment) -> Result<Payment, CreateError> {
+    // mutant: own-attempt
     if payment.correlation.attempt == attempt {
         Ok(payment)
     } else {
@@ -226,6 +230,7 @@ where
         .stripe
         .confirm_intent(intent_id, payment_method, &key, ctx.deadline);
     let seen = match confirming.await {
+        // mutant: replayed
         Ok(reply) if !reply.replayed => reply.seen,
         // An earlier answer, or none: what counts is where the intent stands now.
         Ok(_) | Err(StripeError::UnexpectedState | StripeError::KeyMismatch) => fetch().await?.seen,

@@ -61,6 +61,7 @@ where
                     // A first refusal does not tell whether Stripe keeps it. The same request once
                     // more does.
                     if kept || receipt_refused {
+                        // mutant: receipt-key
                         payment = drop_receipt(ctx, payment, kept).await?;
                     }
                     receipt_refused = true;
@@ -70,6 +71,7 @@ where
                     // Another request has dropped the receipt meanwhile: its record says what is
                     // sent now.
                     let current = ctx.reread(&payment).await?;
+                    // mutant: receipt-dropped
                     if current.version != payment.version {
                         payment = current;
                         continue;
@@ -117,6 +119,7 @@ async fn ask_stripe<S, Stripe: CreateIntent>(
     terms: &Terms,
 ) -> Result<StripeReply, StripeError> {
     let correlation = &payment.correlation;
+    // mutant: one-key
     let key = if terms.first_key_spent {
         correlation.second_create_key()
     } else {

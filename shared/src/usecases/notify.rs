@@ -86,6 +86,7 @@ pub async fn notify_in_time<S, Stripe, Genesys>(
         return;
     };
     let notifying = notify(ctx, genesys, payment.clone());
+    // mutant: notify-deadline
     match tokio::time::timeout_at(ctx.deadline.instant(), notifying).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(%error, "could not tell Genesys; the status stays due"),
@@ -109,6 +110,7 @@ where
             .store
             .claim_notice(&payment, ctx.now(), TURN_LAPSES_AFTER);
         match claiming.await? {
+            // mutant: tell-then-record
             Some(turn) => match deliver(ctx, genesys, &payment, &notice).await {
                 Ok(how) => {
                     let ending = ctx.store.end_notice(&payment, turn, Some(&notice));
@@ -121,6 +123,7 @@ where
                 Err(error) => {
                     // A write that may still be on its way keeps the turn until it lapses, lest it
                     // overtake a newer one.
+                    // mutant: late-update
                     if !error.may_still_act() {
                         let _ = ctx.store.end_notice(&payment, turn, None).await?;
                     }
@@ -147,6 +150,7 @@ async fn deliver<S, Stripe, Genesys: Conversations>(
     payment: &Payment,
     notice: &Notice,
 ) -> Result<Delivery, GenesysError> {
+    // mutant: time-to-record
     let deadline = ctx.deadline.less(RECORDING);
     let conversation_id = &payment.correlation.conversation_id;
     let Some(conversation) = genesys.conversation(conversation_id, deadline).await? else {

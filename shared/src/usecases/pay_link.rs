@@ -116,6 +116,7 @@ where
     };
     let publishable_key = ctx.stripe.publishable_key().await?;
     let reply = ctx.stripe.fetch_intent(&intent_id, ctx.deadline).await?;
+    // mutant: link-settled
     let payment = match settle(ctx, payment, reply.seen).await? {
         Settled::Moved(payment) | Settled::Kept(payment, _) => payment,
         Settled::Disagreed(_, disagreement) => {
@@ -123,6 +124,7 @@ where
         }
         Settled::Unknown => return Ok(Session::Closed(Closed::Canceled)),
     };
+    // mutant: link-expired
     if is_over && payment.is_payable() {
         return Ok(Session::Closed(Closed::Expired));
     }
@@ -141,6 +143,7 @@ where
 
 /// Where a link leads that was made for this attempt.
 fn link_state(payment: Payment, made_for: &Correlation) -> LinkState {
+    // mutant: link-own
     if payment.correlation != *made_for {
         return LinkState::Closed(Closed::Canceled);
     }
@@ -165,6 +168,7 @@ where
     S: GetPayment + UpdatePayment,
 {
     let next = |payment: &Payment| {
+        // mutant: visit-own
         if payment.correlation == *made_for {
             payment.visited(ctx.now())
         } else {

@@ -62,12 +62,14 @@ where
         .refreshed_at
         .map_or(updated_at, |at| at.max(updated_at));
     // A time in the future was written by a clock that ran fast, and must hold nobody up.
+    // mutant: stale
     let is_stale = ctx.now().apart(looked_at) >= STALE_AFTER;
     if !(is_stale && (is_open || is_untold)) {
         return payment;
     }
     let until = ctx.deadline.instant();
     let claiming = ctx.store.claim_refresh(&payment, ctx.now(), STALE_AFTER);
+    // mutant: claim-deadline
     match tokio::time::timeout_at(until, claiming).await {
         Ok(Ok(Saved::Yes)) => {}
         Ok(Ok(Saved::Conflict)) => return payment,

@@ -126,6 +126,7 @@ where
     let (owner, payment) =
         tokio::join!(ctx.store.intent_owner(&seen.intent.id), payment_of(&named));
     let owner = owner?;
+    // mutant: owned
     let is_owned = owner.is_some();
     let key = |correlation: &Option<Correlation>| correlation.as_ref().map(Correlation::key);
     let payment = if is_owned && key(&owner) != key(&named) {

@@ -35,6 +35,7 @@ impl Expression {
             self.value("from", number(from.0)),
             self.value("until", number(until.0)),
         );
+        // mutant: future-times
         format!("({name} BETWEEN {from} AND {until})")
     }
 }

@@ -260,6 +260,7 @@ pub(super) fn intent_key(intent_id: &IntentId) -> Item {
 }
 
 pub(super) fn link_key(token: &LinkToken) -> Item {
+    // mutant: link-digest
     item_key(format!("LINK#{}", token.sha256()), "LINK".to_owned())
 }
 

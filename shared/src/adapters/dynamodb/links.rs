@@ -21,6 +21,7 @@ impl PutLink for Table {
             Ok(_) => Ok(()),
             // The SDK sent the put once more, because the answer to the first was lost. Nobody else
             // can have this token.
+            // mutant: link-written
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
             Err(error) => Err(unavailable(&error)),
         }

@@ -93,6 +93,7 @@ impl Table {
                 .push_str(&format!(" REMOVE {}", removed.join(", ")));
         }
         let before = update.value("version_before", number(next.version.saturating_sub(1)));
+        // mutant: version
         update.condition = format!("{} = {before}", update.name("version"));
         Ok(update)
     }
@@ -242,11 +243,13 @@ impl UpdatePayment for Table {
             claim.value("now", number(now.0)),
             claim.value("one", number(1)),
         );
+        // mutant: forget-notified
         claim.update = format!(
             "SET {since} = {now_value} ADD {turn} {one}, {version} {one} REMOVE {forgotten}"
         );
         let held = claim.between(&since, now.minus(lapse), now.plus(lapse));
         let read = claim.value("read", number(payment.version));
+        // mutant: notice-turn
         claim.condition =
             format!("{version} = {read} AND (attribute_not_exists({since}) OR NOT {held})");
         let update = self.update(payment, claim);
@@ -318,6 +321,7 @@ impl AttachIntent for Table {
             .set_expression_attribute_values(Some(state.values))
             .build();
         let owner = new_intent_owner(intent_id, &next.correlation, self.expires_at(next))?;
+        // mutant: one-owner
         let owner = Put::builder()
             .table_name(&self.config.name)
             .set_item(Some(owner))

@@ -96,6 +96,7 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
         if deadline.remaining().is_zero() {
             return Err(GenesysError::NoTime);
         }
+        // mutant: try-limit
         let limit = if asked.is_write() {
             WRITE_LIMIT
         } else {
@@ -166,7 +167,9 @@ fn retry(
 ) -> Option<(&'static str, Duration)> {
     let answer = match tried {
         Ok(answer) => answer,
+        // mutant: no-connection
         Err(Unanswered::Connect) => return Some(("no connection", RETRY_DELAY)),
+        // mutant: no-repeat
         Err(Unanswered::Broken) if !asked.is_write() => {
             return Some(("broken connection", RETRY_DELAY));
         }
@@ -178,6 +181,7 @@ fn retry(
     let delay = |default: Duration| answer.retry_after().unwrap_or(default);
     match answer.status {
         429 => Some(("429", delay(RETRY_DELAY_LIMITED))),
+        // mutant: workflow-once
         500 | 503 if asked != GenesysRequest::Workflow => Some(("5xx", delay(RETRY_DELAY))),
         502 | 504 if !asked.is_write() => Some(("gateway", delay(RETRY_DELAY))),
         _ => None,
@@ -192,6 +196,7 @@ fn outcome(
     let no_answer = |lost| Err(GenesysError::NoAnswer { to: asked, lost });
     match tried {
         Ok(answer) if answer.status == 429 => Err(GenesysError::RateLimited),
+        // mutant: gateway
         Ok(answer) if asked.is_write() && matches!(answer.status, 502 | 504) => {
             log_refusal(&answer);
             no_answer(Lost::Gateway {

@@ -106,6 +106,7 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
                 })
             }
             // Genesys answers bad client credentials with 400 (invalid_client) as well as 401.
+            // mutant: invalid-client
             status @ (400 | 401 | 403) => Err(GenesysError::Auth { status }),
             status => Err(GenesysError::Status { status }),
         }

@@ -24,6 +24,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// The longest that a caller waits for a fresher secret than the one that is held.
+// mutant: refresh-limit
 const REFRESH_LIMIT: Duration = Duration::from_millis(500);
 
 /// A secret held for a limited time, and longer while it cannot be read. One caller reads at a
@@ -111,6 +112,7 @@ impl<S: ReadSecret, T: Secret> CachedSecret<S, T> {
         let Ok(_turn) = self.reading.try_lock() else {
             return Ok(held);
         };
+        // mutant: held-secret
         Ok(self.read(REFRESH_LIMIT).await.unwrap_or(held))
     }
 

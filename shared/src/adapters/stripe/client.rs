@@ -82,6 +82,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
     ) -> Result<Answered, StripeError> {
         let secret = self.secret.get().await?;
         let answer = self.try_twice(call, &secret, deadline).await?;
+        // mutant: refused-key
         if !matches!(answer.status, 401 | 403) {
             return Ok(answer);
         }
@@ -101,6 +102,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
         let Some((reason, delay)) = retry_reason(&first) else {
             return first.map_err(StripeError::from);
         };
+        // mutant: retry-fits
         if !deadline.allows(delay + RETRY_NEEDS) {
             return first.map_err(StripeError::from);
         }
@@ -200,6 +202,7 @@ pub(super) fn refusal(answer: &Answered) -> StripeError {
         "Stripe refused"
     );
     match answer.status {
+        // mutant: kept-failure
         424 | 500.. if is_replayed(answer) => StripeError::KeptFailure,
         401 | 403 => StripeError::Auth {
             status: answer.status,

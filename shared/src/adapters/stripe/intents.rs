@@ -57,6 +57,7 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
         let answer = self.call(&call, deadline).await?;
         let made = read(&answer).map_err(|error| match &error {
             StripeError::Rejected { code, param }
+                // mutant: receipt-refused
                 if receipt_email.is_some()
                     && (param == "receipt_email" || code == "email_invalid") =>
             {
@@ -70,6 +71,7 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
         // First answer or replay, it tells how the intent was made, not how it stands: as old as
         // the intent.
         created.seen.source = Source::Event;
+        // mutant: created-as-of
         created.seen.as_of = AsOf::second(created.seen.intent.created);
         Ok(created)
     }

@@ -39,6 +39,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
     ) -> Result<Searched, StripeError> {
         match self.search(&payment.correlation, deadline).await? {
             Searched::Found(intent_id) => Ok(Searched::Found(intent_id)),
+            // mutant: search-lag
             Searched::Nothing if payment.search_has_caught_up(now) => Ok(Searched::Nothing),
             Searched::Nothing | Searched::Unclear => self.list(payment, now, deadline).await,
         }
@@ -109,6 +110,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
             if let Some(found) = exact(&page, &payment.correlation) {
                 return Ok(Searched::Found(found));
             }
+            // mutant: list-end
             if page.next_after.is_none() {
                 return Ok(Searched::Nothing);
             }
@@ -151,6 +153,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
 fn exact(page: &IntentPage, correlation: &Correlation) -> Option<IntentId> {
     page.found
         .iter()
+        // mutant: exact-match
         .find(|(_, named)| named == correlation)
         .map(|(intent_id, _)| intent_id.clone())
 }
