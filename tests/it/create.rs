@@ -1,7 +1,7 @@
 //! create-intent: contract 1.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use shared::adapters::stripe::STRIPE_VERSION;

@@ -1,7 +1,6 @@
 //! status-query: contract 3.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use stand_ins::{Fault, Match, Reply, Stage};

@@ -654,7 +654,7 @@ async fn a_page_that_waits_asks_stripe_once_in_ten_seconds_together_with_the_pol
     world
         .stripe
         .outage(Match::get(INTENTS), Fault::Silent { executed: false });
-    let asked = Instant::now();
+    let _asked = Instant::now();
     let answer = world.open_link(link).await;
     assert_eq!(
         (answer.status, answer.text("state")),
