@@ -31,7 +31,7 @@ TARGET ?= $(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
 SECONDS ?= 60
 # What the local stack runs as processes. With --workspace, they share every dependency with the tests.
 LOCAL_PROGRAMS = genesys-stand-in stripe-stand-in $(if $(filter dev,$(PROFILE)),$(FUNCTIONS))
-FIRST_RUN := The first run installs tools and compiles some 250 crates: about six minutes on two cores. Later ones take half a minute.
+FIRST_RUN := The first run installs tools and compiles some 250 crates: about four minutes on two cores. Later ones take half a minute.
 
 help: ## list the verbs
 	@while IFS=: read -r verb text; do printf 'make %-12s %s\n' "$$verb" "$${text#*## }"; done \

@@ -36,10 +36,7 @@ async fn a_canceled_payment_can_be_paid_by_nobody() {
     );
     assert!(world.stripe.pay(&intent, "pm_card_visa").is_err());
     world.deliver_all().await;
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CANCELED"
-    );
+    world.attribute_must_be("payment_status", "CANCELED");
 }
 
 #[tokio::test]
@@ -235,11 +232,8 @@ async fn a_bare_request_cancels_when_it_says_so() {
             .handle(tests::request(&with("cancel")))
             .await,
     );
-    assert_eq!(
-        (on_status.status, on_status.text("code")),
-        (400, "malformed_request"),
-        "no status is a cancellation"
-    );
+    // No status is a cancellation.
+    on_status.must_be(400, "code", "malformed_request");
     let answer = ask(with("cancel")).await;
     answer.must_be(200, "payment_status", "CANCELED");
 }

@@ -498,13 +498,9 @@ async fn what_stripe_refuses_is_502_and_frees_the_order() {
         answer.text("detail").contains("account_invalid")
             && !answer.text("detail").contains("secret")
     );
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "CANCELED"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "CANCELED")
+        .await;
     let answer = world
         .post(&with("A-1", &json!({ "amount": "60.00" })))
         .await;
@@ -521,11 +517,8 @@ async fn a_rotated_key_is_read_afresh_once() {
     world.begin("A-1").await;
     world.stripe.set_secret_keys(&["sk_test_canary0rotated"]);
     let answer = world.post(&order("A-2")).await;
-    assert_eq!(
-        (answer.status, answer.text("code")),
-        (502, "stripe_auth"),
-        "the secret still has the old key"
-    );
+    // The secret still has the old key.
+    answer.must_be(502, "code", "stripe_auth");
     world.put_stripe_secret("sk_test_canary0rotated", &[WEBHOOK_SECRET]);
     let reads = world.secrets_manager.reads("stripe");
     let answer = world.post(&order("A-2")).await;
@@ -639,13 +632,9 @@ async fn a_canceled_order_is_begun_anew_with_another_intent() {
     let first = world.begin("A-1").await;
     world.stripe.cancel(&first, None).unwrap();
     world.deliver_all().await;
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "CANCELED"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "CANCELED")
+        .await;
     let answer = world
         .post(&with("A-1", &json!({ "amount": "60.00" })))
         .await;
@@ -659,13 +648,9 @@ async fn a_canceled_order_is_begun_anew_with_another_intent() {
     );
     assert_ne!(answer.text("payment_intent_id"), first);
     world.deliver_all().await;
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "PENDING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "PENDING")
+        .await;
 }
 
 #[tokio::test]

@@ -487,10 +487,7 @@ async fn a_genesys_that_hangs_keeps_neither_the_payer_nor_a_poll_waiting_and_no_
         world.genesys.clear_faults();
         // The turn is free: the next one tells, though fifteen seconds have not passed.
         assert_eq!(world.deliver(&world.last_event()).await.status, 200);
-        assert_eq!(
-            world.genesys.attributes(CONVERSATION)["payment_progress"],
-            "link_opened"
-        );
+        world.attribute_must_be("payment_progress", "link_opened");
     }
 }
 

@@ -135,13 +135,9 @@ async fn warm() -> Arc<World> {
     world.deliver_all().await;
     world.stripe.pay(&intent, "pm_card_visa").unwrap();
     world.advance(10);
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("warm"))
-            .await
-            .text("payment_status"),
-        "CONFIRMED"
-    );
+    world
+        .order_must_be("warm", "payment_status", "CONFIRMED")
+        .await;
     assert_eq!(
         (
             world.secrets_manager.reads("stripe"),

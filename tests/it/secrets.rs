@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shared::adapters::secrets::SecretsManager;
 use shared::ports::{ReadSecret, SecretError};
-use tests::{
-    CONVERSATION, GENESYS_SECRET, PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET, World, order,
-};
+use tests::{GENESYS_SECRET, PUBLISHABLE_KEY, SECRET_KEY, WEBHOOK_SECRET, World, order};
 
 /// Lets the five minutes pass that a secret is held.
 async fn grow_old() {
@@ -29,13 +27,9 @@ async fn with_old_secrets() -> (World, Value) {
     let event = world.last_event();
     assert_eq!(world.deliver(&event).await.status, 200);
     world.advance(10);
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "PENDING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "PENDING")
+        .await;
     grow_old().await;
     (world, event)
 }
@@ -52,10 +46,7 @@ async fn all_goes_on(world: &World, order_id: &str) {
         .unwrap();
     let delivered = world.deliver(&world.last_event()).await;
     delivered.must_be(200, "outcome", "applied");
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]

@@ -89,13 +89,7 @@ async fn without_an_order_the_newest_payment_is_given() {
         world.status(CONVERSATION, None).await.text("order_id"),
         "A-2"
     );
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("order_id"),
-        "A-1"
-    );
+    world.order_must_be("A-1", "order_id", "A-1").await;
     assert_eq!(
         world
             .status(&CONVERSATION.to_uppercase(), Some("A-1"))
@@ -138,10 +132,7 @@ async fn a_lost_webhook_loses_nothing() {
     let answer = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(answer.text("payment_status"), "CONFIRMED");
     assert_eq!(answer.body["client_secret"], "");
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]
@@ -183,13 +174,9 @@ async fn a_final_record_that_was_told_asks_nobody() {
     world.stripe.clear_requests();
     world.genesys.clear_requests();
     world.advance(3600);
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "CONFIRMED"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "CONFIRMED")
+        .await;
     assert!(world.stripe.requests().is_empty() && world.genesys.requests().is_empty());
 }
 
@@ -203,10 +190,7 @@ async fn a_final_record_genesys_has_not_heard_of_is_told_by_a_poll() {
     world.genesys.clear_faults();
     world.advance(10);
     world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]
@@ -239,10 +223,7 @@ async fn genesys_slow_keeps_the_fresh_answer_and_the_notice_due() {
     world.genesys.clear_faults();
     world.advance(10);
     world.status(CONVERSATION, Some("A-1")).await;
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]
@@ -257,22 +238,14 @@ async fn a_creator_that_died_is_found_by_its_metadata() {
         Fault::status(503),
     );
     world.advance(10);
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "CREATING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "CREATING")
+        .await;
     world.stripe.set_search_lag(false);
     world.advance(10);
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "PENDING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "PENDING")
+        .await;
 }
 
 #[tokio::test]
@@ -284,21 +257,13 @@ async fn a_refresh_is_ordered_like_an_event() {
     let declined = world.last_event();
     world.advance(10);
     world.stripe.pay(&intent, "pm_card_processing").unwrap();
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "PROCESSING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "PROCESSING")
+        .await;
     assert_eq!(world.deliver(&declined).await.text("outcome"), "older");
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "PROCESSING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "PROCESSING")
+        .await;
 }
 
 #[tokio::test]

@@ -123,11 +123,8 @@ async fn an_intent_known_by_its_metadata_alone_is_adopted_as_our_own_key_sees_it
         .await;
     world.stripe.outage(Match::get(INTENTS), Fault::status(503));
     let answer = world.deliver(&world.last_event()).await;
-    assert_eq!(
-        (answer.status, answer.text("outcome")),
-        (503, "stripe_unavailable"),
-        "it is delivered again"
-    );
+    // It is delivered again.
+    answer.must_be(503, "outcome", "stripe_unavailable");
     world.stripe.clear_faults();
     assert_eq!(
         world.deliver(&world.last_event()).await.text("outcome"),
@@ -656,11 +653,8 @@ async fn a_page_that_waits_asks_stripe_once_in_ten_seconds_together_with_the_pol
         .outage(Match::get(INTENTS), Fault::Silent { executed: false });
     let _asked = Instant::now();
     let answer = world.open_link(link).await;
-    assert_eq!(
-        (answer.status, answer.text("state")),
-        (200, "processing"),
-        "what the record says"
-    );
+    // What the record says.
+    answer.must_be(200, "state", "processing");
 }
 
 #[tokio::test]
@@ -801,10 +795,7 @@ async fn the_replayed_answer_to_a_creation_is_no_newer_than_the_intent() {
         "as it was made"
     );
     let late = world.deliver(&processing).await;
-    assert_eq!(
-        (late.status, late.text("outcome")),
-        (200, "applied"),
-        "the event is newer than the intent"
-    );
+    // The event is newer than the intent.
+    late.must_be(200, "outcome", "applied");
     assert_eq!(record(&world).await["payment_status"], "PROCESSING");
 }

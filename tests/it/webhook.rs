@@ -124,10 +124,7 @@ async fn an_event_that_comes_late_is_older_and_changes_nothing() {
     let late = world.deliver(&declined).await;
     late.must_be(200, "outcome", "final");
     assert_eq!(record(&world).await["payment_status"], "CONFIRMED");
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]
@@ -427,10 +424,7 @@ async fn genesys_down_keeps_the_state_and_stripe_s_retry_tells_it() {
         world.genesys.clear_faults();
         let again = world.deliver(&event).await;
         again.must_be(200, "outcome", "repeated");
-        assert_eq!(
-            world.genesys.attributes(CONVERSATION)["payment_status"],
-            "CONFIRMED"
-        );
+        world.attribute_must_be("payment_status", "CONFIRMED");
     }
 }
 
@@ -514,10 +508,7 @@ async fn a_status_that_comes_back_is_told_again_though_another_was_told_while_it
     asking.open();
     assert_eq!(second.await.unwrap(), 200);
     assert_eq!(record(&world).await["payment_status"], "DECLINED");
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "DECLINED"
-    );
+    world.attribute_must_be("payment_status", "DECLINED");
 }
 
 /// Found by the model: what Genesys had accepted before stayed on record while another status was
@@ -532,18 +523,12 @@ async fn a_status_that_comes_back_is_told_again_though_the_other_s_telling_was_l
     world.stripe.pay(&intent, "pm_card_processing").unwrap();
     world.genesys.fault(patch(), Fault::Drop { executed: true });
     assert_eq!(world.deliver(&world.last_event()).await.status, 503);
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "PROCESSING"
-    );
+    world.attribute_must_be("payment_status", "PROCESSING");
     world.advance(16);
     let _ = world.stripe.finish_processing(&intent, false);
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
     assert_eq!(record(&world).await["payment_status"], "DECLINED");
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "DECLINED"
-    );
+    world.attribute_must_be("payment_status", "DECLINED");
 }
 
 #[tokio::test]
@@ -551,10 +536,7 @@ async fn a_429_is_waited_for_inside_the_budget() {
     let (world, _) = paid().await;
     world.genesys.fault(patch(), Fault::rate_limited(1));
     assert_eq!(world.deliver(&world.last_event()).await.status, 200);
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]
@@ -591,10 +573,7 @@ async fn a_rotated_genesys_secret_is_read_afresh() {
     assert_eq!(world.deliver(&event).await.status, 503);
     world.put_genesys_secret("canary0rotated");
     assert_eq!(world.deliver(&event).await.status, 200);
-    assert_eq!(
-        world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    world.attribute_must_be("payment_status", "CONFIRMED");
 }
 
 #[tokio::test]

@@ -164,13 +164,9 @@ async fn play(world: World) -> Arc<World> {
         world.status(CONVERSATION, None).await.text("order_id"),
         "A-2"
     );
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "PENDING"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "PENDING")
+        .await;
     let world = Arc::new(world);
     world
         .crash_while_creating(Stage::Answer, order("A-3"))
@@ -180,13 +176,9 @@ async fn play(world: World) -> Arc<World> {
         .crash_while_creating(Stage::Answer, order("A-4"))
         .await;
     world.advance(11);
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-4"))
-            .await
-            .text("payment_status"),
-        "PENDING"
-    );
+    world
+        .order_must_be("A-4", "payment_status", "PENDING")
+        .await;
     world
 }
 
@@ -435,13 +427,9 @@ async fn transactions_and_writes_that_collide_are_run_again_and_the_requests_suc
         .unwrap();
     stripe_webhook.refuse("UpdateItem", "TransactionConflictException", &[]);
     world.deliver_all().await;
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "CONFIRMED"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "CONFIRMED")
+        .await;
 
     let world = Arc::new(world);
     world
@@ -453,13 +441,9 @@ async fn transactions_and_writes_that_collide_are_run_again_and_the_requests_suc
         "TransactionCanceledException",
         &["None", "TransactionConflict"],
     );
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-2"))
-            .await
-            .text("payment_status"),
-        "PENDING"
-    );
+    world
+        .order_must_be("A-2", "payment_status", "PENDING")
+        .await;
     assert_eq!(status_query.count("TransactWriteItems"), 2);
     let items = world.dynamo.items().await;
     assert_eq!(

@@ -234,6 +234,18 @@ impl World {
         world
     }
 
+    /// Panics unless a status query of the order answers this text in a field.
+    pub async fn order_must_be(&self, order_id: &str, field: &str, text: &str) {
+        let answer = self.status(CONVERSATION, Some(order_id)).await;
+        answer.must_be(200, field, text);
+    }
+
+    /// Panics unless the customer of [`CONVERSATION`] has this text in an attribute.
+    #[track_caller]
+    pub fn attribute_must_be(&self, name: &str, text: &str) {
+        assert_eq!(self.genesys.attributes(CONVERSATION)[name], text, "{name}");
+    }
+
     /// Everything that was logged since this world began, by all tests of the process.
     pub fn logged(&self) -> String {
         logs::logged_from(self.log_begin)

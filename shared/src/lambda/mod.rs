@@ -7,5 +7,4 @@ pub mod problem;
 pub mod reply;
 pub mod request;
 pub mod telemetry;
-pub mod vars;
 pub mod wiring;

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use shared::adapters::stripe::wire::{ApiError, parse_event, parse_intent, parse_intent_page};
+use shared::adapters::stripe::webhook::parse_event;
+use shared::adapters::stripe::wire::{ApiError, parse_intent, parse_intent_page};
 use shared::domain::ids::{ConversationId, Correlation, OrderId, PaymentKey};
 use shared::domain::money::{Currency, Money};
 use shared::domain::observation::{Intent, StripeStatus, Verdict};

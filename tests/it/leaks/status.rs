@@ -66,10 +66,7 @@ async fn status_query_lets_no_secret_out_on_any_path() {
     run.world.advance(16);
     run.world.stripe.finish_processing(&intent, true).unwrap();
     run.queried("A-2", "CONFIRMED").await;
-    assert_eq!(
-        run.world.genesys.attributes(CONVERSATION)["payment_status"],
-        "CONFIRMED"
-    );
+    run.world.attribute_must_be("payment_status", "CONFIRMED");
     let canceled = run.begin("A-3").await;
     run.world.stripe.cancel(&canceled, None).unwrap();
     run.world.advance(16);

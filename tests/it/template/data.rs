@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tests::{CONVERSATION, START, World};
+use tests::{START, World};
 
 use super::{properties, rows, template, wanted};
 
@@ -78,13 +78,9 @@ async fn every_item_has_the_table_s_key_and_a_time_to_live_in_seconds() {
         .pay(answer.text("payment_intent_id"), "pm_card_visa")
         .unwrap();
     world.deliver_all().await;
-    assert_eq!(
-        world
-            .status(CONVERSATION, Some("A-1"))
-            .await
-            .text("payment_status"),
-        "CONFIRMED"
-    );
+    world
+        .order_must_be("A-1", "payment_status", "CONFIRMED")
+        .await;
 
     let day = 86_400;
     let mut kinds = BTreeSet::new();

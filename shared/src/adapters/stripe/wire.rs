@@ -7,14 +7,13 @@ use std::fmt;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::domain::ids::{ConversationId, Correlation, IntentId, OrderId};
 use crate::domain::money::{Currency, Money};
-use crate::domain::observation::{AsOf, Intent, Observation, Source, StripeStatus};
+use crate::domain::observation::{Intent, StripeStatus};
 use crate::domain::secret_guard::is_plain_name;
-use crate::ports::{Event, ObjectError};
+use crate::ports::ObjectError;
 
 /// Metadata keys under which an intent carries its correlation.
 pub mod metadata {
@@ -225,69 +224,6 @@ impl ApiError {
     }
 }
 
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(default)]
-    object: String,
-}
-
-#[derive(Deserialize)]
-struct WireEvent<'a> {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    created: u64,
-    #[serde(default)]
-    livemode: bool,
-    #[serde(default)]
-    account: Option<IgnoredAny>,
-    #[serde(borrow)]
-    data: WireData<'a>,
-}
-
-#[derive(Deserialize)]
-struct WireData<'a> {
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-/// Reads a webhook event, after its signature was verified. `livemode` is the mode of our own key.
-///
-/// # Errors
-/// [`ObjectError`]; an intent event whose status or currency this version does not know is an error
-/// of its own, so that it is never taken for one that carries no news.
-pub fn parse_event(json: &[u8], livemode: bool) -> Result<Event, ObjectError> {
-    let kind: Kind = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
-    if kind.object == "v2.core.event" {
-        return Err(ObjectError::ThinEvent);
-    }
-    let event: WireEvent = serde_json::from_slice(json).map_err(|_| ObjectError::Shape)?;
-    // Both are logged, and the id is recorded.
-    if !is_plain_name(&event.id) || !is_plain_name(&event.kind) {
-        return Err(ObjectError::Shape);
-    }
-    let is_other_account = event.account.is_some();
-    let seen = if event.kind.starts_with("payment_intent.") && !is_other_account {
-        let intent = parse_intent(event.data.object.get().as_bytes())?.intent;
-        let as_of = AsOf::second(event.created);
-        Some(Observation {
-            intent,
-            as_of,
-            source: Source::Event,
-            event_id: Some(event.id.clone()),
-        })
-    } else {
-        None
-    };
-    Ok(Event {
-        id: event.id,
-        kind: event.kind,
-        is_other_mode: event.livemode != livemode,
-        is_other_account,
-        seen,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
@@ -296,7 +232,9 @@ mod tests {
     use serde::forward_to_deserialize_any;
     use serde_json::{Map, Value, json};
 
+    use super::super::webhook::{Object, WireData, WireEvent, parse_event};
     use super::*;
+    use crate::domain::observation::AsOf;
 
     const INTENT: &str = r#"{"id":"pi_1","object":"payment_intent","amount":5000,"amount_received":0,"currency":"usd",
         "status":"requires_payment_method","created":7,"client_secret":"pi_1_secret_x","new_field":{"a":[1]},
@@ -431,8 +369,8 @@ mod tests {
         assert_eq!(unknown::<WirePage>("search_result"), [""; 0]);
         assert_eq!(unknown::<WirePage>("list"), [""; 0]);
         assert_eq!(unknown::<WireItem>("payment_intent"), [""; 0]);
-        assert_eq!(unknown::<Kind>("event"), [""; 0]);
-        assert_eq!(unknown::<Kind>("v2.core.event"), [""; 0]);
+        assert_eq!(unknown::<Object>("event"), [""; 0]);
+        assert_eq!(unknown::<Object>("v2.core.event"), [""; 0]);
 
         #[derive(Deserialize)]
         #[expect(dead_code, reason = "only its fields' names are asked for")]

@@ -1,6 +1,6 @@
 //! Numbers of other kinds that look like card numbers: IBANs and parcel numbers.
 
-use super::{Kind, kind};
+use super::characters::{Kind, kind};
 
 /// The length in bytes of a whole UUID, IBAN or parcel number at the head of the text. Their digits
 /// can look like a card number in groups.

@@ -1,6 +1,7 @@
 //! What came, as an answer may quote it.
 
-use super::{Kind, in_free_text, kind};
+use super::characters::{Kind, kind};
+use super::in_free_text;
 
 /// The most digits of a number that an error message shows.
 const MAX_SHOWN_DIGITS: usize = 11;

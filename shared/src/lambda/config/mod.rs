@@ -1,10 +1,13 @@
 //! What each function is configured by: its environment variables, read once, at the start.
 
+mod variables;
+
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::vars::{ConfigErrors, Vars, is_allowed_link_base, items, pairs};
+pub use self::variables::ConfigErrors;
+use self::variables::{Vars, is_allowed_link_base, items, pairs};
 use crate::adapters::aws::AwsConfig;
 use crate::adapters::dynamodb::TableConfig;
 use crate::adapters::genesys::GenesysConfig;

@@ -1,4 +1,5 @@
-//! Environment variables, read. Everything missing or malformed is named at once.
+//! How a variable is read; which there are stands in [`super`]. Everything missing or malformed is
+//! named at once.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,14 +20,14 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 /// Collects errors instead of stopping at the first. An empty variable counts as not set.
-pub struct Vars<'a> {
+pub(super) struct Vars<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
-    pub errors: Vec<String>,
+    pub(super) errors: Vec<String>,
 }
 
 impl<'a> Vars<'a> {
     /// Reads a configuration.
-    pub fn read<T>(
+    pub(super) fn read<T>(
         lookup: &'a dyn Fn(&str) -> Option<String>,
         config: impl FnOnce(&mut Self) -> T,
     ) -> Result<T, ConfigErrors> {
@@ -42,13 +43,13 @@ impl<'a> Vars<'a> {
         }
     }
 
-    pub fn optional(&self, name: &str) -> Option<String> {
+    pub(super) fn optional(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
     }
 
-    pub fn required(&mut self, name: &str) -> String {
+    pub(super) fn required(&mut self, name: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
             self.errors.push(format!("{name} must be set"));
             String::new()
@@ -57,7 +58,7 @@ impl<'a> Vars<'a> {
 
     /// On an error a default goes on in its place while further errors are collected; it is never
     /// used.
-    pub fn parsed<T: Default>(
+    pub(super) fn parsed<T: Default>(
         &mut self,
         name: &str,
         default: &str,
@@ -71,20 +72,20 @@ impl<'a> Vars<'a> {
         })
     }
 
-    pub fn wrong(&mut self, name: &str, must_be: &str, came: &str) {
+    pub(super) fn wrong(&mut self, name: &str, must_be: &str, came: &str) {
         let came = shown(came);
         self.errors
             .push(format!("{name} must be {must_be}; got {came}"));
     }
 
-    pub fn flag(&mut self, name: &str) -> bool {
+    pub(super) fn flag(&mut self, name: &str) -> bool {
         self.parsed(name, "false", "true or false", |text| {
             text.to_ascii_lowercase().parse().ok()
         })
     }
 
     /// The address of one service of AWS, or that of all of them.
-    pub fn endpoint(&mut self, name: &str) -> Option<String> {
+    pub(super) fn endpoint(&mut self, name: &str) -> Option<String> {
         let (name, given) = [name, "AWS_ENDPOINT_URL"]
             .into_iter()
             .find_map(|name| Some((name, self.optional(name)?)))?;
@@ -98,7 +99,12 @@ impl<'a> Vars<'a> {
 
     /// An address that keys or tokens go to: the other side's own, letter by letter, or one that
     /// leads nowhere outside.
-    pub fn base(&mut self, name: &str, own: &str, is_own: impl Fn(&str) -> bool) -> Option<String> {
+    pub(super) fn base(
+        &mut self,
+        name: &str,
+        own: &str,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         let given = self.optional(name)?;
         let base = given.trim_end_matches('/');
         if !is_own(base) && !is_private_base(base) {
@@ -110,13 +116,13 @@ impl<'a> Vars<'a> {
     }
 }
 
-pub fn items(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty())
 }
 
-pub fn pairs<T>(text: &str, value: impl Fn(&str) -> Option<T>) -> Option<Vec<(&str, T)>> {
+pub(super) fn pairs<T>(text: &str, value: impl Fn(&str) -> Option<T>) -> Option<Vec<(&str, T)>> {
     items(text)
         .map(|item| {
             let (key, text) = item.split_once('=')?;
@@ -143,7 +149,7 @@ fn is_private_base(base: &str) -> bool {
 
 /// `https://`, or `http://` to a host that no public resolver knows; with a path, as an API's stage
 /// has one.
-pub fn is_allowed_link_base(base: &str) -> bool {
+pub(super) fn is_allowed_link_base(base: &str) -> bool {
     plain_url(base)
         .is_some_and(|url| url.scheme() == "https" || url.host_str().is_some_and(is_private_host))
 }
