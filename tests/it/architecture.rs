@@ -145,7 +145,7 @@ fn each_outside_system_is_named_in_one_place() {
     );
     assert_eq!(
         naming(&shared, "std::env"),
-        ["lambda/config.rs", "lambda/telemetry.rs"]
+        ["lambda/config/mod.rs", "lambda/telemetry.rs"]
     );
 }
 
