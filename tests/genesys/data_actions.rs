@@ -331,8 +331,8 @@ impl Action {
         )
     }
 
-    /// What the action makes of a handler's answer. A bare request has no status: its problem is a
-    /// function error.
+    /// What the action makes of a handler's answer. A direct invocation has no status: its problem
+    /// is a function error.
     fn take(&self, answer: &Answer) -> Result<Value, String> {
         let is_problem = !(200..300).contains(&answer.status);
         self.receive(&if self.kind == "aws-lambda" && is_problem {

@@ -210,7 +210,7 @@ async fn an_unknown_payment_is_an_answer_and_a_bad_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bare_request_cancels_when_it_says_so() {
+async fn a_direct_invocation_cancels_when_it_says_so() {
     let world = World::new().await;
     let ask = async |event: serde_json::Value| {
         Answer::read(world.create_intent.handle(tests::request(&event)).await)
@@ -238,7 +238,7 @@ async fn a_bare_request_cancels_when_it_says_so() {
     answer.must_be(200, "payment_status", "CANCELED");
 }
 
-/// `operation` is a word of bare requests; over HTTP the method says what is meant.
+/// `operation` is a word of direct invocations; over HTTP the method says what is meant.
 #[tokio::test]
 async fn a_post_over_http_cancels_nothing_whatever_operation_it_names() {
     let world = World::new().await;
@@ -246,9 +246,9 @@ async fn a_post_over_http_cancels_nothing_whatever_operation_it_names() {
     for operation in [json!("cancel"), json!("create"), json!(""), json!(null)] {
         let mut full = order("A-1");
         full["operation"] = operation.clone();
-        let bare =
+        let direct =
             json!({ "operation": operation, "conversation_id": CONVERSATION, "order_id": "A-1" });
-        for body in [full, bare] {
+        for body in [full, direct] {
             let answer = world.post(&body).await;
             assert_eq!(
                 (answer.status, answer.text("code")),
@@ -263,9 +263,10 @@ async fn a_post_over_http_cancels_nothing_whatever_operation_it_names() {
             assert_eq!(record(&world).await, "PENDING", "{body}");
         }
     }
-    // Nor does a query, bare or not, take one.
-    let bare = json!({ "operation": "cancel", "conversation_id": CONVERSATION, "order_id": "A-1" });
-    let answer = Answer::read(world.status_query.handle(request(&bare)).await);
+    // Nor does a query, direct or not, take one.
+    let direct =
+        json!({ "operation": "cancel", "conversation_id": CONVERSATION, "order_id": "A-1" });
+    let answer = Answer::read(world.status_query.handle(request(&direct)).await);
     answer.must_be(400, "code", "malformed_request");
     assert!(
         !world

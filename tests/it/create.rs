@@ -64,12 +64,12 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
 }
 
 #[tokio::test]
-async fn a_bare_request_is_the_same_request() {
+async fn a_direct_invocation_is_the_same_request() {
     let world = World::new().await;
-    let mut bare = order("A-1");
-    bare["amount"] = json!(serde_json::from_str::<serde_json::Number>("50.00").unwrap());
-    let first = world.post(&bare).await;
-    let request = tests::request(&bare);
+    let mut direct = order("A-1");
+    direct["amount"] = json!(serde_json::from_str::<serde_json::Number>("50.00").unwrap());
+    let first = world.post(&direct).await;
+    let request = tests::request(&direct);
     let mut again = tests::Answer::read(world.create_intent.handle(request).await);
     assert_eq!((first.status, again.status), (201, 200));
     assert_ne!(

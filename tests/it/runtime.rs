@@ -1,8 +1,8 @@
 //! What leaves the process, run as Lambda runs it: the real runtime loop with its layers and its
 //! panic handling, real log lines and metrics on standard output, real standard error, against a
-//! Lambda Runtime API on loopback. Requests come bare and in HTTP events, with private values in
-//! fields where they do not belong. Then everything that was written is searched for these values.
-//! A reply over HTTP may quote what no guard refuses; a function error may not.
+//! Lambda Runtime API on loopback. Requests come as direct invocations and in HTTP events, with
+//! private values in fields where they do not belong. Then everything that was written is searched
+//! for these values. A reply over HTTP may quote what no guard refuses; a function error may not.
 //!
 //! The runtime reads its address from the environment, so the functions run in a process of their
 //! own: this test program, started once more for [`the_functions_in_a_process_of_their_own`] alone.
@@ -436,8 +436,9 @@ impl Driver {
         (posted["kind"].as_str().unwrap().to_owned(), body)
     }
 
-    /// The bare request is answered with this function error or status; gives the error's message.
-    async fn bare(&mut self, body: &str, wanted: &str) -> String {
+    /// The direct invocation is answered with this function error or status; gives the error's
+    /// message.
+    async fn direct(&mut self, body: &str, wanted: &str) -> String {
         let (kind, said) = self.send(body).await;
         let told = if kind == "error" {
             &said["errorType"]
@@ -445,7 +446,7 @@ impl Driver {
             &said["payment_status"]
         };
         if told != wanted {
-            wrong(&format!("bare: {wanted} expected for {body}: {said:#}"));
+            wrong(&format!("direct: {wanted} expected for {body}: {said:#}"));
         }
         self.reached.insert(wanted.to_owned());
         said["errorMessage"].as_str().unwrap_or_default().to_owned()
@@ -471,7 +472,7 @@ impl Driver {
     /// The same request in both shapes. A function error names the field that the problem over HTTP
     /// names, and says what that says but for the value.
     async fn both(&mut self, body: &Value, event: &Value, wanted: &str) {
-        let message = self.bare(&body.to_string(), wanted).await;
+        let message = self.direct(&body.to_string(), wanted).await;
         let reply = self.http(event, wanted).await;
         let field = reply["field"].as_str().unwrap_or_default();
         let detail = reply["detail"].as_str().unwrap_or_default();
@@ -693,9 +694,9 @@ async fn right_requests(driver: &mut Driver, world: &Rc<World>) {
     driver.cancel(CONVERSATION, CARD, "card_data_refused").await;
     let odd =
         json!({ "operation": "cancel", "conversation_id": CONVERSATION, UNKNOWN_FIELD: PERSON });
-    driver.bare(&odd.to_string(), "malformed_request").await;
+    driver.direct(&odd.to_string(), "malformed_request").await;
     let odd = json!({ "operation": PERSON, "conversation_id": CONVERSATION, "order_id": "A-1" });
-    driver.bare(&odd.to_string(), "malformed_request").await;
+    driver.direct(&odd.to_string(), "malformed_request").await;
 
     driver.let_answer(status(world));
     for (order_id, wanted) in [
@@ -716,10 +717,10 @@ async fn right_requests(driver: &mut Driver, world: &Rc<World>) {
         json!({ "conversation_id": CONVERSATION, "order_id": [PERSON] }),
         json!({ "conversation_id": CONVERSATION, "operation": PERSON }),
     ] {
-        driver.bare(&odd.to_string(), "malformed_request").await;
+        driver.direct(&odd.to_string(), "malformed_request").await;
     }
     let long = json!({ "conversation_id": CONVERSATION, "order_id": PERSON.repeat(4000) });
-    driver.bare(&long.to_string(), "request_too_large").await;
+    driver.direct(&long.to_string(), "request_too_large").await;
     driver.let_answer(create(world));
 }
 
@@ -806,8 +807,10 @@ async fn failing_worlds(driver: &mut Driver) {
 async fn deliveries(driver: &mut Driver, world: &Rc<World>) {
     driver.let_answer(webhook(world));
     // Without an envelope nothing is a delivery.
-    let bare = json!({ UNKNOWN_FIELD: PERSON, "data": { "object": { "description": CODES } } });
-    driver.bare(&bare.to_string(), "method_not_allowed").await;
+    let direct = json!({ UNKNOWN_FIELD: PERSON, "data": { "object": { "description": CODES } } });
+    driver
+        .direct(&direct.to_string(), "method_not_allowed")
+        .await;
     let mut event = world.stripe.events().remove(0);
     event["data"]["object"]["description"] = format!("{PERSON} {CODES}").into();
     event["data"]["object"]["receipt_email"] = MAIL.into();
@@ -853,7 +856,7 @@ async fn odd_events(driver: &mut Driver) {
         json!({ "httpMethod": PERSON, "body": CODES }),
         json!({ "requestContext": { PERSON: CODES } }),
     ] {
-        driver.bare(&event.to_string(), "other_event").await;
+        driver.direct(&event.to_string(), "other_event").await;
     }
     for text in [
         PERSON,
@@ -913,7 +916,7 @@ async fn panics(driver: &mut Driver, world: &Rc<World>) {
     for handle in [port, late, early, boxed] {
         driver.let_answer(handle);
         let body = with("P-1", &json!({ "description": PERSON }));
-        driver.bare(&body.to_string(), "panic").await;
+        driver.direct(&body.to_string(), "panic").await;
         let event = rest_event(
             "POST",
             "/payments",
@@ -921,7 +924,7 @@ async fn panics(driver: &mut Driver, world: &Rc<World>) {
             &json!({}),
             &body.to_string(),
         );
-        driver.bare(&event.to_string(), "panic").await;
+        driver.direct(&event.to_string(), "panic").await;
     }
     // The process lives on.
     driver.let_answer(status(world));

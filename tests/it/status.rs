@@ -18,25 +18,25 @@ async fn an_unknown_payment_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_bare_request_asks_the_same() {
+async fn a_direct_invocation_asks_the_same() {
     let world = World::new().await;
     let ask = async |event: serde_json::Value| {
         tests::Answer::read(world.status_query.handle(tests::request(&event)).await)
     };
     let intent = world.begin("A-1").await;
-    for bare in [
+    for direct in [
         json!({ "conversation_id": CONVERSATION, "order_id": "A-1" }),
         json!({ "conversation_id": CONVERSATION, "order_id": "" }),
         json!({ "conversation_id": CONVERSATION, "order_id": null }),
         json!({ "conversation_id": CONVERSATION }),
     ] {
-        let answer = ask(bare).await;
+        let answer = ask(direct).await;
         assert_eq!(
             (answer.status, answer.text("payment_intent_id")),
             (200, intent.as_str())
         );
     }
-    for (bare, code) in [
+    for (direct, code) in [
         (json!({}), "invalid_conversation_id"),
         (
             json!({ "conversation_id": CONVERSATION, "order_id": "a b" }),
@@ -63,7 +63,7 @@ async fn a_bare_request_asks_the_same() {
             "request_too_large",
         ),
     ] {
-        let answer = ask(bare).await;
+        let answer = ask(direct).await;
         assert_eq!(answer.text("code"), code);
         assert!(!answer.body.to_string().contains("4242"));
     }

@@ -156,7 +156,7 @@ def make_base_image(say: Say) -> None:
     """A minimal Debian with certificates, under the base image's name."""
     install("debootstrap", "debootstrap", say)
     if os.geteuid() != 0:
-        raise StackError("debootstrap wants root")
+        raise StackError("debootstrap must run as root")
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
     with tempfile.TemporaryDirectory(prefix="phone-payments-debian-") as root:
         run_long(

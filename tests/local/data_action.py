@@ -84,7 +84,7 @@ class Condition(airspeed.operators.Condition):
     def calculate(self, namespace: object, loader: object) -> bool:
         met = self.expression.calculate(namespace, loader)
         if not isinstance(met, bool | None):
-            raise ValueError("a condition wants a comparison")
+            raise ValueError("a condition must have a comparison")
         return met is True
 
 

@@ -98,7 +98,7 @@ class Demo:
             self.expect(name, got.get(name), value)
 
     def step(self, actor: str, what: str, request: Callable[[], Reply], status: int) -> Reply:
-        """Makes a request, tells it with the time it took, and wants its status."""
+        """Makes a request, tells it with the time it took, and checks its status."""
         began = time.monotonic()
         reply = request()
         took = (time.monotonic() - began) * 1000
@@ -168,7 +168,7 @@ class Demo:
         return outputs or dict(reply.json())
 
     def invoke(self, name: str, inputs: dict[str, str], problem: str | None = None) -> dict[str, Any]:
-        """The flow runs an AWS Lambda Data Action: the request goes bare to the function, without an API key."""
+        """The flow runs an AWS Lambda Data Action: the function is invoked directly, without an API key."""
         action = self.actions[name + LAMBDA]
         request = action.request(inputs, {})
         began = time.monotonic()
@@ -487,19 +487,19 @@ class Demo:
         create, query = self.stack.outputs["CreateIntentFunctionArn"], self.stack.outputs["StatusQueryFunctionArn"]
         functions = self.stack.client("lambda").list_functions()["Functions"]
         webhook = next(name["FunctionName"] for name in functions if "Webhook" in name["FunctionName"])
-        bare: list[tuple[str, object]] = [(create, body) for body in bodies]
-        bare += [(create, {**body, "operation": "cancel"}) for body in named]
-        bare += [(create, {**good, "operation": text}) for text in texts]
-        bare += [(query, body) for body in named]
-        bare += [(webhook, good | {"description": texts[0]})]
+        direct: list[tuple[str, object]] = [(create, body) for body in bodies]
+        direct += [(create, {**body, "operation": "cancel"}) for body in named]
+        direct += [(create, {**good, "operation": text}) for text in texts]
+        direct += [(query, body) for body in named]
+        direct += [(webhook, good | {"description": texts[0]})]
         for function in (create, query, webhook):
-            bare += [(function, event) for event in ([*texts], texts[0], {"httpMethod": {PRIVATE: texts}})]
-        for function, event in bare:
+            direct += [(function, event) for event in ([*texts], texts[0], {"httpMethod": {PRIVATE: texts}})]
+        for function, event in direct:
             invoked = self.stack.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
             payload = invoked["Payload"].read().decode()
             self.expect(f"function error of {event}", bool(invoked.get("FunctionError")), True)
             self.expect(f"{PRIVATE} in {payload}", PRIVATE in payload, False)
-        self.tell(f"{'':8}  {len(bare)} bare requests, each a function error with nothing of it")
+        self.tell(f"{'':8}  {len(direct)} direct invocations, each a function error with nothing of it")
 
         post = {"Content-Type": "application/json"}
         unsigned = json.dumps({"id": texts[0]}).encode()

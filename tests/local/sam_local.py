@@ -50,7 +50,7 @@ def differences(expected: Any, got: Any, where: str) -> list[str]:
         ]
     return [] if expected == got else [f"{where} is {got!r} and must be {expected!r}"]
 
-#: A field of each kind of answer, and of no line of a log: HTTP, bare, function error.
+#: A field of each kind of answer, and of no line of a log: HTTP, direct, function error.
 ANSWERS = {"statusCode", "caller_message", "errorType"}
 
 
@@ -133,7 +133,7 @@ class Runner:
         event = self.event(name)
         reply = self.invoke(name, event)
         if "requestContext" not in event:
-            # A bare request's reply is bare, and a problem is a function error.
+            # The reply to a direct invocation has no envelope, and a problem is a function error.
             body = {"code": reply["errorType"]} if "errorType" in reply else reply
             return differences(expected["body"], body, name)
         text = reply.get("body") or ""

@@ -438,7 +438,7 @@ class Stack:
             )
 
     def _read_variables(self) -> None:
-        """The environment of the deployed functions, as `sam local invoke --env-vars` wants it in a file."""
+        """The environment of the deployed functions, as `sam local invoke --env-vars` reads it from a file."""
         functions = self.client("lambda").list_functions()["Functions"]
         self.variables = {name: value for f in functions for name, value in f["Environment"]["Variables"].items()}
         self.variables["AWS_ENDPOINT_URL"] = self.aws

@@ -1,6 +1,6 @@
-//! Stripe's JSON, read: intents and webhook events. Only the fields that are used; whatever else
-//! Stripe sends, now or in a later version, is skipped, the client secret of an event's snapshot
-//! included.
+//! Stripe's JSON, read: intents, pages of them, and errors. Only the fields that are used; whatever
+//! else Stripe sends, now or in a later version, is skipped, the client secret of an event's
+//! snapshot included.
 
 use std::collections::HashMap;
 use std::fmt;

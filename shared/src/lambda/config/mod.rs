@@ -1,13 +1,13 @@
 //! What each function is configured by: its environment variables, read once, at the start.
 
-mod variables;
+mod reader;
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub use self::variables::ConfigErrors;
-use self::variables::{Vars, is_allowed_link_base, items, pairs};
+pub use self::reader::ConfigErrors;
+use self::reader::{Vars, is_allowed_link_base, items, pairs};
 use crate::adapters::aws::AwsConfig;
 use crate::adapters::dynamodb::TableConfig;
 use crate::adapters::genesys::GenesysConfig;
