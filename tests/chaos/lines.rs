@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse as AwsResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
@@ -19,7 +19,7 @@ use dynoxide::{Database, DynoxideError};
 use reqwest::Request;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use shared::adapters::http::{Answered, Transport, Unanswered};
+use shared::adapters::http::{HttpResponse, Transport, Unanswered};
 use stand_ins::{Carried, Fault, Genesys, Recorded, Reply, Stripe};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -148,7 +148,7 @@ fn played(hit: Hit, far: &Far) -> Option<Fault> {
 }
 
 impl Transport for Line {
-    async fn exchange(&self, request: Request) -> Result<Answered, Unanswered> {
+    async fn exchange(&self, request: Request) -> Result<HttpResponse, Unanswered> {
         let started = Instant::now();
         let request = recorded(&request);
         let hit = self.fault(&request);
@@ -237,7 +237,7 @@ impl Transport for Line {
                 let name = |name: &str| HeaderName::try_from(name).expect("a header name");
                 let value = |value: &str| HeaderValue::try_from(value).expect("a header value");
                 let headers: HeaderMap = headers.iter().map(|(n, v)| (name(n), value(v))).collect();
-                Ok(Answered {
+                Ok(HttpResponse {
                     status,
                     headers,
                     body,
@@ -499,7 +499,7 @@ impl HttpConnector for Aws {
         HttpConnectorFuture::new(async move {
             let (status, body) = aws.exchange(operation, body).await?;
             let mut response =
-                HttpResponse::new(StatusCode::try_from(status).expect("a status"), body.into());
+                AwsResponse::new(StatusCode::try_from(status).expect("a status"), body.into());
             response
                 .headers_mut()
                 .insert("content-type", "application/x-amz-json-1.0");

@@ -122,10 +122,7 @@ async fn what_stripe_is_at_work_on_is_answered_as_it_is_and_can_be_canceled_late
 
 #[tokio::test]
 async fn an_intent_that_only_stripe_knows_is_not_left_behind() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Execution, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Execution).await;
     let answer = world.cancel("A-1").await;
     answer.must_be(200, "payment_status", "CANCELED");
     let intents = world.stripe.intents();

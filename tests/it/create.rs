@@ -562,10 +562,7 @@ async fn a_table_that_does_not_answer_is_503_before_stripe_is_asked() {
 
 #[tokio::test]
 async fn a_creator_that_dies_after_stripe_acted_is_finished_by_the_next_try() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     let status = world.status(CONVERSATION, Some("A-1")).await;
     assert_eq!(status.text("payment_status"), "CREATING");
     let answer = world.post(&order("A-1")).await;

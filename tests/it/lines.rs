@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::adapters::dynamodb::Table;
 use shared::adapters::genesys::Genesys as GenesysClient;
 use shared::adapters::genesys::GenesysConfig;
-use shared::adapters::http::{Answered, Transport, Unanswered};
+use shared::adapters::http::{HttpResponse, Transport, Unanswered};
 use shared::adapters::secrets::CachedSecret;
 use shared::adapters::secrets::SecretsManager;
 use shared::domain::ids::ConversationId;
@@ -501,7 +501,7 @@ struct Refusing {
 }
 
 impl Transport for Refusing {
-    async fn exchange(&self, request: reqwest::Request) -> Result<Answered, Unanswered> {
+    async fn exchange(&self, request: reqwest::Request) -> Result<HttpResponse, Unanswered> {
         let spend = |left: usize| left.checked_sub(1);
         if self
             .left

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use stand_ins::{Fault, Match, Reply, Stage};
 use tests::matches::fetch;
-use tests::{CONVERSATION, World, order};
+use tests::{CONVERSATION, World};
 
 #[tokio::test]
 async fn an_unknown_payment_is_an_answer() {
@@ -228,10 +228,7 @@ async fn genesys_slow_keeps_the_fresh_answer_and_the_notice_due() {
 
 #[tokio::test]
 async fn a_creator_that_died_is_found_by_its_metadata() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     world.stripe.set_search_lag(true);
     world.stripe.outage(
         Match::get("/v1/payment_intents").exactly(),

@@ -63,6 +63,14 @@ fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -
     }
 }
 
+/// The payment once its intent, `pi_1`, is on record.
+async fn attached(world: &World, payment: &Payment) -> Payment {
+    let status = StripeStatus::RequiresPaymentMethod;
+    let next = seen(payment, "pi_1", status, AsOf::second(START));
+    assert_eq!(attach(world, &next).await.unwrap(), Saved::Yes);
+    next
+}
+
 async fn stored(world: &World, payment: &Payment) -> Payment {
     let found = world.table.payment(&payment.key()).await;
     found.unwrap().unwrap()
@@ -86,13 +94,7 @@ async fn a_state_replaces_only_the_version_it_was_made_from() {
     let world = World::new().await;
     let first = payment("A-1", NOW);
     world.table.put_payment(&first).await.unwrap();
-    let adopted = seen(
-        &first,
-        "pi_1",
-        StripeStatus::RequiresPaymentMethod,
-        AsOf::second(START),
-    );
-    assert_eq!(attach(&world, &adopted).await.unwrap(), Saved::Yes);
+    let adopted = attached(&world, &first).await;
     let confirmed = seen(
         &adopted,
         "pi_1",
@@ -254,13 +256,7 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let world = World::new().await;
     let first = payment("A-1", NOW);
     world.table.put_payment(&first).await.unwrap();
-    let adopted = seen(
-        &first,
-        "pi_1",
-        StripeStatus::RequiresPaymentMethod,
-        AsOf::second(START),
-    );
-    assert_eq!(attach(&world, &adopted).await.unwrap(), Saved::Yes);
+    let adopted = attached(&world, &first).await;
     let lapse = Duration::from_secs(15);
     let notice = adopted.due_notice().unwrap();
     let claim = |payment: &Payment, at: u64| {

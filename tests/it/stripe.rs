@@ -103,10 +103,7 @@ async fn an_intent_that_our_own_key_does_not_see_confirms_nothing() {
 
 #[tokio::test]
 async fn an_intent_known_by_its_metadata_alone_is_adopted_as_our_own_key_sees_it() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     let mut event = world.last_event();
     event["data"]["object"]["status"] = "succeeded".into();
     event["data"]["object"]["amount_received"] = 5000.into();
@@ -117,10 +114,7 @@ async fn an_intent_known_by_its_metadata_alone_is_adopted_as_our_own_key_sees_it
         "what the snapshot claims is not what Stripe says"
     );
 
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     world.stripe.outage(Match::get(INTENTS), Fault::status(503));
     let answer = world.deliver(&world.last_event()).await;
     // It is delivered again.
@@ -134,10 +128,7 @@ async fn an_intent_known_by_its_metadata_alone_is_adopted_as_our_own_key_sees_it
 
 #[tokio::test]
 async fn an_intent_whose_metadata_names_another_order_by_now_is_not_adopted() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     let intent = world.stripe.intents()[0]["id"].as_str().unwrap().to_owned();
     world
         .stripe
@@ -509,10 +500,7 @@ async fn a_kept_failure_of_a_charge_is_followed_by_what_became_of_it() {
 #[tokio::test]
 async fn where_search_is_not_there_a_late_request_finds_its_intent_in_the_list() {
     for status in [400, 403, 404] {
-        let world = Arc::new(World::new().await);
-        world
-            .crash_while_creating(Stage::Answer, order("A-1"))
-            .await;
+        let world = World::after_a_crash(Stage::Answer).await;
         world.stripe.set_search_refused(Some(status));
         world.advance(20 * 3600);
         let answer = world.post(&order("A-1")).await;
@@ -523,10 +511,7 @@ async fn where_search_is_not_there_a_late_request_finds_its_intent_in_the_list()
             answer.body
         );
 
-        let world = Arc::new(World::new().await);
-        world
-            .crash_while_creating(Stage::Answer, order("A-1"))
-            .await;
+        let world = World::after_a_crash(Stage::Answer).await;
         world.stripe.set_search_refused(Some(status));
         world.advance(20 * 3600);
         let answer = world.cancel("A-1").await;
@@ -542,10 +527,7 @@ async fn where_search_is_not_there_a_late_request_finds_its_intent_in_the_list()
 
 #[tokio::test]
 async fn a_late_cancel_that_released_nothing_says_so() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     world.stripe.set_search_refused(Some(400));
     world.stripe.outage(list(), Fault::status(400));
     world.advance(20 * 3600);
@@ -563,10 +545,7 @@ async fn a_late_cancel_that_released_nothing_says_so() {
 
 #[tokio::test]
 async fn a_search_that_also_finds_other_orders_intents_gives_the_exact_one() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     let own = world.stripe.intents()[0]["id"].as_str().unwrap().to_owned();
     world.begin("A-2").await;
     world.stripe.set_search_loose(true);
@@ -592,10 +571,7 @@ async fn a_search_that_also_finds_other_orders_intents_gives_the_exact_one() {
 
 #[tokio::test]
 async fn a_poll_finds_the_intent_of_a_creator_that_died_in_the_list_while_search_lags() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     world.stripe.set_search_lag(true);
     world.advance(10);
     assert_eq!(record(&world).await["payment_status"], "PENDING");
@@ -780,10 +756,7 @@ async fn a_key_that_is_refused_with_401_or_403_is_read_afresh_and_the_request_go
 
 #[tokio::test]
 async fn the_replayed_answer_to_a_creation_is_no_newer_than_the_intent() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     let intent = world.stripe.intents()[0]["id"].as_str().unwrap().to_owned();
     world.advance(5);
     world.stripe.pay(&intent, "pm_card_processing").unwrap();

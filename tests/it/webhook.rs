@@ -60,12 +60,7 @@ async fn a_decline_and_a_second_try_are_told_in_order() {
         assert_eq!(world.deliver(&world.last_event()).await.status, 200);
         assert_eq!(record(&world).await["payment_status"], status);
     }
-    let told: Vec<_> = world
-        .genesys
-        .patches()
-        .into_iter()
-        .map(|p| p.attributes["payment_status"].clone())
-        .collect();
+    let told = world.told_statuses();
     assert_eq!(told, ["PENDING", "DECLINED", "CONFIRMED"]);
 }
 
@@ -174,10 +169,7 @@ async fn a_webhook_before_the_pointer_is_written_is_not_lost() {
 
 #[tokio::test]
 async fn a_webhook_repairs_a_creator_that_died() {
-    let world = Arc::new(World::new().await);
-    world
-        .crash_while_creating(Stage::Answer, order("A-1"))
-        .await;
+    let world = World::after_a_crash(Stage::Answer).await;
     world.deliver_all().await;
     assert_eq!(record(&world).await["payment_status"], "PENDING");
 }
@@ -436,12 +428,7 @@ async fn a_patch_whose_answer_was_lost_keeps_the_turn_until_it_lapses() {
     assert_eq!(world.deliver(&event).await.status, 503);
     world.advance(16);
     assert_eq!(world.deliver(&event).await.status, 200);
-    let statuses: Vec<_> = world
-        .genesys
-        .patches()
-        .into_iter()
-        .map(|p| p.attributes["payment_status"].clone())
-        .collect();
+    let statuses = world.told_statuses();
     assert_eq!(statuses, ["PENDING", "CONFIRMED", "CONFIRMED"]);
 }
 
@@ -468,12 +455,7 @@ async fn a_status_that_arrives_while_an_older_one_is_told_is_told_after_it() {
     }
     gate.open();
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (200, 200));
-    let statuses: Vec<_> = world
-        .genesys
-        .patches()
-        .into_iter()
-        .map(|p| p.attributes["payment_status"].clone())
-        .collect();
+    let statuses = world.told_statuses();
     assert_eq!(statuses, ["PENDING", "DECLINED", "CONFIRMED"]);
 }
 

@@ -18,7 +18,7 @@ use shared::domain::payment::{Payment, PaymentStatus, Terms};
 use shared::domain::time::UnixMillis;
 use shared::ports::{AttachIntent, PutPayment, Saved, StoreError, UpdatePayment};
 use stand_ins::Stage;
-use tests::{CONVERSATION, START, World, order, payment_key};
+use tests::{CONVERSATION, START, Setup, World, order, order_with, payment_key};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -132,7 +132,11 @@ impl Drop for Wire {
 
 /// A world in which each function reaches the table by a wire of its own.
 async fn wired() -> (World, [Wire; 3]) {
-    let mut world = World::new().await;
+    wired_with(Setup::default()).await
+}
+
+async fn wired_with(setup: Setup) -> (World, [Wire; 3]) {
+    let mut world = World::with(setup).await;
     let wires = [
         Wire::to(&world).await,
         Wire::to(&world).await,
@@ -180,6 +184,64 @@ async fn play(world: World) -> Arc<World> {
         .order_must_be("A-4", "payment_status", "PENDING")
         .await;
     world
+}
+
+/// The steps of each use case at the table, then at Stripe. `tests/model/steps.rs` takes the same
+/// ones, so a step that changes here must change there.
+#[tokio::test]
+async fn the_use_cases_take_the_steps_that_the_model_knows() {
+    let (world, wires) = wired_with(Setup {
+        pay_link_base: "",
+        ..Setup::default()
+    })
+    .await;
+    let [create, webhook, status] = &wires;
+    let mut seen = 0;
+    let mut taken = |wire: &Wire| {
+        let requests = std::mem::take(&mut wire.tape.lock().unwrap().requests);
+        let mut steps: Vec<String> = requests.into_iter().map(|(name, _)| name).collect();
+        for request in world.stripe.requests().iter().skip(seen) {
+            let (_, what) = request.path.rsplit_once('/').unwrap();
+            let what = if what.starts_with("pi_") {
+                "intent"
+            } else {
+                what
+            };
+            steps.push(format!("{} {what}", request.method));
+            seen += 1;
+        }
+        steps.join(", ")
+    };
+    let mut steps = Vec::new();
+    world.begin("A-1").await;
+    steps.push(("POST", taken(create)));
+    let token = json!({ "payment_method": "pm_card_visa" });
+    world.post(&order_with("A-1", &token)).await;
+    steps.push(("POST with a token", taken(create)));
+    world.deliver(&world.last_event()).await;
+    steps.push(("webhook", taken(webhook)));
+    world.begin("A-2").await;
+    taken(create);
+    world.cancel("A-2").await;
+    steps.push(("DELETE", taken(create)));
+    world.begin("A-3").await;
+    taken(create);
+    world.advance(11);
+    world.status(CONVERSATION, Some("A-3")).await;
+    steps.push(("GET of a stale record", taken(status)));
+    let expected = [
+        ("POST", "PutItem, TransactWriteItems, POST payment_intents"),
+        ("POST with a token", "PutItem, UpdateItem, POST confirm"),
+        ("webhook", "GetItem, GetItem, UpdateItem, UpdateItem"), // read, the turn, its end
+        ("DELETE", "GetItem, UpdateItem, POST cancel"),
+        // The turn to refresh, the state, the turn to tell, its end.
+        (
+            "GET of a stale record",
+            "GetItem, UpdateItem, UpdateItem, UpdateItem, UpdateItem, GET intent",
+        ),
+    ]
+    .map(|(what, steps)| (what, steps.to_owned()));
+    assert_eq!(steps, expected);
 }
 
 #[tokio::test]

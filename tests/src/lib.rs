@@ -143,6 +143,13 @@ impl World {
         Self::with(Setup::default()).await
     }
 
+    /// A world in which the creator of order `A-1` has died, once Stripe came that far with it.
+    pub async fn after_a_crash(stage: Stage) -> Arc<Self> {
+        let world = Arc::new(Self::new().await);
+        world.crash_while_creating(stage, order("A-1")).await;
+        world
+    }
+
     /// A world made to measure.
     pub async fn with(setup: Setup) -> Self {
         logs::start();
@@ -232,6 +239,13 @@ impl World {
         world.put_stripe_secret(SECRET_KEY, &[WEBHOOK_SECRET]);
         world.put_genesys_secret(GENESYS_SECRET);
         world
+    }
+
+    /// Each `payment_status` that Genesys was told, in order.
+    pub fn told_statuses(&self) -> Vec<String> {
+        let told = self.genesys.patches().into_iter();
+        told.map(|patch| patch.attributes["payment_status"].clone())
+            .collect()
     }
 
     /// Panics unless a status query of the order answers this text in a field.

@@ -26,7 +26,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// An answer, whole.
-pub struct Answered {
+pub struct HttpResponse {
     /// Status code.
     pub status: u16,
     pub headers: HeaderMap,
@@ -36,13 +36,13 @@ pub struct Answered {
 }
 
 /// Without headers and body, which may hold anything.
-impl fmt::Debug for Answered {
+impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answered({} in {:?})", self.status, self.took)
+        write!(f, "HttpResponse({} in {:?})", self.status, self.took)
     }
 }
 
-impl Answered {
+impl HttpResponse {
     /// The far side's own name for the exchange, for the log.
     pub fn id(&self, name: &str) -> Option<&str> {
         self.header(name).filter(|id| is_plain_name(id))
@@ -81,11 +81,11 @@ pub trait Transport: Send + Sync {
     fn exchange(
         &self,
         request: Request,
-    ) -> impl Future<Output = Result<Answered, Unanswered>> + Send;
+    ) -> impl Future<Output = Result<HttpResponse, Unanswered>> + Send;
 }
 
 impl Transport for Client {
-    async fn exchange(&self, request: Request) -> Result<Answered, Unanswered> {
+    async fn exchange(&self, request: Request) -> Result<HttpResponse, Unanswered> {
         exchange(self, request, MAX_ANSWER_BYTES).await
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn exchange(
     client: &Client,
     request: Request,
     max_bytes: usize,
-) -> Result<Answered, Unanswered> {
+) -> Result<HttpResponse, Unanswered> {
     let started = Instant::now();
     let mut response = client
         .execute(request)
@@ -112,7 +112,7 @@ pub(super) async fn exchange(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answered {
+    Ok(HttpResponse {
         status,
         headers,
         body,
@@ -179,7 +179,7 @@ impl<T: Transport> Http<T> {
         &self,
         request: RequestBuilder,
         deadline: Deadline,
-    ) -> Result<Answered, Unanswered> {
+    ) -> Result<HttpResponse, Unanswered> {
         let request = request.build().map_err(|error| classify(&error))?;
         let exchange = self.transport.exchange(request);
         tokio::time::timeout_at(deadline.instant(), exchange)

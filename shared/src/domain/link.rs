@@ -71,7 +71,7 @@ impl LinkToken {
     }
 }
 
-/// What a token opens.
+/// Where a token leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// The attempt it was made for. Once that is canceled the link is dead, also where a new
@@ -85,12 +85,12 @@ pub struct Link {
 #[derive(Debug)]
 pub struct NewLink {
     pub token: LinkToken,
-    /// How long it can be opened.
+    /// How long it lets the payer pay.
     pub valid_for: Duration,
 }
 
 impl NewLink {
-    /// What the token opens: this attempt, from now on.
+    /// Where the token leads: to this attempt, from now on.
     pub fn to(&self, correlation: &Correlation, now: UnixMillis) -> Link {
         Link {
             correlation: correlation.clone(),

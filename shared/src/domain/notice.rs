@@ -1,4 +1,5 @@
-//! What Genesys is told of a payment, and how it is put.
+//! What Genesys is told of a payment: the attributes of the conversation, and the inputs of the
+//! workflow.
 
 use std::collections::BTreeMap;
 

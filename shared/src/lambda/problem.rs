@@ -389,14 +389,8 @@ impl From<&StripeError> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reply::tests::body;
     use super::*;
-
-    fn body(response: Response<Body>) -> serde_json::Value {
-        let Body::Text(text) = response.into_body() else {
-            panic!("a text body")
-        };
-        serde_json::from_str(&text).unwrap()
-    }
 
     #[test]
     fn every_problem_has_its_status_code_and_retry_after() {

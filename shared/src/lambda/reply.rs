@@ -134,10 +134,10 @@ pub fn json_response(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn body(response: Response<Body>) -> serde_json::Value {
+    pub(in crate::lambda) fn body(response: Response<Body>) -> serde_json::Value {
         let Body::Text(text) = response.into_body() else {
             panic!("a text body")
         };

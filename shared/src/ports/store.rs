@@ -124,7 +124,7 @@ pub trait AttachIntent: Send + Sync {
 
 /// `dynamodb:PutItem`
 pub trait PutLink: Send + Sync {
-    /// Writes what a token opens, under its digest.
+    /// Writes where a token leads, under its digest.
     fn put_link(
         &self,
         token: &LinkToken,
@@ -134,7 +134,7 @@ pub trait PutLink: Send + Sync {
 
 /// `dynamodb:GetItem`
 pub trait GetLink: Send + Sync {
-    /// What a token opens, consistently read.
+    /// Where a token leads, consistently read.
     fn link(
         &self,
         token: &LinkToken,

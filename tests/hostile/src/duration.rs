@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lambda_http::http::{HeaderMap, HeaderValue};
-use shared::adapters::http::Answered;
+use shared::adapters::http::HttpResponse;
 use shared::domain::time::{LONGEST, UnixMillis, seconds_from_outside};
 use shared::ports::Deadline;
 
@@ -37,7 +37,7 @@ pub fn duration(data: &[u8]) {
     }
     if let Ok(value) = HeaderValue::from_bytes(data) {
         let headers = HeaderMap::from_iter([(lambda_http::http::header::RETRY_AFTER, value)]);
-        let answer = Answered {
+        let answer = HttpResponse {
             status: 429,
             headers,
             body: Vec::new(),

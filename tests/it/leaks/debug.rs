@@ -184,8 +184,10 @@ async fn no_secret_is_in_the_debug_of_an_answer() {
         .send(asked, Deadline::after(Duration::from_secs(2)))
         .await
         .unwrap();
-    run.said
-        .push(("the Debug of Answered".to_owned(), format!("{answered:?}")));
+    run.said.push((
+        "the Debug of HttpResponse".to_owned(),
+        format!("{answered:?}"),
+    ));
     run.search();
 }
 

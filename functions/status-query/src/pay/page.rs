@@ -1,6 +1,5 @@
 //! The payer's page: one HTML file, the same for everybody but for its language. Nothing is read
-//! for it: which link it was opened by stands behind the `#` of its address, which no browser
-//! sends.
+//! for it: the token of its link follows the `#` of its address, which no browser sends.
 
 use std::sync::LazyLock;
 

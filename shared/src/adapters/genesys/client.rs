@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 
 use super::token::Token;
 use super::wire::WireConversation;
-use crate::adapters::http::{Answered, Http, Transport, Unanswered};
+use crate::adapters::http::{Http, HttpResponse, Transport, Unanswered};
 use crate::adapters::secrets::{CachedSecret, GenesysSecret};
 use crate::domain::ids::ConversationId;
 use crate::ports::{
@@ -90,7 +90,7 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
         asked: GenesysRequest,
         request: impl Fn() -> RequestBuilder,
         deadline: Deadline,
-    ) -> Result<Answered, GenesysError> {
+    ) -> Result<HttpResponse, GenesysError> {
         // Even a deadline that has passed lets a request out, and a write must not be let out for
         // nothing.
         if deadline.remaining().is_zero() {
@@ -131,7 +131,7 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
         path: &str,
         body: Option<&serde_json::Value>,
         deadline: Deadline,
-    ) -> Result<Answered, GenesysError> {
+    ) -> Result<HttpResponse, GenesysError> {
         let mut refused = None;
         loop {
             let token = self.token(refused.as_ref(), deadline).await?;
@@ -163,7 +163,7 @@ impl<S: ReadSecret, T: Transport> Genesys<S, T> {
 /// repeat could do harm.
 fn retry(
     asked: GenesysRequest,
-    tried: &Result<Answered, Unanswered>,
+    tried: &Result<HttpResponse, Unanswered>,
 ) -> Option<(&'static str, Duration)> {
     let answer = match tried {
         Ok(answer) => answer,
@@ -191,8 +191,8 @@ fn retry(
 /// What the last try comes to.
 fn outcome(
     asked: GenesysRequest,
-    tried: Result<Answered, Unanswered>,
-) -> Result<Answered, GenesysError> {
+    tried: Result<HttpResponse, Unanswered>,
+) -> Result<HttpResponse, GenesysError> {
     let no_answer = |lost| Err(GenesysError::NoAnswer { to: asked, lost });
     match tried {
         Ok(answer) if answer.status == 429 => Err(GenesysError::RateLimited),
@@ -210,7 +210,7 @@ fn outcome(
     }
 }
 
-fn log_refusal(answer: &Answered) {
+fn log_refusal(answer: &HttpResponse) {
     tracing::info!(
         status = answer.status,
         correlation_id = answer.id("inin-correlation-id"),
@@ -218,7 +218,7 @@ fn log_refusal(answer: &Answered) {
     );
 }
 
-fn success(answer: &Answered) -> Result<(), GenesysError> {
+fn success(answer: &HttpResponse) -> Result<(), GenesysError> {
     if (200..300).contains(&answer.status) {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use reqwest::{Client, Method};
 use secrecy::ExposeSecret;
 
 use super::wire::ApiError;
-use crate::adapters::http::{Answered, Http, Transport, Unanswered};
+use crate::adapters::http::{Http, HttpResponse, Transport, Unanswered};
 use crate::adapters::secrets::{CachedSecret, StripeSecret};
 use crate::domain::ids::IdempotencyKey;
 use crate::ports::{Deadline, ReadSecret, StripeError};
@@ -79,7 +79,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
         &self,
         call: &Call<'_>,
         deadline: Deadline,
-    ) -> Result<Answered, StripeError> {
+    ) -> Result<HttpResponse, StripeError> {
         let secret = self.secret.get().await?;
         let answer = self.try_twice(call, &secret, deadline).await?;
         // mutant: refused-key
@@ -97,7 +97,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
         call: &Call<'_>,
         secret: &StripeSecret,
         deadline: Deadline,
-    ) -> Result<Answered, StripeError> {
+    ) -> Result<HttpResponse, StripeError> {
         let first = self.try_once(call, secret, deadline).await;
         let Some((reason, delay)) = retry_reason(&first) else {
             return first.map_err(StripeError::from);
@@ -122,7 +122,7 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
         call: &Call<'_>,
         secret: &StripeSecret,
         deadline: Deadline,
-    ) -> Result<Answered, Unanswered> {
+    ) -> Result<HttpResponse, Unanswered> {
         let mut request = self
             .http
             .client()
@@ -166,7 +166,7 @@ impl From<Unanswered> for StripeError {
 }
 
 /// Why a try is worth repeating, and after how long.
-fn retry_reason(tried: &Result<Answered, Unanswered>) -> Option<(&'static str, Duration)> {
+fn retry_reason(tried: &Result<HttpResponse, Unanswered>) -> Option<(&'static str, Duration)> {
     let answer = match tried {
         Ok(answer) => answer,
         Err(Unanswered::Connect) => return Some(("no connection", RETRY_DELAY)),
@@ -190,7 +190,7 @@ fn retry_reason(tried: &Result<Answered, Unanswered>) -> Option<(&'static str, D
 }
 
 /// What an answer other than success means.
-pub(super) fn refusal(answer: &Answered) -> StripeError {
+pub(super) fn refusal(answer: &HttpResponse) -> StripeError {
     let error = ApiError::parse(&answer.body);
     let request_id = answer.id("request-id");
     tracing::info!(
@@ -229,23 +229,26 @@ pub(super) fn refusal(answer: &Answered) -> StripeError {
 
 /// Whether it is what Stripe keeps under the idempotency key, rather than the outcome of this very
 /// request.
-pub(super) fn is_replayed(answer: &Answered) -> bool {
+pub(super) fn is_replayed(answer: &HttpResponse) -> bool {
     answer
         .header("idempotent-replayed")
         .is_some_and(|value| value == "true")
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use reqwest::header::{HeaderMap, HeaderValue};
 
-    fn with(status: u16, headers: &[(&'static str, &str)]) -> Answered {
+    pub(in crate::adapters::stripe) fn with(
+        status: u16,
+        headers: &[(&'static str, &str)],
+    ) -> HttpResponse {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, HeaderValue::from_str(value).unwrap());
         }
-        Answered {
+        HttpResponse {
             status,
             headers: map,
             body: Vec::new(),

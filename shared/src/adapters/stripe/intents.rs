@@ -5,7 +5,7 @@ use reqwest::Method;
 use super::client::{Call, Stripe, Write, form, is_replayed, refusal};
 use super::lookup::Searched;
 use super::wire::{ApiError, ApiIntent, metadata, parse_intent};
-use crate::adapters::http::{Answered, Transport};
+use crate::adapters::http::{HttpResponse, Transport};
 use crate::domain::ids::{IdempotencyKey, IntentId, PaymentMethodId};
 use crate::domain::observation::{AsOf, Observation, Source};
 use crate::domain::payment::Payment;
@@ -190,7 +190,7 @@ impl<S: ReadSecret, T: Transport> PublishableKey for Stripe<S, T> {
 
 /// When an answer was true, on Stripe's clock: its `Date`, less the time the request took at the
 /// earliest. Without a `Date`, any time since the intent was made.
-fn as_of(answer: &Answered, created: u64) -> AsOf {
+fn as_of(answer: &HttpResponse, created: u64) -> AsOf {
     let date = answer
         .header("date")
         .and_then(|date| httpdate::parse_http_date(date).ok());
@@ -207,7 +207,7 @@ fn as_of(answer: &Answered, created: u64) -> AsOf {
     }
 }
 
-fn reply(answer: &Answered, read: ApiIntent) -> StripeReply {
+fn reply(answer: &HttpResponse, read: ApiIntent) -> StripeReply {
     let ApiIntent {
         intent,
         client_secret,
@@ -226,7 +226,7 @@ fn reply(answer: &Answered, read: ApiIntent) -> StripeReply {
     }
 }
 
-fn read(answer: &Answered) -> Result<ApiIntent, StripeError> {
+fn read(answer: &HttpResponse) -> Result<ApiIntent, StripeError> {
     if !(200..300).contains(&answer.status) {
         return Err(refusal(answer));
     }
@@ -238,23 +238,8 @@ fn read(answer: &Answered) -> Result<ApiIntent, StripeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::client::tests::with;
     use super::*;
-    use reqwest::header::{HeaderMap, HeaderValue};
-
-    fn with(status: u16, headers: &[(&'static str, &str)]) -> Answered {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, HeaderValue::from_str(value).unwrap());
-        }
-        Answered {
-            status,
-            headers: map,
-            body: Vec::new(),
-            took: Duration::from_millis(1200),
-        }
-    }
 
     #[test]
     fn an_answer_s_time_spans_its_request_on_stripe_s_clock() {
