@@ -99,8 +99,8 @@ MUTANTS = (
     Mutant(
         "adopt an intent as the event shows it",
         "owned",
-        "owner.is_some()",
-        "owner.is_some() || seen.event_id.is_some()",
+        "is_owned",
+        "is_owned || seen.event_id.is_some()",
         "it",
         "an_intent_that_our_own_key_does_not_see_confirms_nothing",
     ),

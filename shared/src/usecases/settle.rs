@@ -126,7 +126,6 @@ where
     let (owner, payment) =
         tokio::join!(ctx.store.intent_owner(&seen.intent.id), payment_of(&named));
     let owner = owner?;
-    // mutant: owned
     let is_owned = owner.is_some();
     let key = |correlation: &Option<Correlation>| correlation.as_ref().map(Correlation::key);
     let payment = if is_owned && key(&owner) != key(&named) {
@@ -137,6 +136,7 @@ where
     let (Some(correlation), Some(payment)) = (owner.or(named), payment?) else {
         return Ok(Settled::Unknown);
     };
+    // mutant: owned
     if is_owned {
         // Its metadata may have been edited since.
         seen.intent.correlation = Some(correlation);
