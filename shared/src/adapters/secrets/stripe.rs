@@ -48,8 +48,8 @@ impl Secret for StripeSecret {
             webhook_secrets: Vec<SecretString>,
         }
         let unusable = |field, must| SecretError::Unusable { field, must };
-        let must = "must be a JSON object with the texts secret_key and publishable_key and the list of \
-                    texts webhook_secrets";
+        let must = "must be a JSON object with the texts secret_key and publishable_key and \
+                    the list of texts webhook_secrets";
         let Wire {
             secret_key,
             publishable_key,
