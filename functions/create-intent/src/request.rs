@@ -776,7 +776,8 @@ mod tests {
             );
         }
         let decoy = with(
-            r#""amount":"5.00","currency":"usd","description":"call +442071838750, order 4500012345""#,
+            r#""amount":"5.00","currency":"usd",
+            "description":"call +442071838750, order 4500012345""#,
         );
         assert!(decoy.is_ok());
     }

@@ -403,7 +403,10 @@ mod tests {
             "{:#?}",
             written()
         );
-        tracing::error!(target: "lambda_runtime::layers::api_client", "Lambda's API did not answer");
+        tracing::error!(
+            target: "lambda_runtime::layers::api_client",
+            "Lambda's API did not answer"
+        );
         tracing::info_span!(target: "lambda_runtime::layers::trace", "invoke", requestId = "r-1")
             .in_scope(|| tracing::trace!("of ours"));
         let said = |message: &str| {
@@ -413,6 +416,19 @@ mod tests {
         };
         assert!(said("Lambda's API did not answer").is_some());
         assert_eq!(said("of ours").unwrap()["span"]["requestId"], "r-1");
+        request_span("r-2").in_scope(|| {
+            let conversation = "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a";
+            let conversation_id = ConversationId::parse(conversation).unwrap();
+            name_payment(&conversation_id, Some(&OrderId::parse("A-1").unwrap()));
+            tracing::info!("of a request");
+            let span = said("of a request").unwrap()["span"].clone();
+            let names = [
+                &span["requestId"],
+                &span["conversation_id"],
+                &span["order_id"],
+            ];
+            assert_eq!(names, ["r-2", conversation, "A-1"]);
+        });
     }
 
     #[test]

@@ -216,7 +216,8 @@ mod tests {
             ("cross-origin-opener-policy", "same-origin-allow-popups"),
             (
                 "permissions-policy",
-                r#"payment=(self "https://js.stripe.com"), camera=(), microphone=(), geolocation=(), usb=()"#,
+                "payment=(self \"https://js.stripe.com\"), camera=(), microphone=(), \
+                 geolocation=(), usb=()",
             ),
             ("referrer-policy", "no-referrer"),
             ("strict-transport-security", "max-age=63072000"),

@@ -77,14 +77,16 @@ mod tests {
         let json = r#"{"id":"c","startTime":"…","participants":[
             {"id":"ivr","purpose":"ivr","calls":[{"state":"connected"}]},
             {"id":"gone","purpose":"customer","endTime":"…","calls":[{"state":"terminated"}]},
-            {"id":"here","purpose":"customer","calls":[{"state":"disconnected"},{"state":"connected"}]},
+            {"id":"here","purpose":"customer",
+             "calls":[{"state":"disconnected"},{"state":"connected"}]},
             {"id":"agent","purpose":"agent","calls":[{"state":"connected"}]}]}"#;
         assert_eq!(customer(json).as_deref(), Some("here"));
     }
 
     #[test]
     fn an_outbound_call_has_an_external_customer() {
-        let json = r#"{"participants":[{"id":"agent","purpose":"agent","calls":[{"state":"connected"}]},
+        let json = r#"{"participants":[
+            {"id":"agent","purpose":"agent","calls":[{"state":"connected"}]},
             {"id":"out","purpose":"external","calls":[{"state":"connected"}]}]}"#;
         assert_eq!(customer(json).as_deref(), Some("out"));
     }
@@ -92,7 +94,8 @@ mod tests {
     #[test]
     fn over_when_ended_or_the_customer_hung_up_whoever_else_is_left() {
         for json in [
-            r#"{"endTime":"…","participants":[{"id":"x","purpose":"customer","calls":[{"state":"connected"}]}]}"#,
+            r#"{"endTime":"…","participants":[
+                {"id":"x","purpose":"customer","calls":[{"state":"connected"}]}]}"#,
             r#"{"participants":[{"id":"x","purpose":"customer","calls":[{"state":"disconnected"}]},
                 {"id":"a","purpose":"agent","calls":[{"state":"connected"}]}]}"#,
             r#"{"participants":[{"id":"x","purpose":"customer","calls":[{"state":"terminated"}]},

@@ -232,7 +232,8 @@ mod tests {
 
     fn with_key(key: &str) -> String {
         format!(
-            r#"{{"secret_key":"{key}","publishable_key":"pk_test_1","webhook_secrets":["whsec_1"]}}"#
+            r#"{{"secret_key":"{key}","publishable_key":"pk_test_1",
+            "webhook_secrets":["whsec_1"]}}"#
         )
     }
 
@@ -425,14 +426,23 @@ mod tests {
 
     #[test]
     fn what_no_stripe_secret_can_be_is_refused_by_its_field_and_nothing_is_shown() {
-        let text = |secret_key: &str, publishable_key: &str, webhook: &str| serde_json::json!({ "secret_key": secret_key, "publishable_key": publishable_key, "webhook_secrets": [webhook] });
+        let text = |secret_key: &str, publishable_key: &str, webhook: &str| {
+            serde_json::json!({
+                "secret_key": secret_key,
+                "publishable_key": publishable_key,
+                "webhook_secrets": [webhook],
+            })
+        };
         for (json, field) in [
             (
                 serde_json::json!(["sk_test_canary", "pk_test_1", ["whsec_canary"]]),
                 "value",
             ),
             (
-                serde_json::json!({ "secret_key": "sk_test_canary", "webhook_secrets": "whsec_canary" }),
+                serde_json::json!({
+                    "secret_key": "sk_test_canary",
+                    "webhook_secrets": "whsec_canary",
+                }),
                 "value",
             ),
             (serde_json::json!({}), "secret_key"),
