@@ -6,8 +6,7 @@ use std::sync::Arc;
 use lambda_http::{Body, Response};
 use serde_json::{Value, json};
 use shared::domain::link::LinkToken;
-use shared::ports::Clock;
-use shared::ports::{NoRandomBits, RandomBits};
+use shared::ports::{Clock, NoRandomBits, RandomBits};
 use tests::{Answer, page_event, request, session_event};
 
 use crate::room::{LINK_BASE, Room};

@@ -14,8 +14,7 @@ use serde_json::{Map, Value, json};
 use shared::domain::payment::PaymentStatus;
 use shared::lambda::problem::{Problem, ProblemCode};
 use stand_ins::{Fault, Match, Stage};
-use tests::root;
-use tests::{Answer, CONVERSATION, Setup, World, order, request, rest_event};
+use tests::{Answer, CONVERSATION, Setup, World, order, request, rest_event, root};
 
 /// The actions that call the API; each is there once for Web Services and once, with this suffix,
 /// for AWS Lambda.

@@ -221,9 +221,7 @@ async fn the_client_secret_is_given_on_request_only_and_is_in_no_item() {
 #[tokio::test]
 async fn a_token_is_charged_at_once() {
     let world = World::new().await;
-    let answer = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-        .await;
+    let answer = world.post_token("A-1", "pm_card_visa").await;
     answer.must_be(201, "payment_status", "CONFIRMED");
     assert_eq!(
         (&answer.body["final"], answer.text("stripe_status")),
@@ -231,13 +229,9 @@ async fn a_token_is_charged_at_once() {
     );
     assert_eq!(world.stripe.charges().len(), 1);
     assert!(!format!("{:?}", world.dynamo.items().await).contains("pm_card"));
-    let again = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-        .await;
+    let again = world.post_token("A-1", "pm_card_visa").await;
     again.must_be(200, "payment_status", "CONFIRMED");
-    let other = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_new" })))
-        .await;
+    let other = world.post_token("A-1", "pm_new").await;
     other.must_be(200, "payment_status", "CONFIRMED");
     assert_eq!(world.stripe.charges().len(), 1);
 }
@@ -258,9 +252,7 @@ async fn a_decline_is_an_answer_and_another_token_pays_on_the_same_intent() {
     assert!(answer.text("caller_message").contains("insufficient funds"));
     let same = world.post(&declined).await;
     same.must_be(200, "payment_status", "DECLINED");
-    let paid = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-        .await;
+    let paid = world.post_token("A-1", "pm_card_visa").await;
     assert_eq!(
         (
             paid.status,
@@ -283,10 +275,7 @@ async fn a_decline_is_an_answer_and_another_token_pays_on_the_same_intent() {
 async fn a_lost_card_is_declined_without_saying_so() {
     let world = World::new().await;
     let answer = world
-        .post(&with(
-            "A-1",
-            &json!({ "payment_method": "pm_card_visa_chargeDeclinedLostCard" }),
-        ))
+        .post_token("A-1", "pm_card_visa_chargeDeclinedLostCard")
         .await;
     assert_eq!(
         (answer.text("reason_code"), &answer.body["retryable"]),
@@ -299,10 +288,7 @@ async fn a_lost_card_is_declined_without_saying_so() {
 async fn a_card_that_wants_3d_secure_is_declined_on_the_phone() {
     let world = World::new().await;
     let answer = world
-        .post(&with(
-            "A-1",
-            &json!({ "payment_method": "pm_card_authenticationRequired" }),
-        ))
+        .post_token("A-1", "pm_card_authenticationRequired")
         .await;
     assert_eq!(
         (
@@ -317,13 +303,9 @@ async fn a_card_that_wants_3d_secure_is_declined_on_the_phone() {
 #[tokio::test]
 async fn a_token_stripe_does_not_know_is_refused_and_the_next_one_pays() {
     let world = World::new().await;
-    let answer = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_new_unknown" })))
-        .await;
+    let answer = world.post_token("A-1", "pm_new_unknown").await;
     answer.must_be(422, "code", "invalid_payment_method");
-    let paid = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-        .await;
+    let paid = world.post_token("A-1", "pm_card_visa").await;
     paid.must_be(200, "payment_status", "CONFIRMED");
     assert_eq!(world.stripe.intents().len(), 1);
 }
@@ -361,9 +343,7 @@ async fn moto_is_said_on_confirmation_only() {
     })
     .await;
     world.stripe.allow_moto(true);
-    let answer = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-        .await;
+    let answer = world.post_token("A-1", "pm_card_visa").await;
     assert_eq!(
         answer.text("payment_status"),
         "CONFIRMED",
@@ -386,9 +366,7 @@ async fn manual_capture_authorizes() {
         ..Setup::default()
     })
     .await;
-    let answer = world
-        .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-        .await;
+    let answer = world.post_token("A-1", "pm_card_visa").await;
     assert_eq!(
         (answer.text("payment_status"), &answer.body["final"]),
         ("AUTHORIZED", &json!(false))

@@ -9,8 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use shared::ports::Clock;
-use tests::root;
-use tests::{Answer, World};
+use tests::{Answer, World, root};
 
 fn names() -> BTreeSet<String> {
     fs::read_dir(root().join("events"))

@@ -102,9 +102,7 @@ async fn an_address_that_stripe_refuses_costs_the_receipt_and_not_the_payment() 
             (again.status, again.text("payment_intent_id")),
             (200, answer.text("payment_intent_id"))
         );
-        let paid = world
-            .post(&with("A-1", &json!({ "payment_method": "pm_card_visa" })))
-            .await;
+        let paid = world.post_token("A-1", "pm_card_visa").await;
         assert_eq!(
             (paid.text("payment_status"), world.stripe.charges().len()),
             ("CONFIRMED", 1)

@@ -8,8 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use shared::adapters::stripe::STRIPE_VERSION;
-use tests::World;
-use tests::root;
+use tests::{World, root};
 
 fn api() -> PathBuf {
     root().join("tests/stand-ins/src/stripe/api.json")

@@ -1,7 +1,6 @@
 //! Counts what one call of a function asks of the table, and what DynamoDB would bill for it.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 

@@ -298,7 +298,13 @@ impl World {
         self.post_text(&body.to_string()).await
     }
 
-    /// The same with a body of any text.
+    /// Asks for $50.00 for an order of [`CONVERSATION`], with a token to charge.
+    pub async fn post_token(&self, order_id: &str, token: &str) -> Answer {
+        self.post(&order_with(order_id, &json!({ "payment_method": token })))
+            .await
+    }
+
+    /// The same as [`Self::post`] with a body of any text.
     pub async fn post_text(&self, body: &str) -> Answer {
         let event = rest_event("POST", "/payments", &json!({}), &json!({}), body);
         Answer::read(self.create_intent.handle(request(&event)).await)

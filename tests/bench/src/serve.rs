@@ -1,10 +1,9 @@
 //! Servers on loopback ports, over plain TCP or TLS.
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
