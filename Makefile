@@ -81,7 +81,7 @@ local-programs:
 chaos: ## random schedules full of faults and kills (SEEDS=20000; SEED=17 replays one)
 	@SEEDS=$(SEEDS) SEED=$(SEED) cargo test --locked --quiet --workspace --test chaos the_invariants_hold -- --nocapture
 
-scale: ## what a call costs at 1,000 and at a million payments, and among 1,000 orders (PAYMENTS=100000 ROUNDS=50)
+scale: ## what a call costs at 1,000 and at a million payments (PAYMENTS=100000 ROUNDS=50)
 	@PAYMENTS=$(PAYMENTS) ROUNDS=$(ROUNDS) cargo test --locked --quiet --profile scale --workspace --test scale
 
 mutants: ## break one rule of the source at a time; a test must find each out

@@ -22,6 +22,7 @@ from botocore.config import Config
 TABLE = os.environ["TABLE_NAME"]
 CURRENCIES = set(os.environ["ALLOWED_CURRENCIES"].split(","))
 CEILINGS = dict(pair.split("=") for pair in os.environ["MAX_AMOUNTS"].split(","))
+BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 BASE_62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 AWS = Config(
@@ -65,13 +66,11 @@ class Order:
     currency: str
 
     def key(self) -> dict[str, Any]:
-        return {
-            "pk": {"S": f"CONVERSATION#{self.conversation_id}"},
-            "sk": {"S": f"ORDER#{self.order_id}"},
-        }
+        return {"pk": {"S": f"ORDER#{self.order_id}"}, "sk": {"S": "PAYMENT"}}
 
-    def correlation(self) -> dict[str, Any]:
+    def correlation(self, uid: str) -> dict[str, Any]:
         return {
+            "payment_uid": {"S": uid},
             "conversation_id": {"S": self.conversation_id},
             "order_id": {"S": self.order_id},
             "attempt": {"N": "1"},
@@ -96,11 +95,25 @@ def read(body: str) -> Order:
     return Order(given["conversation_id"], given["order_id"], amount_minor, given["currency"])
 
 
+def random_text(digits: str, length: int) -> str:
+    """128 random bits."""
+    rest, text = secrets.randbits(128), ""
+    for _ in range(length):
+        rest, digit = divmod(rest, len(digits))
+        text = digits[digit] + text
+    return text
+
+
+def expires_at(now: int) -> dict[str, str]:
+    return {"N": str(now // 1000 + int(os.environ["RECORD_DAYS"]) * 86_400)}
+
+
 def begin(order: Order, now: int) -> Any:
     """The order's record: written now, or found."""
     item = {
         **order.key(),
-        **order.correlation(),
+        **order.correlation(random_text(BASE_36, 25)),
+        "holder_conversation_id": {"S": order.conversation_id},
         "version": {"N": "1"},
         "amount_minor": {"N": str(order.amount_minor)},
         "currency": {"S": order.currency},
@@ -108,10 +121,12 @@ def begin(order: Order, now: int) -> Any:
         "terms": {"M": {"capture_method": {"S": "automatic"}}},
         "capture_method": {"S": "automatic"},
         "amount_received_minor": {"N": "0"},
+        "declines": {"L": []},
+        "was_authorized": {"BOOL": False},
         "attempt_started_at": {"N": str(now)},
         "created_at": {"N": str(now)},
         "updated_at": {"N": str(now)},
-        "expires_at": {"N": str(now // 1000 + int(os.environ["RECORD_DAYS"]) * 86_400)},
+        "expires_at": expires_at(now),
         "notified_opened": {"BOOL": False},
     }
     try:
@@ -127,8 +142,11 @@ def begin(order: Order, now: int) -> Any:
         return there["Item"]
 
 
-def adopt(order: Order, record: Any, intent: stripe.PaymentIntent, now: int) -> None:
-    """Puts the intent on record, with the pointer that leads back to the record."""
+def adopt(order: Order, record: Any, intent: stripe.PaymentIntent, now: int) -> str:
+    """Puts the intent on record, with whose it is, the conversation's newest order and a fresh
+    link, which it gives."""
+    owner, token = order.correlation(record["payment_uid"]["S"]), random_text(BASE_62, 22)
+    valid_until = now + int(os.environ["PAY_LINK_MINUTES"]) * 60_000
     update = {
         "TableName": TABLE,
         "Key": order.key(),
@@ -152,32 +170,32 @@ def adopt(order: Order, record: Any, intent: stripe.PaymentIntent, now: int) -> 
         "Item": {
             "pk": {"S": f"INTENT#{intent.id}"},
             "sk": {"S": "INTENT"},
-            **order.correlation(),
+            **owner,
             "expires_at": record["expires_at"],
         },
         "ConditionExpression": "attribute_not_exists(pk)",
     }
-    dynamodb.transact_write_items(TransactItems=[{"Update": update}, {"Put": pointer}])
-
-
-def pay_link(order: Order, now: int) -> str:
-    """A fresh link to the payment."""
-    rest, token = secrets.randbits(128), ""
-    for _ in range(22):
-        rest, digit = divmod(rest, 62)
-        token = BASE_62[digit] + token
-    valid_until = now + int(os.environ["PAY_LINK_MINUTES"]) * 60_000
-    dynamodb.put_item(
-        TableName=TABLE,
-        Item={
+    newest = {
+        "TableName": TABLE,
+        "Item": {
+            "pk": {"S": f"CONVERSATION#{order.conversation_id}"},
+            "sk": {"S": "NEWEST"},
+            "order_id": {"S": order.order_id},
+            "expires_at": expires_at(now),
+        },
+    }
+    link = {
+        "TableName": TABLE,
+        "Item": {
             "pk": {"S": f"LINK#{hashlib.sha256(token.encode()).hexdigest()}"},
             "sk": {"S": "LINK"},
-            **order.correlation(),
+            **owner,
             "valid_until": {"N": str(valid_until)},
             "expires_at": {"N": str(valid_until // 1000 + 7 * 86_400)},
         },
-        ConditionExpression="attribute_not_exists(pk)",
-    )
+    }
+    puts = [{"Put": put} for put in (pointer, newest, link)]
+    dynamodb.transact_write_items(TransactItems=[{"Update": update}, *puts])
     return f"{os.environ['PAY_LINK_BASE']}/pay#{token}"
 
 
@@ -193,23 +211,23 @@ def create(client: stripe.StripeClient, body: str) -> dict[str, Any]:
         raise Refused(409, "order_changed")
     if record["status"]["S"] != "CREATING":
         raise Refused(409, "in_progress")
+    uid = record["payment_uid"]["S"]
     params: Any = {
         "amount": order.amount_minor,
         "currency": order.currency,
         "allowed_payment_method_types": ["card"],
         "capture_method": "automatic",
         "metadata": {
+            "payment_uid": uid,
             "conversation_id": order.conversation_id,
             "order_id": order.order_id,
             "attempt": "1",
         },
     }
-    key = f"{order.conversation_id}/{order.order_id}/1"
-    intent = client.v1.payment_intents.create(params, {"idempotency_key": key})
+    intent = client.v1.payment_intents.create(params, {"idempotency_key": f"{uid}/1"})
     if (intent.amount, intent.currency) != (order.amount_minor, order.currency):
         raise Refused(502, "stripe_rejected")
-    adopt(order, record, intent, now)
-    payment_url = pay_link(order, now)
+    payment_url = adopt(order, record, intent, now)
     line = {
         "timestamp": now,
         "level": "INFO",
@@ -226,6 +244,7 @@ def create(client: stripe.StripeClient, body: str) -> dict[str, Any]:
         "payment_intent_id": intent.id,
         "stripe_status": intent.status,
         "conversation_id": order.conversation_id,
+        "is_holder": True,
         "order_id": order.order_id,
         "attempt": 1,
         "amount": f"{order.amount_minor // 100}.{order.amount_minor % 100:02}",
@@ -265,7 +284,9 @@ def main() -> None:
     # Opens the connections before the first event; what fails here fails there.
     with suppress(Exception):
         dynamodb.get_item(
-            TableName=TABLE, Key={"pk": {"S": "WARM"}, "sk": {"S": "WARM"}}, ConsistentRead=True
+            TableName=TABLE,
+            Key={"pk": {"S": "SETTINGS"}, "sk": {"S": "SETTINGS"}},
+            ConsistentRead=True,
         )
         client.raw_request("get", "/healthcheck")
     # What the managed runtime does.

@@ -27,30 +27,9 @@ fn first_attempt() -> Match {
         .body_containing("attempt%5D=1")
 }
 
-/// Found by the schedules: a conflict counted as the put's own first try, met again by its retry.
+/// A transaction that meets another one was neither made nor refused.
 #[test]
-fn a_link_that_dynamodb_did_not_write_is_not_handed_out() {
-    calmly(async |room, order| {
-        // Once beside Stripe's answer, and once more where that failed.
-        for _ in 0..2 {
-            room.aws.fail_next("LINK#", Hit::DynamoTransactionConflict);
-        }
-        let refused = room.post(&body(order, 5000)).await.unwrap();
-        assert_eq!(
-            (refused.status, refused.text("code")),
-            (503, "store_unavailable")
-        );
-        let answer = room.post(&body(order, 5000)).await.unwrap();
-        assert_eq!((answer.status, room.links().len()), (200, 1));
-        assert_eq!(
-            room.session(&room.links()[0]).await.unwrap().text("state"),
-            "open"
-        );
-    });
-}
-
-#[test]
-fn a_link_that_dynamodb_did_not_write_beside_stripe_s_answer_is_written_after_it() {
+fn a_link_whose_transaction_meets_another_is_written_by_the_next_try() {
     calmly(async |room, order| {
         room.aws.fail_next("LINK#", Hit::DynamoTransactionConflict);
         let answer = room.post(&body(order, 5000)).await.unwrap();
@@ -76,10 +55,11 @@ fn a_link_opened_while_its_attempt_is_replaced_leaves_the_new_attempt_unopened()
             async move { room.session(&link).await }
         });
         gate.arrived(1).await;
-        assert_eq!(
-            room.cancel(order).await.unwrap().text("payment_status"),
-            "CANCELED"
-        );
+        let intent = room.stripe.intents().remove(0);
+        let intent = intent["id"].as_str().unwrap();
+        room.stripe.cancel(intent, None).unwrap();
+        let canceled = room.stripe.events().pop().unwrap();
+        assert_eq!(room.deliver(&canceled).await.unwrap().status, 200);
         assert_eq!(room.post(&body(order, 5700)).await.unwrap().status, 201);
         gate.open();
         let answer = opening.await.unwrap().unwrap();
@@ -96,25 +76,23 @@ fn a_link_opened_while_its_attempt_is_replaced_leaves_the_new_attempt_unopened()
 #[test]
 fn a_request_to_cancel_leaves_an_attempt_alone_that_was_begun_meanwhile() {
     calmly(async |room, order| {
-        room.sim.doom("create-intent", 3);
-        assert!(room.post(&body(order, 5000)).await.is_none());
-        assert_eq!(room.watch.record(order).unwrap().status, "CREATING");
-        let gate = room.stripe.gate(first_attempt(), Stage::Answer);
+        assert_eq!(room.post(&body(order, 5000)).await.unwrap().status, 201);
+        let held = room.aws.hold_next("#ending_reason = :ending_reason");
         let canceling = tokio::spawn({
             let (room, order) = (Arc::clone(room), order.clone());
             async move { room.cancel(&order).await }
         });
-        gate.arrived(1).await;
-        let created = room.stripe.events().remove(0);
-        assert_eq!(room.deliver(&created).await.unwrap().status, 200);
+        held.arrived.notified().await;
         assert_eq!(
             room.cancel(order).await.unwrap().text("payment_status"),
             "CANCELED"
         );
         assert_eq!(room.post(&body(order, 5700)).await.unwrap().status, 201);
-        gate.open();
+        held.go_on.notify_one();
         let late = canceling.await.unwrap().unwrap();
         assert_eq!((late.status, late.text("payment_status")), (200, "PENDING"));
+        let record = room.watch.record(order).unwrap();
+        assert_eq!((record.attempt, record.ending), (2, None));
     });
 }
 

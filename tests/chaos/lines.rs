@@ -21,10 +21,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use shared::adapters::http::{HttpResponse, Transport, Unanswered};
 use stand_ins::{Carried, Fault, Genesys, Recorded, Reply, Stripe};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::sim::{Hit, Sim};
+use crate::steps;
 use crate::watch::Watch;
 
 /// How much later than it was sent a request may arrive whose sender saw the connection break.
@@ -152,6 +153,7 @@ impl Transport for Line {
         let started = Instant::now();
         let request = recorded(&request);
         let hit = self.fault(&request);
+        steps::outside(&request.method, &request.path);
         let cancels = request.path.ends_with("/cancel");
         if let Some(hit) = hit {
             self.sim.hit(hit);
@@ -280,6 +282,16 @@ pub(crate) struct Aws {
     secrets: Arc<Mutex<HashMap<String, String>>>,
     secrets_are_down: Arc<AtomicBool>,
     scripted: Arc<Mutex<Vec<(&'static str, Hit)>>>,
+    held: Arc<Mutex<Vec<(&'static str, Held)>>>,
+}
+
+/// A request that waits on its way.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    /// It is on its way.
+    pub(crate) arrived: Arc<Notify>,
+    /// It may go on.
+    pub(crate) go_on: Arc<Notify>,
 }
 
 impl fmt::Debug for Aws {
@@ -294,8 +306,8 @@ type Said = (u16, String);
 impl Aws {
     pub(crate) fn new(sim: &Arc<Sim>, watch: &Arc<Watch>, database: Database) -> Self {
         let (sim, watch) = (Arc::clone(sim), Arc::clone(watch));
-        let (secrets, secrets_are_down, scripted) =
-            (Arc::default(), Arc::default(), Arc::default());
+        let (secrets, secrets_are_down) = (Arc::default(), Arc::default());
+        let (scripted, held) = (Arc::default(), Arc::default());
         Self {
             sim,
             watch,
@@ -303,7 +315,15 @@ impl Aws {
             secrets,
             secrets_are_down,
             scripted,
+            held,
         }
+    }
+
+    /// The next request to DynamoDB that holds this text waits on its way.
+    pub(crate) fn hold_next(&self, text: &'static str) -> Held {
+        let held = Held::default();
+        self.held.lock().unwrap().push((text, held.clone()));
+        held
     }
 
     /// The next request to DynamoDB that holds this text meets this fault, whatever the dice say.
@@ -336,6 +356,7 @@ impl Aws {
     async fn exchange(self, operation: String, body: String) -> Result<Said, ConnectorError> {
         let dynamo = operation.starts_with("DynamoDB");
         let name = operation.split('.').nth(1).unwrap_or_default().to_owned();
+        steps::at_the_table(&name, &body);
         let scripted = {
             let mut scripted = self.scripted.lock().unwrap();
             let next = scripted
@@ -354,6 +375,15 @@ impl Aws {
         }
         self.watch.sent(&[&body]);
         self.sim.way().await;
+        let held = {
+            let mut held = self.held.lock().unwrap();
+            let next = held.iter().position(|(text, _)| body.contains(text));
+            next.map(|at| held.remove(at).1)
+        };
+        if let Some(held) = held {
+            held.arrived.notify_one();
+            held.go_on.notified().await;
+        }
         let lost = || ConnectorError::io("the connection is lost".into());
         if !dynamo && self.secrets_are_down() {
             return Ok((500, error("InternalServiceError").1));

@@ -96,8 +96,11 @@ impl Room {
         let was_set = self.sim.clock_changes() != changes;
         let state = answer.text("state");
         self.count(link, state, after.as_ref());
-        self.sim
-            .check(state != "unknown", || format!("6: {link:?} is unknown"));
+        let is_gone = self.expired().contains(&link.url);
+        self.sim.check(
+            (state == "unknown") == is_gone || state == "unavailable",
+            || format!("6: {link:?} is {state}, and its record is gone: {is_gone}"),
+        );
         self.sim
             .check(state != "expired" || was_set || self.is_over(link), || {
                 format!("6: {link:?} has expired")
@@ -108,6 +111,10 @@ impl Room {
             });
             self.sim.check(can_be_paid, || {
                 format!("1: {link:?} opens what was paid or canceled before")
+            });
+            let ends = |record: &Option<Record>| record.as_ref().is_some_and(Record::is_ending);
+            self.sim.check(!(ends(&before) && ends(&after)), || {
+                format!("1: {link:?} opens what is to end: {after:?}")
             });
             self.opened(link, &answer.body, [before, after]);
         }
@@ -234,10 +241,10 @@ impl Room {
     pub(crate) async fn try_every_link(&self) {
         let links = self.links();
         for link in &links {
-            let record = self.watch.record(&link.order).expect("a record");
-            if self.watch.was_edited(&link.order) {
+            if self.watch.was_edited(&link.order) || self.expired().contains(&link.url) {
                 continue;
             }
+            let record = self.watch.record(&link.order).expect("a record");
             let expected = match record.status.as_str() {
                 _ if record.attempt != link.attempt => (410, "canceled"),
                 "CONFIRMED" | "AUTHORIZED" => (410, "paid"),
@@ -258,10 +265,12 @@ impl Room {
     }
 
     /// The caller comes back now that nothing goes wrong any more: what can be paid can be paid by
-    /// a fresh link, or be canceled.
+    /// a fresh link, or be canceled, and an end that died is finished.
     pub(crate) async fn come_back(&self, order: &Order) {
-        let payable = |record: &Record| record.is_payable() && !self.watch.was_edited(order);
-        let Some(record) = self.watch.record(order).filter(payable) else {
+        let is_open = |record: &Record| {
+            (record.is_payable() || record.is_ending()) && !self.watch.was_edited(order)
+        };
+        let Some(record) = self.watch.record(order).filter(is_open) else {
             return;
         };
         if self.sim.chance(300) {
@@ -283,10 +292,19 @@ impl Room {
             "conversation_id": conversation, "order_id": order_id, "amount_minor": record.amount,
             "currency": record.currency,
         });
-        let answer = self.post(&asked).await.expect("nothing is killed any more");
-        self.sim.check(answer.status == 200, || {
+        let mut answer = self.post(&asked).await.expect("nothing is killed any more");
+        // An end that waits for the payer at the bank waits ten minutes, once.
+        if answer.body["code"] == "in_progress" && record.is_ending() {
+            self.sim.pause(601_000, 601_000).await;
+            answer = self.post(&asked).await.expect("nothing is killed any more");
+        }
+        let begins_anew = record.is_ending() && answer.status == 201;
+        self.sim.check(answer.status == 200 || begins_anew, || {
             format!("6: {record:?} gets {} {}", answer.status, answer.body)
         });
+        if answer.body["payment_url"] == "" {
+            return;
+        }
         let Some(link) = self.links().into_iter().rfind(|link| link.order == *order) else {
             return self
                 .sim

@@ -19,8 +19,10 @@ mod link;
 mod room;
 mod schedule;
 mod sim;
+mod steps;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,6 +76,9 @@ fn every_function_may_die_at_every_await() {
         (Scene::Link, "stripe-webhook"),
         (Scene::Cancel, "cancel"),
         (Scene::CancelOfTheUnfinished, "cancel"),
+        (Scene::Replace, "create-intent"),
+        (Scene::SecondCall, "create-intent"),
+        (Scene::SecondCall, "stripe-webhook"),
         (Scene::Cancel, "status-query"),
         (Scene::Cancel, "stripe-webhook"),
     ] {
@@ -121,6 +126,7 @@ struct Done {
     schedules: u64,
     invocations: u64,
     hits: Hits,
+    steps: BTreeSet<String>,
     failed: Option<(u64, Vec<String>)>,
 }
 
@@ -145,10 +151,12 @@ impl Campaign {
                 hits,
                 violations,
                 invocations,
+                steps,
             } = play(self.from + number, false);
             let mut done = self.done.lock().unwrap();
             done.schedules += 1;
             done.invocations += invocations;
+            done.steps.extend(steps);
             for (hit, times) in hits {
                 *done.hits.entry(hit).or_default() += times;
             }
@@ -185,6 +193,7 @@ impl Campaign {
             schedules,
             invocations,
             hits,
+            steps,
             failed,
         } = self.done.into_inner().unwrap();
         let took = self.began.elapsed();
@@ -200,6 +209,11 @@ impl Campaign {
                 "seed {seed} breaks what must hold: {violations:#?}\nto replay it: make chaos SEED={seed}"
             );
         }
+        let unknown = steps::unknown(&steps);
+        assert!(
+            unknown.is_empty(),
+            "the model takes no such steps, so it proves nothing about them: {unknown:#?}"
+        );
         let never: Vec<String> = Hit::ALL
             .iter()
             .filter(|hit| !hits.contains_key(hit))

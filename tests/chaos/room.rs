@@ -1,6 +1,7 @@
 //! One seed's world: the three functions in as many instances as run at once, and everything they
 //! are connected to.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -31,7 +32,8 @@ use crate::lines::{Aws, Line};
 use crate::link::SeededBits;
 use crate::schedule::RECEIPTS;
 use crate::sim::{Hit, Sim, SimClock, mortal};
-use crate::watch::{Order, PayLink, Watch};
+use crate::steps::Steps;
+use crate::watch::{Order, PayLink, Record, Watch};
 
 type StripeAdapter = StripeClient<Shelf, Line>;
 type GenesysAdapter = GenesysClient<Shelf, Line>;
@@ -56,8 +58,14 @@ pub(crate) struct Room {
     pub(crate) aws: Aws,
     pub(crate) credentials: Mutex<Credentials>,
     orders: Mutex<Vec<Order>>,
+    /// Every call that may ask for an order; the orders' own ones come first.
+    conversations: Vec<String>,
+    /// Whether an order id names one payment in each conversation, so that no other call asks.
+    by_conversation: bool,
     links: Mutex<Vec<PayLink>>,
-    table: Table,
+    /// The links whose record has expired.
+    expired: Mutex<HashSet<String>>,
+    dynamodb: aws_sdk_dynamodb::Client,
     secrets_manager: aws_sdk_secretsmanager::Client,
     config: CreateIntentConfig,
     late_payment_flow: bool,
@@ -154,23 +162,30 @@ impl Room {
         }
         stripe.seed_ids(seed);
         genesys.seed_ids(seed);
-        let conversations = 1 + sim.below(2);
-        let mut orders = Vec::new();
-        for n in 0..conversations {
-            let conversation = format!("7d3c1f5e-8a51-4c0e-9b7a-{:012x}", seed * 2 + n);
+        let with_orders = 1 + sim.below(2);
+        let by_conversation = sim.chance(150);
+        let (mut orders, mut conversations) = (Vec::new(), Vec::new());
+        for n in 0..=with_orders {
+            let conversation = format!("7d3c1f5e-8a51-4c0e-9b7a-{:012x}", seed * 3 + n);
+            conversations.push(conversation.clone());
             let scene = if sim.chance(300) {
                 Scene::outbound()
             } else {
                 Scene::with_agent()
             };
             genesys.open_conversation(&conversation, scene);
-            orders.extend(
-                (0..=sim.below(2)).map(|order| (conversation.clone(), format!("{n}-{order}"))),
-            );
+            if n < with_orders {
+                orders.extend(
+                    (0..=sim.below(2)).map(|order| (conversation.clone(), format!("{n}-{order}"))),
+                );
+            }
         }
 
         let database = database();
-        let watch = Watch::new(sim, &database, &stripe);
+        let watch = Watch::new(sim, by_conversation, &database, &stripe);
+        for order in &orders {
+            watch.expect(order);
+        }
         let aws = Aws::new(sim, &watch, database);
         let dynamodb = aws_sdk_dynamodb::Client::from_conf(
             aws_sdk_dynamodb::Config::builder()
@@ -207,6 +222,7 @@ impl Room {
                 "CAPTURE_METHOD" => capture,
                 "STRIPE_API_BASE" => "http://127.0.0.1:1",
                 "PAY_LINK_BASE" => LINK_BASE,
+                "ORDER_SCOPE" if by_conversation => "conversation",
                 _ => return None,
             };
             Some(value.to_owned())
@@ -220,8 +236,11 @@ impl Room {
             aws,
             credentials: Mutex::default(),
             orders: Mutex::new(orders),
+            conversations,
+            by_conversation,
             links: Mutex::default(),
-            table: Table::new(dynamodb, config.table.clone()),
+            expired: Mutex::default(),
+            dynamodb,
             secrets_manager,
             late_payment_flow: sim.chance(500),
             config,
@@ -242,13 +261,45 @@ impl Room {
         self.orders.lock().unwrap().clone()
     }
 
+    /// A call that may ask for the order, mostly its own.
+    pub(crate) fn a_call_for(&self, order: &Order) -> String {
+        if self.by_conversation || self.sim.chance(600) {
+            return order.0.clone();
+        }
+        let at = self.sim.below(self.conversations.len() as u64);
+        self.conversations[usize::try_from(at).unwrap()].clone()
+    }
+
+    /// A call that has no order of its own.
+    pub(crate) fn another_conversation(&self) -> String {
+        self.conversations.last().expect("a call").clone()
+    }
+
+    /// The table, as an instance that starts now finds it.
+    fn table(&self) -> Table {
+        Table::new(self.dynamodb.clone(), self.config.table.clone())
+    }
+
     pub(crate) fn add_order(&self, order: &Order) {
+        self.watch.expect(order);
         self.orders.lock().unwrap().push(order.clone());
     }
 
     /// Every link that came with a reply, in order.
     pub(crate) fn links(&self) -> Vec<PayLink> {
         self.links.lock().unwrap().clone()
+    }
+
+    pub(crate) fn expired(&self) -> HashSet<String> {
+        self.expired.lock().unwrap().clone()
+    }
+
+    /// The record of a canceled order expires.
+    pub(crate) fn expire(&self, order: &Order) {
+        self.watch.expire(order);
+        let links = self.links().into_iter().filter(|link| link.order == *order);
+        let mut expired = self.expired.lock().unwrap();
+        expired.extend(links.map(|link| link.url));
     }
 
     pub(crate) fn keep(&self, link: PayLink) {
@@ -372,6 +423,13 @@ impl Room {
 
     /// `POST /payments`; `None` when the function was killed.
     pub(crate) async fn post(&self, body: &Value) -> Option<Answer> {
+        let name = |field: &str| body[field].as_str().expect("a name").to_owned();
+        let (conversation, order) = (name("conversation_id"), self.watch.order(&name("order_id")));
+        let before = self.watch.record(&order);
+        self.count_end_found(before.as_ref());
+        if conversation != order.0 {
+            self.sim.hit(Hit::SecondCall);
+        }
         let function = self.create_instance();
         let event = rest_event(
             "POST",
@@ -398,21 +456,57 @@ impl Room {
                     handled.body
                 )
             });
-            let name = |field: &str| body[field].as_str().expect("a name").to_owned();
-            self.handed_out(&(name("conversation_id"), name("order_id")), &handled.body);
+            let holds = handled.body["is_holder"] == true
+                && handled.body["conversation_id"] == conversation.as_str();
+            self.sim.check(holds, || {
+                format!("4: {body} is answered for somebody else: {}", handled.body)
+            });
+            self.handed_out(&order, &handled.body);
+        }
+        if body["replace"] == true {
+            let other = before.is_some_and(|before| body["amount_minor"] != before.amount);
+            match (handled.status, handled.body["code"].as_str()) {
+                (201, _) if other => self.sim.hit(Hit::Replaced),
+                (409, Some("order_changed")) => self.sim.hit(Hit::ReplaceLost),
+                (409, Some("in_progress")) if self.is_at_bank(&order) => {
+                    self.sim.hit(Hit::ReplaceGaveWay);
+                }
+                _ => {}
+            }
         }
         Some(handled)
     }
 
-    /// `DELETE /payments/{conversation_id}`; `None` when the function was killed.
+    fn count_end_found(&self, record: Option<&Record>) {
+        if record.is_some_and(Record::is_ending) {
+            self.sim.hit(Hit::EndingFound);
+        }
+    }
+
+    /// Whether the payer is at the bank.
+    pub(crate) fn is_at_bank(&self, order: &Order) -> bool {
+        let intent = self.watch.record(order).and_then(|record| record.intent);
+        let intent = intent.and_then(|intent| self.stripe.intent(&intent));
+        intent.is_some_and(|intent| intent["status"] == "requires_action")
+    }
+
+    /// `DELETE /payments/{conversation_id}` by any call, by force now and then; `None` when the
+    /// function was killed.
     pub(crate) async fn cancel(&self, order: &Order) -> Option<Answer> {
-        let (conversation, order_id) = order;
-        match self
-            .watch
-            .record(order)
-            .map(|record| record.status)
-            .as_deref()
-        {
+        let (conversation, force) = match self.sim.is_calm() {
+            true => (order.0.clone(), true),
+            false => (self.a_call_for(order), self.sim.chance(200)),
+        };
+        let order_id = &order.1;
+        let before = self.watch.record(order);
+        self.count_end_found(before.as_ref());
+        let is_stranger = before
+            .as_ref()
+            .is_some_and(|before| before.holder != conversation);
+        if force && is_stranger && self.is_at_bank(order) {
+            self.sim.hit(Hit::CancelForced);
+        }
+        match before.map(|record| record.status).as_deref() {
             _ if self.sim.is_calm() => {}
             Some("CREATING") => self.sim.hit(Hit::CancelCreating),
             Some("PENDING" | "DECLINED") => self.sim.hit(Hit::CancelPayable),
@@ -426,7 +520,7 @@ impl Room {
             "DELETE",
             &path,
             &names,
-            &json!({ "order_id": order_id }),
+            &json!({ "order_id": order_id, "force": force.to_string() }),
             "",
         );
         let response = self
@@ -443,6 +537,9 @@ impl Room {
                 );
             }
             Some("CONFIRMED") => self.sim.hit(Hit::CancelTooLate),
+            None if handled.body["code"] == "in_progress" && !force && self.is_at_bank(order) => {
+                self.sim.hit(Hit::CancelGaveWay);
+            }
             _ => {}
         }
         Some(handled)
@@ -451,7 +548,7 @@ impl Room {
     fn create_instance(&self) -> Create {
         self.instance(&self.creates)
             .unwrap_or_else(|| CreateIntentFunction {
-                store: self.table.clone(),
+                store: self.table(),
                 stripe: self.stripe_client().0,
                 random: SeededBits {
                     sim: Arc::clone(&self.sim),
@@ -464,12 +561,12 @@ impl Room {
             })
     }
 
-    /// `GET /payments/{conversation_id}`; `None` when the function was killed.
-    pub(crate) async fn status(
-        &self,
-        (conversation, order): &Order,
-        by_order: bool,
-    ) -> Option<Answer> {
+    /// `GET /payments/{conversation_id}` by any call; `None` when the function was killed.
+    pub(crate) async fn status(&self, of: &Order, by_order: bool) -> Option<Answer> {
+        let (conversation, order) = match self.sim.is_calm() {
+            true => (of.0.clone(), &of.1),
+            false => (self.a_call_for(of), &of.1),
+        };
         let function = self.status_instance();
         let query = if by_order {
             json!({ "order_id": order })
@@ -500,7 +597,7 @@ impl Room {
     pub(crate) fn status_instance(&self) -> Status {
         self.instance(&self.statuses)
             .unwrap_or_else(|| StatusQueryFunction {
-                store: self.table.clone(),
+                store: self.table(),
                 stripe: self.stripe_client().0,
                 genesys: Some(self.genesys_client()),
                 clock: self.clock(),
@@ -516,11 +613,7 @@ impl Room {
     pub(crate) async fn deliver(&self, event: &Value) -> Option<Answer> {
         let (function, shelf) = self.instance(&self.webhooks).unwrap_or_else(|| {
             let (stripe, shelf) = self.stripe_client();
-            let (store, genesys, clock) = (
-                self.table.clone(),
-                Some(self.genesys_client()),
-                self.clock(),
-            );
+            let (store, genesys, clock) = (self.table(), Some(self.genesys_client()), self.clock());
             (
                 StripeWebhookFunction {
                     store,
@@ -587,8 +680,10 @@ impl Room {
         let started = Instant::now();
         self.invocations.fetch_add(1, Ordering::SeqCst);
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        let handled = mortal(lives, handling).await;
+        let mut steps = Steps::default();
+        let handled = mortal(lives, &mut steps, handling).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
+        sim.took(steps.pairs(name));
         let Some(response) = handled else {
             sim.hit(Hit::Killed);
             match name {

@@ -2,7 +2,7 @@
 //! virtual time. Then calm, what is outstanding is delivered, and the books are balanced.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) hits: Hits,
     pub(crate) violations: Vec<String>,
     pub(crate) invocations: u64,
+    /// Which step of a function followed which.
+    pub(crate) steps: BTreeSet<String>,
 }
 
 /// Plays one seed from beginning to end. Virtual time: it takes milliseconds and no sleep is slept.
@@ -55,6 +57,10 @@ pub(crate) enum Scene {
     Cancel,
     /// A payment is canceled whose creator died after Stripe made the intent.
     CancelOfTheUnfinished,
+    /// A payment that can be paid is replaced by one for another amount, which is paid.
+    Replace,
+    /// A payment that can be paid is asked for in another call, and is paid.
+    SecondCall,
 }
 
 /// Plays a scene in which this function dies at this wait. Tells whether it waited that often, and
@@ -88,6 +94,31 @@ pub(crate) fn play_one_death(
                 while room.post(&asked).await.is_none() {}
                 let secret = open_and_tell(room, order).await;
                 room.watch.pay_by_card(&secret, TOKENS[0]);
+                "CONFIRMED"
+            }
+            Scene::Replace | Scene::SecondCall => {
+                room.sim.spare(function);
+                while room.post(&asked).await.is_none() {}
+                room.sim.doom(function, lives);
+                if matches!(scene, Scene::Replace) {
+                    asked = body(order, 5100);
+                    asked["replace"] = true.into();
+                } else {
+                    asked["conversation_id"] = room.another_conversation().into();
+                }
+                let answer = loop {
+                    if let Some(answer) = room.post(&asked).await {
+                        break answer;
+                    }
+                };
+                let same = answer.body["amount_minor"] == asked["amount_minor"];
+                room.sim.check(same && answer.status < 300, || {
+                    format!("6: {asked} is answered {}", answer.body)
+                });
+                let link = room.links().pop().expect("a link");
+                let session = room.session(&link).await.expect("nothing else dies");
+                room.watch
+                    .pay_by_card(session.text("client_secret"), TOKENS[0]);
                 "CONFIRMED"
             }
             Scene::Cancel | Scene::CancelOfTheUnfinished => {
@@ -209,6 +240,7 @@ pub(crate) fn stage(seed: u64, tracing: bool, scene: impl AsyncFnOnce(&Arc<Room>
             hits: sim.hits(),
             violations: sim.violations(),
             invocations: room.invocations(),
+            steps: sim.steps(),
         }
     })
 }
@@ -266,6 +298,11 @@ pub(crate) fn body((conversation, order): &Order, cents: u64) -> Value {
     json!({ "conversation_id": conversation, "order_id": order, "amount_minor": cents, "currency": "usd" })
 }
 
+/// The same order, asked for in this call or in another one.
+fn another_call(room: &Room, order: &Order, cents: u64) -> Value {
+    body(&(room.a_call_for(order), order.1.clone()), cents)
+}
+
 /// The flow: asks for the payment until it gets an answer it can go on with, then polls, now and
 /// then asking again.
 async fn caller(room: Arc<Room>, order: Order) {
@@ -316,18 +353,38 @@ async fn caller(room: Arc<Room>, order: Order) {
     }
     for _ in 0..sim.below(7) {
         match sim.below(13) {
+            _ if room.is_at_bank(&order) && sim.chance(500) => {
+                if sim.chance(600) {
+                    room.cancel(&order).await;
+                } else {
+                    let mut other = another_call(&room, &order, cents + 100);
+                    other["replace"] = true.into();
+                    room.post(&other).await;
+                }
+            }
             10.. => cancel(&room, &order).await,
             0 => {
                 sim.hit(Hit::OtherAmount);
-                room.post(&body(&order, cents + 100)).await;
+                let mut other = another_call(&room, &order, cents + 100);
+                other["replace"] = sim.chance(700).into();
+                room.post(&other).await;
+                if sim.chance(300) {
+                    room.post(&other).await;
+                }
             }
             1 => {
-                let mut again = body(&order, cents);
+                let mut again = another_call(&room, &order, cents);
                 again["payment_method"] = sim.pick(&TOKENS).into();
                 room.post(&again).await;
             }
             2 => {
-                room.post(&body(&order, cents)).await;
+                let again = another_call(&room, &order, cents);
+                if sim.chance(300) {
+                    let other = another_call(&room, &order, cents);
+                    tokio::join!(room.post(&again), room.post(&other));
+                } else {
+                    room.post(&again).await;
+                }
             }
             _ => {
                 let by_order = sim.chance(800);
@@ -396,20 +453,49 @@ async fn payer(room: Arc<Room>, of: Order) {
         pay_by_link(&room, &of).await;
         return;
     }
+    if sim.chance(60) {
+        return test_cards(&room, &of).await;
+    }
+    if sim.chance(200) {
+        go_to_the_bank(&room, &of).await;
+    }
     for _ in 0..1 + sim.below(5) {
         sim.pause(300, 25_000).await;
         if sim.chance(500) {
             pay_by_link(&room, &of).await;
             continue;
         }
-        let (conversation, order) = &of;
-        let of_order = |intent: &&Value| {
-            intent["metadata"]["conversation_id"] == conversation.as_str()
-                && intent["metadata"]["order_id"] == order.as_str()
+        let of_order = |id: &&str| {
+            room.watch
+                .made_for(id)
+                .is_some_and(|(order, _)| order == of)
         };
         let intents = room.stripe.intents();
-        if let Some(intent) = intents.iter().rfind(of_order) {
-            room.watch.payer_acts(intent["id"].as_str().expect("an id"));
+        let mut ids = intents.iter().filter_map(|intent| intent["id"].as_str());
+        if let Some(intent) = ids.rfind(of_order) {
+            room.watch.payer_acts(intent);
+        }
+    }
+}
+
+/// The payer is sent to the bank, and comes back after a while.
+async fn go_to_the_bank(room: &Room, order: &Order) {
+    room.sim.pause(500, 6000).await;
+    let record = room.watch.record(order);
+    if let Some(intent) = record.and_then(|record| record.intent) {
+        room.watch.go_to_the_bank(&intent);
+        room.sim.pause(2000, 60_000).await;
+        room.watch.payer_acts(&intent);
+    }
+}
+
+/// Somebody tries card after card.
+async fn test_cards(room: &Room, order: &Order) {
+    for _ in 0..14 {
+        room.sim.pause(1000, 4000).await;
+        let record = room.watch.record(order);
+        if let Some(intent) = record.and_then(|record| record.intent) {
+            room.watch.decline(&intent);
         }
     }
 }
@@ -446,7 +532,9 @@ async fn disturbances(room: Arc<Room>) {
     for _ in 0..sim.below(6) {
         sim.pause(500, 20_000).await;
         let (conversation, _) = &room.orders()[0];
-        match sim.below(12) {
+        match sim.below(16) {
+            12 | 13 => another_stack(&room).await,
+            14 | 15 => record_expires(&room).await,
             0 => {
                 sim.hit(Hit::ConversationEnded);
                 room.watch.over(conversation);
@@ -528,7 +616,10 @@ async fn deliver_a_copy(room: &Room) {
         "data": { "object": {
             "id": "pi_copied", "object": "payment_intent", "amount": 5000, "amount_received": 5000, "currency": "usd",
             "status": "succeeded", "created": now,
-            "metadata": { "conversation_id": conversation, "order_id": order, "attempt": "1" },
+            "metadata": {
+                "payment_uid": room.watch.uid(order), "conversation_id": conversation,
+                "order_id": order, "attempt": "1",
+            },
         } },
     });
     if sim.chance(500) {
@@ -557,6 +648,46 @@ async fn deliver_a_copy(room: &Room) {
             return;
         }
         sim.pause(1000, 8000).await;
+    }
+}
+
+/// Another stack on the same account takes a payment for an order of the same id. Its events come
+/// to our endpoint, too.
+async fn another_stack(room: &Room) {
+    let sim = &room.sim;
+    let orders = room.orders();
+    let (conversation, order) =
+        &orders[usize::try_from(sim.below(orders.len() as u64)).expect("an index")];
+    sim.hit(Hit::ForeignIntent);
+    let uid = format!("{:025}", sim.below(u64::MAX));
+    let key = Credentials::stripe_key(room.credentials.lock().unwrap().stripe_key);
+    let form = format!(
+        "amount=5000&currency=usd&metadata[payment_uid]={uid}&metadata[order_id]={order}\
+         &metadata[conversation_id]={conversation}&metadata[attempt]=1"
+    );
+    let Some(intent) = room.watch.make_foreign(&key, &form).await else {
+        return;
+    };
+    sim.pause(500, 20_000).await;
+    room.watch.pay_foreign(&intent);
+}
+
+/// A canceled payment's record expires, and whoever asks for its order begins anew. Events of its
+/// past may still come.
+async fn record_expires(room: &Room) {
+    let sim = &room.sim;
+    for _ in 0..10 {
+        let orders = room.orders().into_iter();
+        let mut orders = orders.filter(|order| room.watch.can_expire(order));
+        if room.is_idle()
+            && let Some(order) = orders.next()
+        {
+            sim.hit(Hit::RecordExpired);
+            room.expire(&order);
+            room.post(&another_call(room, &order, 5000)).await;
+            return;
+        }
+        sim.pause(1000, 5000).await;
     }
 }
 
@@ -616,13 +747,10 @@ async fn edit_metadata(room: &Room) {
         return;
     }
     let intent = &intents[usize::try_from(room.sim.below(intents.len() as u64)).expect("an index")];
-    let text = |name: &str| {
-        intent["metadata"][name]
-            .as_str()
-            .expect("metadata")
-            .to_owned()
+    let text_of_id = |intent: &Value| intent["id"].as_str().expect("an id").to_owned();
+    let Some((from, _)) = room.watch.made_for(&text_of_id(intent)) else {
+        return;
     };
-    let from = (text("conversation_id"), text("order_id"));
     let to = (from.0.clone(), format!("{}-after", from.1));
     if from.1.ends_with("-after") || room.watch.was_edited(&from) {
         return;
@@ -632,7 +760,8 @@ async fn edit_metadata(room: &Room) {
     room.add_order(&to);
     room.sim.doom("create-intent", 1 + room.sim.below(6));
     room.post(&body(&to, 5000)).await;
-    let edit = [("order_id", to.1.as_str())];
+    let uid = room.watch.uid(&to.1);
+    let edit = [("order_id", to.1.as_str()), ("payment_uid", uid.as_str())];
     room.stripe
         .edit_metadata(intent["id"].as_str().expect("an id"), &edit)
         .expect("an intent");

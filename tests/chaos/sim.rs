@@ -1,6 +1,6 @@
 //! One seed's dice, its time, and what it has met so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -13,6 +13,8 @@ use shared::domain::time::UnixMillis;
 use shared::ports::Clock;
 use tests::START;
 use tokio::time::{Instant, sleep};
+
+use crate::steps::Steps;
 
 macro_rules! hits {
     ($($hit:ident $name:literal,)*) => {
@@ -105,6 +107,18 @@ hits! {
     CancelTooLate "cancel: answered CONFIRMED",
     CancelFaulted "cancel: a fault at Stripe's /cancel",
     CancelKilled "cancel: killed",
+    SecondCall "caller: the same order in another call",
+    Moved "a payment moved to another conversation",
+    Replaced "replace: the next attempt has the new amount",
+    ReplaceLost "replace: the payment was faster",
+    ReplaceGaveWay "replace: the payer was at the bank",
+    CancelGaveWay "cancel: the payer was at the bank, and another call asked",
+    CancelForced "cancel: by force",
+    EndingFound "an end on record, found by the next request",
+    EndingLifted "an end on record, taken back",
+    DeclinedTooOften "too many tries declined",
+    ForeignIntent "Stripe: another stack's payment of the same order",
+    RecordExpired "a record expired, and its order begins anew",
     LinkOpened "pay link: opened",
     LinkPaid "pay link: opened, and paid with the client secret",
     LinkOlder "pay link: opened though there is a newer one",
@@ -143,6 +157,7 @@ pub(crate) struct Sim {
     pub(crate) roughness: Roughness,
     doom: Mutex<BTreeMap<&'static str, u64>>,
     hits: Mutex<Hits>,
+    steps: Mutex<BTreeSet<String>>,
     violations: Mutex<Vec<String>>,
     tracing: bool,
 }
@@ -168,6 +183,7 @@ impl Sim {
             roughness,
             doom: Mutex::default(),
             hits: Mutex::default(),
+            steps: Mutex::default(),
             violations: Mutex::default(),
             tracing,
         })
@@ -217,6 +233,11 @@ impl Sim {
         self.doom.lock().unwrap().insert(function, lives);
     }
 
+    /// This function dies of the dice alone again.
+    pub(crate) fn spare(&self, function: &'static str) {
+        self.doom.lock().unwrap().remove(function);
+    }
+
     /// How many waits an invocation of this function survives; `None` for all.
     pub(crate) fn lives(&self, function: &str) -> Option<u64> {
         if let Some(lives) = self.doom.lock().unwrap().remove(function) {
@@ -254,6 +275,15 @@ impl Sim {
     pub(crate) fn hit(&self, hit: Hit) {
         *self.hits.lock().unwrap().entry(hit).or_default() += 1;
         self.note(|| format!("    * {hit}"));
+    }
+
+    pub(crate) fn took(&self, pairs: BTreeSet<String>) {
+        self.steps.lock().unwrap().extend(pairs);
+    }
+
+    /// Which step followed which.
+    pub(crate) fn steps(&self) -> BTreeSet<String> {
+        self.steps.lock().unwrap().clone()
     }
 
     pub(crate) fn hits(&self) -> Hits {
@@ -299,11 +329,16 @@ impl Clock for SimClock {
 }
 
 /// Runs a future until it is done or has been left waiting `lives` times, when it dies on the spot:
-/// `None`.
-pub(crate) async fn mortal<F: Future>(lives: Option<u64>, future: F) -> Option<F::Output> {
+/// `None`. Its steps are taken down.
+pub(crate) async fn mortal<F: Future>(
+    lives: Option<u64>,
+    steps: &mut Steps,
+    future: F,
+) -> Option<F::Output> {
     struct Mortal<'a, F> {
         future: Pin<&'a mut F>,
         lives: Option<u64>,
+        steps: &'a mut Steps,
     }
     impl<F: Future> Future for Mortal<'_, F> {
         type Output = Option<F::Output>;
@@ -311,7 +346,10 @@ pub(crate) async fn mortal<F: Future>(lives: Option<u64>, future: F) -> Option<F
             if self.lives == Some(0) {
                 return Poll::Ready(None);
             }
-            match self.future.as_mut().poll(context) {
+            self.steps.swap();
+            let polled = self.future.as_mut().poll(context);
+            self.steps.swap();
+            match polled {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
                 Poll::Pending => {
                     self.lives = self.lives.map(|lives| lives - 1);
@@ -328,6 +366,7 @@ pub(crate) async fn mortal<F: Future>(lives: Option<u64>, future: F) -> Option<F
     Mortal {
         future: pin!(future),
         lives,
+        steps,
     }
     .await
 }

@@ -7,17 +7,25 @@ use std::sync::{Arc, Mutex};
 use dynoxide::Database;
 use serde_json::{Value, json};
 use shared::domain::link::LinkToken;
-use stand_ins::{Genesys, Stripe};
+use stand_ins::genesys::Patch;
+use stand_ins::{Carried, Genesys, Recorded, Stripe};
 
 use crate::sim::{Hit, Sim};
 
-/// Conversation and order.
+/// An order, and the conversation that asks for it first. No two orders of a schedule have the same
+/// id.
 pub(crate) type Order = (String, String);
 
 /// What a payment item said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
+    uid: String,
     pub(crate) attempt: u64,
+    pub(crate) holder: String,
+    /// The holder before, and whether it is known to have heard that.
+    former: Option<(String, bool)>,
+    /// Why the attempt is to end, or has ended.
+    pub(crate) ending: Option<String>,
     pub(crate) status: String,
     pub(crate) intent: Option<String>,
     pub(crate) amount: i64,
@@ -30,8 +38,8 @@ pub(crate) struct Record {
     pub(crate) notified: Option<Notice>,
 }
 
-/// What Genesys is told: intent, payment status, and how far the payer has come.
-type Notice = (String, String, String);
+/// What Genesys is told: conversation, intent, payment status, and how far the payer has come.
+type Notice = (String, String, String, String);
 
 impl Record {
     fn is_final(&self) -> bool {
@@ -42,10 +50,15 @@ impl Record {
         matches!(self.status.as_str(), "PENDING" | "DECLINED")
     }
 
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_some() && !self.is_final()
+    }
+
     /// What Genesys should hold.
     fn notice(&self) -> Option<Notice> {
         let opened = self.opened_at.is_some() && self.status == "PENDING";
         Some((
+            self.holder.clone(),
             self.intent.clone()?,
             self.status.clone(),
             progress(&self.status, opened),
@@ -55,6 +68,8 @@ impl Record {
 
 pub(crate) struct Watch {
     sim: Arc<Sim>,
+    /// Whether an order id names one payment in each conversation.
+    by_conversation: bool,
     database: Database,
     stripe: Stripe,
     seen: Mutex<Seen>,
@@ -62,7 +77,13 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct Seen {
+    /// Who asks for an order first.
+    homes: HashMap<String, String>,
     records: BTreeMap<Order, Record>,
+    /// The order that each payment is for, by its name.
+    uids: HashMap<String, Order>,
+    /// Intents that are none of ours, or not any more, and where they stand.
+    foreign: HashMap<String, String>,
     /// What each intent was made for, whatever its metadata says since, and its attempt.
     made_for: HashMap<String, (Order, u64)>,
     /// Orders whose intent's metadata somebody has edited. What becomes of them is theirs; what
@@ -76,6 +97,8 @@ struct Seen {
     kept: HashSet<(Order, u64)>,
     /// Attempts that a request to cancel was told are canceled.
     canceled: HashSet<(Order, u64)>,
+    /// The transactions that were made.
+    transactions: HashSet<String>,
     /// The tokens of all pay links, also of those that nobody got.
     tokens: Vec<String>,
 }
@@ -91,20 +114,46 @@ pub(crate) struct PayLink {
 }
 
 impl Watch {
-    pub(crate) fn new(sim: &Arc<Sim>, database: &Database, stripe: &Stripe) -> Arc<Self> {
+    pub(crate) fn new(
+        sim: &Arc<Sim>,
+        by_conversation: bool,
+        database: &Database,
+        stripe: &Stripe,
+    ) -> Arc<Self> {
         let (sim, database, stripe) = (Arc::clone(sim), database.clone(), stripe.clone());
         Arc::new(Self {
             sim,
+            by_conversation,
             database,
             stripe,
             seen: Mutex::default(),
         })
     }
 
+    /// There will be this order.
+    pub(crate) fn expect(&self, (conversation, order): &Order) {
+        let mut seen = self.seen.lock().unwrap();
+        seen.homes.insert(order.clone(), conversation.clone());
+    }
+
+    /// The order with this id.
+    pub(crate) fn order(&self, order_id: &str) -> Order {
+        let seen = self.seen.lock().unwrap();
+        (seen.homes[order_id].clone(), order_id.to_owned())
+    }
+
+    fn key_of(&self, (conversation, order): &Order) -> Value {
+        let order = format!("ORDER#{order}");
+        let (pk, sk) = match self.by_conversation {
+            true => (format!("CONVERSATION#{conversation}"), order),
+            false => (order, "PAYMENT".to_owned()),
+        };
+        json!({ "pk": { "S": pk }, "sk": { "S": sk } })
+    }
+
     /// The payment item of an order, as it is in the table.
-    pub(crate) fn record(&self, (conversation, order): &Order) -> Option<Record> {
-        let key = json!({ "pk": { "S": format!("CONVERSATION#{conversation}") }, "sk": { "S": format!("ORDER#{order}") } });
-        let item = self.item(&key)?;
+    pub(crate) fn record(&self, order: &Order) -> Option<Record> {
+        let item = self.item(&self.key_of(order))?;
         let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
         let number = |name: &str| {
             item[name]["N"]
@@ -112,7 +161,16 @@ impl Watch {
                 .and_then(|n| n.parse::<i64>().ok())
                 .expect("a number")
         };
+        let former = text("former_conversation_id");
+        let moved_told = text("moved_told_conversation_id");
         Some(Record {
+            uid: text("payment_uid").expect("a name"),
+            holder: text("holder_conversation_id").expect("a holder"),
+            former: former.map(|former| {
+                let is_told = moved_told.as_ref() == Some(&former);
+                (former, is_told)
+            }),
+            ending: text("ending_reason"),
             attempt: u64::try_from(number("attempt")).expect("an attempt"),
             status: text("status").expect("a status"),
             intent: text("payment_intent_id"),
@@ -121,12 +179,13 @@ impl Watch {
             reason: text("reason_code"),
             currency: text("currency").expect("a currency"),
             opened_at: item["opened_at"]["N"].as_str().and_then(|n| n.parse().ok()),
-            notified: text("notified_intent_id").zip(text("notified_status")).map(
-                |(intent, status)| {
+            notified: text("notified_conversation_id")
+                .zip(text("notified_intent_id"))
+                .zip(text("notified_status"))
+                .map(|((conversation, intent), status)| {
                     let progress = progress(&status, item["notified_opened"]["BOOL"] == true);
-                    (intent, status, progress)
-                },
-            ),
+                    (conversation, intent, status, progress)
+                }),
         })
     }
 
@@ -140,7 +199,7 @@ impl Watch {
         let number = |name: &str| item[name]["N"].as_str().and_then(|n| n.parse().ok());
         Some(PayLink {
             url: url.to_owned(),
-            order: (text("conversation_id")?, text("order_id")?),
+            order: self.order(&text("order_id")?),
             attempt: number("attempt")?,
             valid_until: number("valid_until")?,
         })
@@ -182,16 +241,13 @@ impl Watch {
 
     /// Stripe keeps a failure under the key of the request that makes this attempt's intent.
     pub(crate) fn kept(&self, key: &str) {
-        let mut parts = key.split('/').map(str::to_owned);
-        if let (Some(conversation), Some(order), Some(attempt), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let mut seen = self.seen.lock().unwrap();
+        let mut parts = key.split('/');
+        if let (Some(uid), Some(attempt), None) = (parts.next(), parts.next(), parts.next())
+            && let Some(order) = seen.uids.get(uid).cloned()
         {
             let attempt = attempt.parse().expect("an attempt");
-            self.seen
-                .lock()
-                .unwrap()
-                .kept
-                .insert(((conversation, order), attempt));
+            seen.kept.insert((order, attempt));
         }
     }
 
@@ -204,6 +260,23 @@ impl Watch {
             .canceled
             .insert((order.clone(), attempt));
         self.stripe_acted();
+    }
+
+    /// Whether an order can expire without anything of it left to be paid.
+    pub(crate) fn can_expire(&self, order: &Order) -> bool {
+        let seen = self.seen.lock().unwrap();
+        let is_canceled = |(intent, (of, _)): (&String, &(Order, u64))| {
+            of != order
+                || self
+                    .stripe
+                    .intent(intent)
+                    .is_some_and(|intent| intent["status"] == "canceled")
+        };
+        let record = seen.records.get(order);
+        record.is_some_and(|record| record.status == "CANCELED" && record.intent.is_some())
+            && !seen.edited.contains(order)
+            && seen.made_for.iter().all(is_canceled)
+            && !seen.kept.iter().any(|(of, _)| of == order)
     }
 
     /// Whether an intent has its pointer.
@@ -258,31 +331,89 @@ impl Watch {
     /// A request has written to the table: how did the payments it names move?
     pub(crate) fn written(&self, request: &str) {
         let request: Value = serde_json::from_str(request).expect("JSON");
+        // The same transaction once more, whose answer was lost, is not made again.
+        if let Some(token) = request["ClientRequestToken"].as_str()
+            && !self
+                .seen
+                .lock()
+                .unwrap()
+                .transactions
+                .insert(token.to_owned())
+        {
+            return;
+        }
         let mut keys = vec![request["Key"].clone(), request["Item"].clone()];
         for step in request["TransactItems"].as_array().into_iter().flatten() {
             keys.push(step["Update"]["Key"].clone());
+            self.placed(&step["Put"]["Item"]);
         }
         for key in keys {
-            let part = |name: &str, prefix: &str| {
-                key[name]["S"]
-                    .as_str()?
-                    .strip_prefix(prefix)
-                    .map(str::to_owned)
-            };
-            if let Some(order) = part("pk", "CONVERSATION#").zip(part("sk", "ORDER#")) {
-                self.moved(&order);
+            let order = |name: &str| key[name]["S"].as_str()?.strip_prefix("ORDER#");
+            if let Some(order_id) = order("pk").or_else(|| order("sk")) {
+                self.moved(&self.order(order_id));
             }
         }
     }
 
+    /// What an answered request leaves behind: its conversation holds the payment, and a link leads
+    /// to what can be paid.
+    fn placed(&self, item: &Value) {
+        let text = |name: &str| item[name]["S"].as_str();
+        let (Some(pk), Some(order_id)) = (text("pk"), text("order_id")) else {
+            return;
+        };
+        let record = self.record(&self.order(order_id)).expect("a record");
+        if let Some(link) = pk.strip_prefix("LINK#") {
+            let can_be_paid = record.is_payable() && !record.is_ending();
+            self.sim.check(can_be_paid, || {
+                format!("1: link {link} is made for {record:?}")
+            });
+        }
+        if let Some(conversation) = pk.strip_prefix("CONVERSATION#") {
+            self.sim.check(record.holder == conversation, || {
+                format!("4: the newest of {conversation} is {record:?}")
+            });
+        }
+    }
+
+    /// The record of an order has expired, and everything that leads to it: from here on what
+    /// Stripe has of it is nobody's.
+    pub(crate) fn expire(&self, order: &Order) {
+        let delete = |key: Value| {
+            let request = json!({ "TableName": "payments", "Key": key });
+            let request = serde_json::from_value(request).expect("a request");
+            self.database.delete_item(request).expect("a deletion");
+        };
+        delete(self.key_of(order));
+        let mut seen = self.seen.lock().unwrap();
+        seen.records.remove(order);
+        seen.canceled.retain(|(of, _)| of != order);
+        seen.kept.retain(|(of, _)| of != order);
+        seen.opening.retain(|(of, _)| of != order);
+        let of_order = |(_, (of, _)): &(&String, &(Order, u64))| of == order;
+        let past = seen.made_for.iter().filter(of_order);
+        let past: Vec<String> = past.map(|(intent, _)| intent.clone()).collect();
+        for intent in past {
+            seen.made_for.remove(&intent);
+            delete(json!({ "pk": { "S": format!("INTENT#{intent}") }, "sk": { "S": "INTENT" } }));
+            seen.foreign.insert(intent, "canceled".to_owned());
+        }
+    }
+
+    /// An intent of somebody else's in the same account stands so.
+    pub(crate) fn foreign(&self, intent: &Value) {
+        let text = |name: &str| intent[name].as_str().expect("text").to_owned();
+        let mut seen = self.seen.lock().unwrap();
+        seen.foreign.insert(text("id"), text("status"));
+    }
+
     fn moved(&self, order: &Order) {
         let now = self.record(order).expect("what was written is there");
-        let before = self
-            .seen
-            .lock()
-            .unwrap()
-            .records
-            .insert(order.clone(), now.clone());
+        let before = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.uids.insert(now.uid.clone(), order.clone());
+            seen.records.insert(order.clone(), now.clone())
+        };
         if before.as_ref() != Some(&now) {
             self.sim.note(|| format!("  = {} {now:?}", order.1));
         }
@@ -315,7 +446,23 @@ impl Watch {
         {
             self.sim.hit(Hit::KeptAdopted);
         }
+        if now.ending.as_deref() == Some("too_many_declines") && now.status == "CANCELED" {
+            self.sim.hit(Hit::DeclinedTooOften);
+        }
         if let Some(before) = before {
+            if before.is_ending() && now.ending.is_none() {
+                self.sim.hit(Hit::EndingLifted);
+            }
+            if before.holder != now.holder {
+                self.sim.hit(Hit::Moved);
+                let follows = now.former == Some((before.holder.clone(), false));
+                self.sim.check(follows, || {
+                    format!("4: the holder before is forgotten: {before:?} → {now:?}")
+                });
+            }
+            self.sim.check(before.uid == now.uid, || {
+                format!("1: another payment took the place of {before:?}: {now:?}")
+            });
             let next_attempt = now.attempt == before.attempt + 1 && before.status == "CANCELED";
             let stays = now.attempt == before.attempt;
             self.sim.check(stays || next_attempt, || {
@@ -396,6 +543,60 @@ impl Watch {
         self.stripe_acted();
     }
 
+    /// The name of an order's payment; of none, if it has none.
+    pub(crate) fn uid(&self, order_id: &str) -> String {
+        let record = self.record(&self.order(order_id));
+        record.map_or_else(|| "0".repeat(25), |record| record.uid)
+    }
+
+    /// Somebody else's software makes an intent in the same account.
+    pub(crate) async fn make_foreign(&self, key: &str, form: &str) -> Option<String> {
+        self.stripe.set_now(self.sim.true_second());
+        let id = format!("other-stack-{}", self.sim.below(u64::MAX));
+        let headers = [
+            ("authorization".to_owned(), format!("Bearer {key}")),
+            ("idempotency-key".to_owned(), id),
+        ];
+        let request = Recorded {
+            method: "POST".to_owned(),
+            path: "/v1/payment_intents".to_owned(),
+            query: String::new(),
+            headers: headers.into(),
+            body: form.as_bytes().to_vec(),
+            at: 0,
+        };
+        let Carried::Answer { body, .. } = self.stripe.carry(request, None).await else {
+            return None;
+        };
+        let intent: Value = serde_json::from_slice(&body).expect("JSON");
+        let id = intent["id"].as_str()?.to_owned();
+        self.foreign(&intent);
+        Some(id)
+    }
+
+    /// Its payer pays it.
+    pub(crate) fn pay_foreign(&self, id: &str) {
+        self.stripe.set_now(self.sim.true_second());
+        let paid = self.stripe.pay(id, "pm_card_visa").expect("a payment");
+        self.foreign(&paid);
+    }
+
+    /// A try is declined, where one can be made.
+    pub(crate) fn decline(&self, id: &str) {
+        self.pay_if_possible(id, "pm_card_visa_chargeDeclined");
+    }
+
+    /// A try needs the bank, where one can be made.
+    pub(crate) fn go_to_the_bank(&self, id: &str) {
+        self.pay_if_possible(id, "pm_card_authenticationRequired");
+    }
+
+    fn pay_if_possible(&self, id: &str, card: &str) {
+        self.stripe.set_now(self.sim.true_second());
+        let _ = self.stripe.pay(id, card);
+        self.stripe_acted();
+    }
+
     /// The payer tries some card on the intent of a client secret.
     pub(crate) fn pay_with(&self, client_secret: &str) {
         const CARDS: [&str; 4] = [
@@ -442,21 +643,30 @@ impl Watch {
         let mut live: HashMap<Order, Vec<String>> = HashMap::new();
         for intent in self.stripe.intents() {
             let id = intent["id"].as_str().expect("an id").to_owned();
+            if let Some(status) = seen.foreign.get(&id) {
+                self.sim.check(intent["status"] == status.as_str(), || {
+                    format!("1: somebody else's {id} was {status}, and is {intent}")
+                });
+                continue;
+            }
             let metadata = |name: &str| {
                 intent["metadata"][name]
                     .as_str()
                     .expect("metadata")
                     .to_owned()
             };
-            let made_for = || {
-                let order = (metadata("conversation_id"), metadata("order_id"));
-                (order, metadata("attempt").parse().expect("an attempt"))
+            let of = match seen.made_for.get(&id) {
+                Some(of) => of.clone(),
+                None => {
+                    // A record is written before its intent is made.
+                    let Some(order) = seen.uids.get(&metadata("payment_uid")).cloned() else {
+                        continue;
+                    };
+                    let attempt = metadata("attempt").parse().expect("an attempt");
+                    seen.made_for.insert(id.clone(), (order.clone(), attempt));
+                    (order, attempt)
+                }
             };
-            let of = seen
-                .made_for
-                .entry(id.clone())
-                .or_insert_with(made_for)
-                .clone();
             if intent["status"] != "canceled" {
                 let released = seen.canceled.contains(&of) && !seen.edited.contains(&of.0);
                 self.sim.check(!released, || {
@@ -475,14 +685,15 @@ impl Watch {
         }
         let mut charged: HashMap<Order, usize> = HashMap::new();
         for charge in self.stripe.charges() {
-            *charged
-                .entry(seen.made_for[&charge.intent].0.clone())
-                .or_default() += 1;
+            if let Some((order, _)) = seen.made_for.get(&charge.intent) {
+                *charged.entry(order.clone()).or_default() += 1;
+            }
         }
         for (order, times) in charged {
-            self.sim.check(times == 1, || {
-                format!("1: {order:?} was charged {times} times")
-            });
+            // One that was edited before it was found is paid as the other order's.
+            let once = times == 1 || seen.edited.contains(&order);
+            self.sim
+                .check(once, || format!("1: {order:?} was charged {times} times"));
         }
     }
 
@@ -542,16 +753,36 @@ impl Watch {
             self.sim.check(record.notified == expected, || {
                 format!("3: {record:?} was not told as {expected:?}")
             });
-            let heard = told.iter().rfind(|(of, ..)| *of == intent);
-            let over = self.seen.lock().unwrap().over.contains(&order.0);
+            let of_holder =
+                |(conversation, of, ..): &&Notice| *of == intent && *conversation == record.holder;
+            let heard = told.iter().rfind(of_holder);
+            let is_over = |conversation| self.seen.lock().unwrap().over.contains(conversation);
+            let over = is_over(&record.holder);
             self.sim.check(over || heard == expected.as_ref(), || {
                 format!("3: Genesys holds {heard:?}, Stripe and the record say {expected:?}")
             });
             self.told_in_order(order, &told, &truth, &made_for);
+            if let Some((former, is_told)) = &record.former {
+                self.sim.check(*is_told, || {
+                    format!("3: {former} was not told that the payment has moved: {record:?}")
+                });
+                let heard = genesys.patches().iter().any(|patch| {
+                    patch.conversation == *former && patch.attributes["payment_progress"] == "moved"
+                });
+                self.sim.check(heard || is_over(former), || {
+                    format!("3: {former} never heard that the payment has moved: {record:?}")
+                });
+            }
+            self.sim.check(!record.is_ending(), || {
+                format!("3: nobody has ended it: {record:?}")
+            });
         }
         let mut charged: BTreeMap<String, i64> = BTreeMap::new();
+        let foreign = self.seen.lock().unwrap().foreign.clone();
         for charge in self.stripe.charges() {
-            *charged.entry(charge.currency).or_default() += charge.amount;
+            if !foreign.contains_key(&charge.intent) {
+                *charged.entry(charge.currency).or_default() += charge.amount;
+            }
         }
         let balanced = match orders.iter().any(|order| self.was_edited(order)) {
             true => confirmed
@@ -577,9 +808,9 @@ impl Watch {
         let of_order = |intent: &str| made_for.get(intent).is_some_and(|(of, _)| of == order);
         let truth: Vec<_> = truth.iter().filter(|line| of_order(&line.0)).collect();
         let mut truth_left = truth.iter().peekable();
-        let told: Vec<_> = told.iter().filter(|line| of_order(&line.0)).collect();
+        let told: Vec<_> = told.iter().filter(|line| of_order(&line.1)).collect();
         let mut opened = HashSet::new();
-        for (intent, status, progress) in &told {
+        for (_, intent, status, progress) in &told {
             while truth_left
                 .peek()
                 .is_some_and(|next| (&next.0, &next.1) != (intent, status))
@@ -624,19 +855,16 @@ fn progress(status: &str, opened: bool) -> String {
 
 /// Everything Genesys was told, in order.
 fn told(genesys: &Genesys) -> Vec<Notice> {
-    let line = |attributes: &BTreeMap<String, String>| {
-        let text = |name: &str| attributes[name].clone();
-        (
-            text("stripe_intent_id"),
-            text("payment_status"),
-            text("payment_progress"),
-        )
+    let line = |patch: &Patch| {
+        let text = |name: &str| patch.attributes.get(name).cloned();
+        Some((
+            patch.conversation.clone(),
+            text("stripe_intent_id")?,
+            text("payment_status")?,
+            text("payment_progress")?,
+        ))
     };
-    genesys
-        .patches()
-        .iter()
-        .map(|patch| line(&patch.attributes))
-        .collect()
+    genesys.patches().iter().filter_map(line).collect()
 }
 
 /// Intent and payment status of everything that was ever true at Stripe, in order.

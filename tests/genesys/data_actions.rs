@@ -27,6 +27,9 @@ const POSTS: [&str; 3] = [
 const QUERY: &str = "Get Payment Status";
 const CANCEL: &str = "Cancel Payment";
 
+/// Another call than [`CONVERSATION`].
+const ANOTHER_CALL: &str = "0b0e7c7e-3a53-4a3c-8f5e-6d1f6a2b9c01";
+
 /// What callers, agents and careless flows may put into a text. It is a valid value only in a
 /// description, or before the `@` of an e-mail address.
 const NASTY: [&str; 29] = [
@@ -440,9 +443,17 @@ fn assert_sent(action: &Action, inputs: &Map<String, Value>) {
         action.required().contains(&"order_id") || !(order.is_null() || **order == "")
     };
     let order = inputs.get("order_id").filter(is_sent);
+    let force = inputs.get("force").and_then(Value::as_bool);
+    let wanted: Map<String, Value> = order
+        .map(|order| ("order_id".to_owned(), order.clone()))
+        .into_iter()
+        .chain(force.map(|force| ("force".to_owned(), json!(force.to_string()))))
+        .collect();
     assert_eq!(
-        query.map(|query| json!(form(&query))),
-        order.map(|order| json!({ "order_id": order }))
+        json!(form(&query.unwrap_or_default())),
+        json!(wanted),
+        "{}",
+        action.name()
     );
 }
 
@@ -451,18 +462,26 @@ fn whatever_an_input_holds_the_request_carries_exactly_that() {
     let long = "x\"\\".repeat(5_000);
     for action in Action::all() {
         let good = action.good("A-1");
-        let (texts, numbers): (Vec<_>, Vec<_>) = action
-            .inputs()
-            .iter()
-            .partition(|(_, property)| property["type"] == "string");
+        let of_type = |kind: &str| -> Vec<(&String, &Value)> {
+            let inputs = action.inputs().iter();
+            inputs
+                .filter(|(_, property)| property["type"] == kind)
+                .collect()
+        };
+        let texts = of_type("string");
         for (name, _) in &texts {
             for nasty in NASTY.into_iter().chain([long.as_str(), " ", ""]) {
                 assert_sent(&action, &with(&good, name, &json!(nasty)));
             }
         }
-        for (name, _) in numbers {
+        for (name, _) in of_type("integer") {
             for number in [0, 1, 5000, 99_999_999] {
                 assert_sent(&action, &with(&good, name, &json!(number)));
+            }
+        }
+        for (name, _) in of_type("boolean") {
+            for flag in [true, false] {
+                assert_sent(&action, &with(&good, name, &json!(flag)));
             }
         }
         for nasty in NASTY {
@@ -884,7 +903,7 @@ async fn a_cancellation_tells_the_flow_what_became_of_the_payment() {
 }
 
 #[tokio::test]
-async fn without_an_order_the_newest_payment_is_queried() {
+async fn without_an_order_the_one_that_the_call_asked_for_last_is_queried() {
     for variant in VARIANTS {
         let mut flow = Flow::new(variant, Setup::default()).await;
         flow.run("Create Payment", "A-1", &json!({})).await;
@@ -894,6 +913,144 @@ async fn without_an_order_the_newest_payment_is_queried() {
             assert_eq!(flow.run(QUERY, "A-1", &unset).await.text("order_id"), "A-2");
         }
         assert_eq!(flow.query("A-1").await.text("order_id"), "A-1");
+        flow.world.advance(1);
+        flow.run("Create Payment", "A-1", &json!({})).await;
+        let newest = flow.run(QUERY, "A-1", &json!({ "order_id": "" })).await;
+        assert_eq!(newest.text("order_id"), "A-1", "asked for last");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_held_by_the_call_that_asked_for_it_last() {
+    for variant in VARIANTS {
+        let mut flow = Flow::new(variant, Setup::default()).await;
+        let another_call = json!({ "conversation_id": ANOTHER_CALL });
+        let held = |outputs: &Outputs, by: &str, is_holder: bool| {
+            assert_eq!(
+                (outputs.text("conversation_id"), &outputs.0["is_holder"]),
+                (by, &json!(is_holder))
+            );
+        };
+        held(&flow.query("A-1").await, CONVERSATION, false);
+        let first = flow.run("Create Payment", "A-1", &json!({})).await;
+        held(&first, CONVERSATION, true);
+        held(&flow.query("A-1").await, CONVERSATION, true);
+        held(
+            &flow.run(QUERY, "A-1", &another_call).await,
+            CONVERSATION,
+            false,
+        );
+
+        for name in ["Create Payment", "Create Payment Secure"] {
+            let second = flow.run(name, "A-1", &another_call).await;
+            held(&second, ANOTHER_CALL, true);
+            assert_eq!(
+                second.text("payment_intent_id"),
+                first.text("payment_intent_id")
+            );
+        }
+        held(&flow.query("A-1").await, ANOTHER_CALL, false);
+        let canceled = flow.run(CANCEL, "A-1", &json!({})).await;
+        held(&canceled, ANOTHER_CALL, false);
+        assert_eq!(canceled.status(), "CANCELED");
+        held(
+            &flow.run(CANCEL, "A-1", &another_call).await,
+            ANOTHER_CALL,
+            true,
+        );
+        held(
+            &flow.run("Confirm With Token", "A-1", &json!({})).await,
+            CONVERSATION,
+            true,
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_price_is_refused_unless_it_replaces_the_open_payment() {
+    for variant in VARIANTS {
+        let mut flow = Flow::new(variant, Setup::default()).await;
+        for (number, name) in POSTS.into_iter().enumerate() {
+            let order_id = format!("A-{number}");
+            let open = flow.run("Create Payment", &order_id, &json!({})).await;
+            let action = Action::named(&format!("{name}{variant}"));
+            let refused = async |flow: &Flow, amount: &str, replace: Value| {
+                let inputs = with(&action.good(&order_id), "amount", &json!(amount));
+                let sent = action.send(&with(&inputs, "replace", &replace)).unwrap();
+                let answer = sent.arrive(&flow.world).await;
+                assert_eq!(
+                    (answer.text("code"), action.take(&answer).is_err()),
+                    ("order_changed", true),
+                    "{name}"
+                );
+            };
+            for replace in [Value::Null, json!(false)] {
+                refused(&flow, "60.00", replace).await;
+            }
+
+            let new = json!({ "amount": "60.00", "replace": true });
+            let replaced = flow.run(name, &order_id, &new).await;
+            assert_eq!(
+                (replaced.text("amount"), &replaced.0["attempt"]),
+                ("60.00", &json!(2))
+            );
+            let ended = open.text("payment_intent_id");
+            assert_eq!(
+                flow.world.stripe.intent(ended).unwrap()["status"],
+                "canceled"
+            );
+            let again = flow.run(name, &order_id, &new).await;
+            assert_eq!(again.0["attempt"], 2, "a replay");
+
+            if name != "Confirm With Token" {
+                flow.world.advance(5);
+                let intent = replaced.text("payment_intent_id");
+                flow.world.stripe.pay(intent, "pm_card_visa").unwrap();
+            }
+            refused(&flow, "70.00", json!(true)).await;
+        }
+        let amounts: Vec<i64> = flow
+            .world
+            .stripe
+            .charges()
+            .iter()
+            .map(|c| c.amount)
+            .collect();
+        assert_eq!(amounts, [6000; 3]);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_of_another_call_whose_payer_is_at_the_bank_is_canceled_by_force_only() {
+    for variant in VARIANTS {
+        let mut flow = Flow::new(variant, Setup::default()).await;
+        let at_the_bank = async |flow: &mut Flow, order_id: &str, conversation_id: &str| {
+            let more = json!({ "conversation_id": conversation_id });
+            let payment = flow.run("Create Payment", order_id, &more).await;
+            flow.world.advance(5);
+            let intent = payment.text("payment_intent_id");
+            let paid = flow
+                .world
+                .stripe
+                .pay(intent, "pm_card_authenticationRequired");
+            assert_eq!(paid.unwrap()["status"], "requires_action");
+        };
+        at_the_bank(&mut flow, "A-1", ANOTHER_CALL).await;
+        let action = Action::named(&format!("{CANCEL}{variant}"));
+        for force in [Value::Null, json!(false)] {
+            let inputs = with(&action.good("A-1"), "force", &force);
+            let answer = action.send(&inputs).unwrap().arrive(&flow.world).await;
+            assert_eq!(
+                (answer.text("code"), action.take(&answer).is_err()),
+                ("in_progress", true)
+            );
+        }
+        let forced = flow.run(CANCEL, "A-1", &json!({ "force": true })).await;
+        assert_eq!(forced.status(), "CANCELED");
+
+        at_the_bank(&mut flow, "A-2", CONVERSATION).await;
+        let own = flow.run(CANCEL, "A-2", &json!({})).await;
+        assert_eq!(own.status(), "CANCELED", "the holder needs no force");
     }
 }
 
@@ -1017,7 +1174,8 @@ async fn the_contracts_are_the_fields_that_the_handlers_read_and_write() {
     for action in Action::of_the_api() {
         let name = action.base_name();
         let wanted: BTreeSet<&str> = match name {
-            QUERY | CANCEL => BTreeSet::from(["conversation_id", "order_id"]),
+            QUERY => BTreeSet::from(["conversation_id", "order_id"]),
+            CANCEL => BTreeSet::from(["conversation_id", "order_id", "force"]),
             // `Create Payment Secure` says include_client_secret itself; only a token's action has
             // a token.
             _ => known

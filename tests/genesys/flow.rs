@@ -110,6 +110,23 @@ fn declared(flow: &Flow) -> BTreeMap<String, String> {
     found
 }
 
+/// The type of an expression that makes an input. A text is made of texts only.
+fn type_of(expression: &Expression, types: &BTreeMap<String, String>) -> String {
+    match expression {
+        Expression::Variable(name) => types.get(name).map_or("string", String::as_str).to_owned(),
+        Expression::Operation(_, operator, _) if operator == "==" => "boolean".to_owned(),
+        made => {
+            let read = variables_in(made);
+            let is_text = |name: &String| types.get(name).is_none_or(|kind| kind == "string");
+            assert!(
+                read.iter().all(is_text),
+                "{made:?} is made of more than texts"
+            );
+            "string".to_owned()
+        }
+    }
+}
+
 /// A Data Action as the file of its name has it.
 struct DataAction {
     file: Json,
@@ -192,18 +209,17 @@ fn every_data_action_step_keeps_to_the_contract_of_its_file() {
                 );
 
                 let input = &action.file["contract"]["input"]["inputSchema"];
+                // Whether a new price replaces the open payment is said wherever it can be.
+                let says = given["inputs"]["replace"].get("exp").is_some();
+                assert_eq!(says, input["properties"].get("replace").is_some(), "{name}");
                 for (field, value) in given["inputs"].as_mapping().unwrap() {
                     let field = field.as_str().unwrap();
                     let wanted = input["properties"][field]["type"]
                         .as_str()
                         .unwrap_or_else(|| panic!("{name}: {field}"));
                     if value.get("noValue").is_none() {
-                        assert_eq!(wanted, "string", "{name}: {field}");
-                        let read = variables_in(&Expression::parse(value["exp"].as_str().unwrap()));
-                        let texts = read.iter().all(|variable| {
-                            types.get(variable).is_none_or(|kind| kind == "string")
-                        });
-                        assert!(texts, "{name}: {field} is made of more than texts");
+                        let given = Expression::parse(value["exp"].as_str().unwrap());
+                        assert_eq!(type_of(&given, &types), wanted, "{name}: {field}");
                     }
                 }
                 for required in input["required"].as_array().unwrap() {
@@ -248,9 +264,7 @@ fn every_payment_status_has_a_branch_wherever_one_is_learned() {
     for flow in both() {
         let learns = |step: &&Yaml| {
             let (_, data_action) = entry(&entry(&step["category"]).1["dataAction"]);
-            data_action["successOutputs"]["payment_status"]
-                .get("var")
-                .is_some()
+            data_action["successOutputs"]["payment_status"]["var"] == "Flow.payment_status"
         };
         let steps = of_kind(&flow.root, &["callData", "callDataSecure"]);
         let learning: Vec<_> = steps.into_iter().filter(learns).collect();

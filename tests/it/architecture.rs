@@ -129,10 +129,12 @@ fn each_outside_system_is_named_in_one_place() {
         naming(&shared, "aws_sdk_dynamodb"),
         [
             "adapters/aws.rs",
+            "adapters/dynamodb/busy.rs",
             "adapters/dynamodb/expression.rs",
             "adapters/dynamodb/item.rs",
-            "adapters/dynamodb/links.rs",
-            "adapters/dynamodb/mod.rs"
+            "adapters/dynamodb/mod.rs",
+            "adapters/dynamodb/transact.rs",
+            "adapters/dynamodb/turns.rs"
         ]
     );
     assert_eq!(

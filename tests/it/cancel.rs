@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use stand_ins::{Fault, Outcome, Stage};
 use tests::matches::{cancel, create};
-use tests::{Answer, CONVERSATION, Setup, World, order, request};
+use tests::{Answer, CONVERSATION, Setup, World, order, order_with, request};
 
 async fn record(world: &World) -> String {
     world
@@ -99,6 +99,29 @@ async fn an_authorization_is_released_and_a_declined_payment_ends() {
     let _ = world.stripe.pay(&intent, "pm_card_visa_chargeDeclined");
     world.deliver_all().await;
     assert_eq!(record(&world).await, "DECLINED");
+    assert_eq!(world.cancel("A-1").await.text("payment_status"), "CANCELED");
+}
+
+#[tokio::test]
+async fn an_authorization_wins_against_replace_and_is_released_by_a_cancellation_alone() {
+    let world = World::with(Setup {
+        capture_method: "manual",
+        ..Setup::default()
+    })
+    .await;
+    let intent = world.begin("A-1").await;
+    world.stripe.pay(&intent, "pm_card_visa").unwrap();
+    let other = json!({ "amount": "60.00", "replace": true });
+    // The record still says PENDING, and the intent is fetched before it is canceled.
+    let refused = world.post(&order_with("A-1", &other)).await;
+    refused.must_be(409, "code", "order_changed");
+    assert!(
+        refused
+            .text("detail")
+            .contains("is authorized for 50.00 usd")
+    );
+    let same = world.post(&order("A-1")).await;
+    same.must_be(200, "payment_status", "AUTHORIZED");
     assert_eq!(world.cancel("A-1").await.text("payment_status"), "CANCELED");
 }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::adapters::stripe::STRIPE_VERSION;
+use shared::domain::ending::EndReason;
+use shared::ports::{Clock, GetPayment, Saved, UpdatePayment};
 use stand_ins::{Fault, Reply, Stage};
 use tests::matches::{confirm, create};
 use tests::order_with as with;
-use tests::{CONVERSATION, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order};
+use tests::{CONVERSATION, SECRET_KEY, Setup, WEBHOOK_SECRET, World, order, payment_key};
 
 #[tokio::test]
 async fn the_first_request_makes_the_intent_and_answers_every_field() {
@@ -36,18 +38,19 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
         answer.body,
         json!({
             "payment_status": "PENDING", "final": false, "payment_intent_id": intent["id"],
-            "stripe_status": "requires_payment_method", "conversation_id": CONVERSATION, "order_id": "A-1",
-            "attempt": 1, "amount": "50.00", "amount_minor": 5000, "amount_received_minor": 0, "currency": "usd",
+            "stripe_status": "requires_payment_method", "conversation_id": CONVERSATION, "is_holder": true,
+            "order_id": "A-1", "attempt": 1, "amount": "50.00", "amount_minor": 5000, "amount_received_minor": 0, "currency": "usd",
             "payment_url": null,
             "client_secret": "", "reason_code": "", "retryable": false,
             "caller_message": "Your payment is ready and waiting for you.",
         })
     );
+    let uid = world.uid("A-1").await;
     let sent = &world.stripe.requests()[0];
     assert_eq!(sent.header("stripe-version"), Some(STRIPE_VERSION));
     assert_eq!(
         sent.header("idempotency-key"),
-        Some(format!("{CONVERSATION}/A-1/1").as_str())
+        Some(format!("{uid}/1").as_str())
     );
     assert_eq!(
         sent.parameter("allowed_payment_method_types[0]").as_deref(),
@@ -55,7 +58,9 @@ async fn the_first_request_makes_the_intent_and_answers_every_field() {
     );
     assert_eq!(
         intent["metadata"],
-        json!({ "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1" })
+        json!({
+            "payment_uid": uid, "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1"
+        })
     );
     assert_eq!(
         (&intent["description"], &intent["receipt_email"]),
@@ -134,8 +139,8 @@ async fn sixty_four_identical_requests_at_once_give_one_intent_one_record_and_si
         items.keys().partition(|(pk, _)| pk.starts_with("LINK#"));
     assert_eq!(
         (links.len(), others.len()),
-        (64, 2),
-        "a link each, one payment and one pointer: {others:?}"
+        (64, 4),
+        "a link each; one payment, one intent, one newest order, the settings: {others:?}"
     );
 }
 
@@ -154,6 +159,38 @@ async fn another_amount_or_currency_for_an_open_order_is_refused() {
         );
     }
     assert_eq!(world.stripe.intents().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_leaves_neither_holder_nor_newest_order() {
+    let world = Arc::new(World::new().await);
+    let gate = world.stripe.gate(create(), Stage::Answer);
+    let creating = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.post(&order("A-1")).await })
+    };
+    gate.arrived(1).await;
+    let payment = world.table.payment(&payment_key("A-1")).await.unwrap();
+    let ending = payment
+        .unwrap()
+        .end_begun(EndReason::Canceled, world.clock.now());
+    let ending = world.table.save(&ending.unwrap()).await.unwrap();
+    assert_eq!(ending, Saved::Yes);
+    gate.open();
+    creating.await.unwrap().must_be(409, "code", "in_progress");
+    let newest = world.status(CONVERSATION, None).await;
+    newest.must_be(200, "payment_status", "NOT_FOUND");
+    // Nor does one of another call that is refused for its amount.
+    let mut other = with("A-1", &json!({ "amount": "50.01" }));
+    other["conversation_id"] = "0aaaaaaa-8a51-4c0e-9b7a-2f6d0c1e4b5a".into();
+    world.begin("A-1").await;
+    world
+        .post(&other)
+        .await
+        .must_be(409, "code", "order_changed");
+    world
+        .order_must_be("A-1", "conversation_id", CONVERSATION)
+        .await;
 }
 
 #[tokio::test]

@@ -11,10 +11,12 @@
 mod architecture;
 mod cancel;
 mod create;
+mod ending;
 mod events;
 mod hostile;
 mod leaks;
 mod lines;
+mod orders;
 mod pay_link;
 mod payloads;
 mod readme;

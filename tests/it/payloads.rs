@@ -140,6 +140,7 @@ async fn an_intent_is_made_from_these_fields_and_no_more() {
             .await;
             let mut body = asked((order_id, amount, currency));
             world.post(&body).await;
+            let uid = world.uid(order_id).await;
             let mut expected = pairs(&[
                 ("allowed_payment_method_types[0]", "card"),
                 ("amount", amount_minor),
@@ -148,6 +149,7 @@ async fn an_intent_is_made_from_these_fields_and_no_more() {
                 ("metadata[attempt]", "1"),
                 ("metadata[conversation_id]", CONVERSATION),
                 ("metadata[order_id]", order_id),
+                ("metadata[payment_uid]", &uid),
             ]);
             assert_eq!(created(&world), expected);
 
@@ -160,7 +162,10 @@ async fn an_intent_is_made_from_these_fields_and_no_more() {
             body["receipt_email"] = "jane+a@example.com".into();
             body["include_client_secret"] = true.into();
             world.post(&body).await;
+            let uid = world.uid(order_id).await;
+            expected.retain(|(name, _)| name != "metadata[payment_uid]");
             let more = [
+                ("metadata[payment_uid]", uid.as_str()),
                 ("description", "Two nights & breakfast"),
                 ("receipt_email", "jane+a@example.com"),
             ];

@@ -82,7 +82,8 @@ async fn an_address_that_stripe_refuses_costs_the_receipt_and_not_the_payment() 
             (&json!(1), "")
         );
         one_intent_without_receipt(&world, "at once").await;
-        let of_the_attempt = |suffix: &str| format!("{CONVERSATION}/A-1/1{suffix}");
+        let uid = world.uid("A-1").await;
+        let of_the_attempt = |suffix: &str| format!("{uid}/1{suffix}");
         assert_eq!(
             sent(&world).into_keys().collect::<Vec<_>>(),
             keys.into_iter().map(of_the_attempt).collect::<Vec<_>>()

@@ -787,6 +787,14 @@ async fn failing_worlds(driver: &mut Driver) {
     let private = json!({ "payment_method": "pm_card_visa", "receipt_email": MAIL });
     driver.create(&with("A-1", &private), "AUTHORIZED").await;
 
+    let other = Rc::new(World::new().await);
+    other.dynamo.put_settings("conversation").await;
+    driver.let_answer(create(&other));
+    let private = json!({ "description": PERSON });
+    driver
+        .create(&with("A-1", &private), "settings_changed")
+        .await;
+
     let tableless = Rc::new(World::new().await);
     tableless.dynamo.stop();
     driver.let_answer(create(&tableless));

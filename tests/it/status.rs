@@ -257,6 +257,8 @@ async fn a_refresh_is_ordered_like_an_event() {
     world
         .order_must_be("A-1", "payment_status", "PROCESSING")
         .await;
+    // The declined try counts, and no more.
+    assert_eq!(world.deliver(&declined).await.text("outcome"), "applied");
     assert_eq!(world.deliver(&declined).await.text("outcome"), "older");
     world
         .order_must_be("A-1", "payment_status", "PROCESSING")

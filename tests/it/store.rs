@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::domain::ids::{ConversationId, IntentId};
+use aws_sdk_dynamodb::types::AttributeValue;
+use shared::domain::ids::IntentId;
 use shared::domain::link::LinkToken;
 use shared::domain::money::{Currency, Money};
+use shared::domain::notice::DueNotice;
 use shared::domain::observation::{AsOf, Intent, Observation, Source, StripeStatus, Verdict};
 use shared::domain::payment::{CaptureMethod, Payment, PaymentStatus, Terms};
 use shared::domain::time::UnixMillis;
 use shared::ports::{
-    AttachIntent, GetPayment, PutPayment, QueryPayments, Saved, StoreError, UpdatePayment,
+    Beside, GetPayment, PutPayment, Saved, StoreError, TransactPayment, UpdatePayment,
 };
-use tests::{CONVERSATION, START, World, payment_key};
+use tests::{CONVERSATION, START, World, payment_key, payment_uid};
 
 const NOW: UnixMillis = UnixMillis(START * 1000);
 
@@ -26,13 +28,16 @@ fn payment(order_id: &str, at: UnixMillis) -> Payment {
         amount_minor: 5000,
         currency: Currency::parse("usd").unwrap(),
     };
-    Payment::begin(&payment_key(order_id), money, terms, at)
+    Payment::begin(&payment_key(order_id), payment_uid(1), money, terms, at)
 }
 
 /// Writes the payment's next state, and whose its intent is.
 async fn attach(world: &World, next: &Payment) -> Result<Saved, StoreError> {
-    let intent_id = next.intent_id().unwrap();
-    world.table.attach_intent(next, intent_id).await
+    let beside = Beside {
+        intent: next.intent_id(),
+        placement: None,
+    };
+    world.table.transact(next, beside).await
 }
 
 fn seen(payment: &Payment, intent_id: &str, status: StripeStatus, as_of: AsOf) -> Payment {
@@ -178,7 +183,12 @@ async fn a_new_attempt_removes_what_the_old_one_left() {
     let adopted = seen(&first, "pi_1", StripeStatus::Canceled, AsOf::second(START));
     assert_eq!(attach(&world, &adopted).await.unwrap(), Saved::Yes);
     let second = adopted
-        .next_attempt(first.money, first.terms().cloned().unwrap(), NOW)
+        .next_attempt(
+            &first.holder,
+            first.money,
+            first.terms().cloned().unwrap(),
+            NOW,
+        )
         .unwrap();
     assert_eq!(world.table.save(&second).await.unwrap(), Saved::Yes);
     assert_eq!(stored(&world, &first).await, second);
@@ -188,36 +198,30 @@ async fn a_new_attempt_removes_what_the_old_one_left() {
 async fn records_expire_counted_from_their_latest_attempt() {
     let world = World::new().await;
     world.table.put_payment(&payment("A-1", NOW)).await.unwrap();
-    let items = world.dynamo.items().await;
-    let item = items.values().next().unwrap();
-    assert_eq!(
-        item["expires_at"].as_n().unwrap(),
-        &(START + 90 * 86_400).to_string()
-    );
+    let after = |days: u64| (START + days * 86_400).to_string();
+    let item = world.dynamo.item("ORDER#A-1", "PAYMENT").await;
+    assert_eq!(item["expires_at"].as_n().unwrap(), &after(90));
 }
 
 #[tokio::test]
-async fn the_newest_payment_is_the_one_begun_last_in_this_conversation() {
+async fn a_paid_record_is_kept_for_years_and_an_unpaid_one_is_not() {
     let world = World::new().await;
-    let conversation = ConversationId::parse(CONVERSATION).unwrap();
-    assert_eq!(
-        world.table.newest_payment(&conversation).await.unwrap(),
-        None
-    );
-    for (order_id, after) in [("B", 1), ("C", 3), ("A", 2)] {
-        world
-            .table
-            .put_payment(&payment(order_id, UnixMillis(NOW.0 + after)))
-            .await
-            .unwrap();
+    for (order_id, intent_id, status, days) in [
+        ("A-1", "pi_1", StripeStatus::Succeeded, 3650),
+        ("A-2", "pi_2", StripeStatus::Canceled, 90),
+        ("A-3", "pi_3", StripeStatus::RequiresCapture, 90),
+    ] {
+        let first = payment(order_id, NOW);
+        world.table.put_payment(&first).await.unwrap();
+        let next = seen(&first, intent_id, status, AsOf::second(START));
+        assert_eq!(attach(&world, &next).await.unwrap(), Saved::Yes);
+        let item = world
+            .dynamo
+            .item(&format!("ORDER#{order_id}"), "PAYMENT")
+            .await;
+        let expires_at = (START + days * 86_400).to_string();
+        assert_eq!(item["expires_at"].as_n().unwrap(), &expires_at, "{status}");
     }
-    let newest = world
-        .table
-        .newest_payment(&conversation)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(newest.correlation.order_id.as_str(), "C");
 }
 
 #[tokio::test]
@@ -260,10 +264,10 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     let lapse = Duration::from_secs(15);
     let notice = adopted.due_notice().unwrap();
     let claim = |payment: &Payment, at: u64| {
-        let (table, payment) = (world.table.clone(), payment.clone());
+        let (table, payment, notice) = (world.table.clone(), payment.clone(), notice.clone());
         async move {
             table
-                .claim_notice(&payment, UnixMillis(NOW.0 + at), lapse)
+                .claim_notice(&payment, &notice, UnixMillis(NOW.0 + at), lapse)
                 .await
                 .unwrap()
         }
@@ -309,8 +313,8 @@ async fn the_turn_to_tell_genesys_belongs_to_one_and_lapses() {
     assert_eq!(ended.as_ref(), Some(&stored(&world, &first).await));
     let told = stored(&world, &first).await;
     assert_eq!(
-        (told.notified.as_ref(), told.status()),
-        (Some(&notice), PaymentStatus::Pending)
+        (told.notified.clone().map(DueNotice::State), told.status()),
+        (Some(notice.clone()), PaymentStatus::Pending)
     );
     assert_eq!(
         claim(&adopted, 15_003).await,
@@ -343,11 +347,12 @@ async fn a_turn_taken_by_a_clock_set_forward_holds_nobody_up_once_it_is_right_ag
     world.table.put_payment(&first).await.unwrap();
     let ahead = UnixMillis(NOW.0 + 3_600_000);
     let lapse = Duration::from_secs(15);
+    let due = DueNotice::Moved(first.holder.clone());
     let tell = async |at: UnixMillis| {
         let current = stored(&world, &first).await;
         world
             .table
-            .claim_notice(&current, at, lapse)
+            .claim_notice(&current, &due, at, lapse)
             .await
             .unwrap()
             .is_some()
@@ -378,14 +383,8 @@ async fn an_item_of_another_shape_is_an_error_that_names_the_attribute() {
         .client()
         .update_item()
         .table_name("payments")
-        .key(
-            "pk",
-            aws_sdk_dynamodb::types::AttributeValue::S(format!("CONVERSATION#{CONVERSATION}")),
-        )
-        .key(
-            "sk",
-            aws_sdk_dynamodb::types::AttributeValue::S("ORDER#A-1".to_owned()),
-        )
+        .key("pk", AttributeValue::S("ORDER#A-1".to_owned()))
+        .key("sk", AttributeValue::S("PAYMENT".to_owned()))
         .update_expression("REMOVE amount_minor")
         .send()
         .await
@@ -407,10 +406,9 @@ async fn items_have_the_documented_keys_and_no_other() {
     let token = LinkToken::parse(tests::token_of(answer.text("payment_url"))).unwrap();
     let keys: BTreeMap<_, _> = world.dynamo.items().await.into_keys().collect();
     let wanted = [
-        (
-            format!("CONVERSATION#{CONVERSATION}"),
-            "ORDER#A-1".to_owned(),
-        ),
+        ("SETTINGS".to_owned(), "SETTINGS".to_owned()),
+        ("ORDER#A-1".to_owned(), "PAYMENT".to_owned()),
+        (format!("CONVERSATION#{CONVERSATION}"), "NEWEST".to_owned()),
         (format!("INTENT#{intent}"), "INTENT".to_owned()),
         (format!("LINK#{}", token.sha256()), "LINK".to_owned()),
     ];

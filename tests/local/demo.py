@@ -33,6 +33,8 @@ LAMBDA = " (Lambda)"
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
+#: Its bank asks the payer.
+STRICT_CARD = "4000000000003220"
 #: Part of every value that is sent where it does not belong, and that no guard knows.
 PRIVATE = "kanarienvogel7q"
 #: Seconds from a payment to the end of its webhook; localstripe sends it after one.
@@ -45,7 +47,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """What a caller pays for in one conversation."""
+    """What a caller pays for, and the conversation in which the flow asks for it."""
 
     conversation_id: str
     order_id: str
@@ -140,7 +142,7 @@ class Demo:
         return conversation_id
 
     def ask(
-        self, order: Order, amount: str, status: int = 201, action: str = CREATE, key: str | None = None, **more: str
+        self, order: Order, amount: str, status: int = 201, action: str = CREATE, key: str | None = None, **more: Any
     ) -> dict[str, Any]:
         """The flow asks for a payment. Gives the outputs or, on the Failure path, the problem, which no flow sees."""
         return self.run(action, {**vars(order), "amount": amount, **more}, status, key)
@@ -149,11 +151,11 @@ class Demo:
         """The flow asks how the payment stands."""
         return self.run(QUERY, vars(order), 200)
 
-    def cancel(self, order: Order) -> dict[str, Any]:
+    def cancel(self, order: Order, status: int = 200, **more: Any) -> dict[str, Any]:
         """The flow, or an agent's script, releases the order."""
-        return self.run(CANCEL, vars(order), 200)
+        return self.run(CANCEL, {**vars(order), **more}, status)
 
-    def run(self, name: str, inputs: dict[str, str], status: int, key: str | None = None) -> dict[str, Any]:
+    def run(self, name: str, inputs: dict[str, Any], status: int, key: str | None = None) -> dict[str, Any]:
         """The flow runs a Web Services Data Action."""
         action = self.actions[name]
         request = action.request(inputs, {"apiKey": key or self.stack.api_key})
@@ -167,7 +169,7 @@ class Demo:
         outputs = self.take(action, response, "Success" if status < 300 else "Failure")
         return outputs or dict(reply.json())
 
-    def invoke(self, name: str, inputs: dict[str, str], problem: str | None = None) -> dict[str, Any]:
+    def invoke(self, name: str, inputs: dict[str, Any], problem: str | None = None) -> dict[str, Any]:
         """The flow runs an AWS Lambda Data Action: the function is invoked directly, without an API key."""
         action = self.actions[name + LAMBDA]
         request = action.request(inputs, {})
@@ -185,9 +187,10 @@ class Demo:
         return self.take(action, response, "Failure" if problem else "Success")
 
     @staticmethod
-    def title(name: str, inputs: dict[str, str]) -> str:
+    def title(name: str, inputs: dict[str, Any]) -> str:
         """The action, and what it is asked for."""
-        return " ".join([name, *(inputs[key] for key in ("amount", "currency", "region") if key in inputs)])
+        flags = [key for key, value in inputs.items() if value is True]
+        return " ".join([name, *(inputs[key] for key in ("amount", "currency", "region") if key in inputs), *flags])
 
     def take(self, action: DataAction, response: Response, path: str) -> dict[str, Any]:
         """What the flow gets: the outputs on the Success path, nothing on the Failure path."""
@@ -261,10 +264,7 @@ class Demo:
 
     def record(self, order: Order) -> dict[str, Any] | None:
         """The payment's item in DynamoDB."""
-        key = {
-            "pk": {"S": f"CONVERSATION#{order.conversation_id}"},
-            "sk": {"S": f"ORDER#{order.order_id}"},
-        }
+        key = {"pk": {"S": f"ORDER#{order.order_id}"}, "sk": {"S": "PAYMENT"}}
         table = self.stack.outputs["TableName"]
         item: dict[str, Any] | None = (
             self.stack.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
@@ -305,6 +305,12 @@ class Demo:
             "created": int(time.time()), "data": {"object": intent},
         }  # fmt: skip
         return json.dumps(event).encode()
+
+    def charged(self, order: Order) -> list[str]:
+        """The intents that were paid for an order, as often as they were."""
+        events = self.stack.at_stripe("/v1/events?type=payment_intent.succeeded&limit=100").json()["data"]
+        paid = (event["data"]["object"] for event in events)
+        return [intent["id"] for intent in paid if intent["metadata"]["order_id"] == order.order_id]
 
     # ---- the play ----
 
@@ -374,6 +380,65 @@ class Demo:
             self.pay(anew, GOOD_CARD, accepted=True, client_secret=session["client_secret"])
             self.expect_fields(self.cancel(order), payment_status="CONFIRMED", final=True, attempt=2)
             self.expect_record(order, "CONFIRMED")
+
+        with self.scene("The call drops, and the caller rings again"):
+            dropped = Order(self.conversation(), "A-1014")
+            payment = self.ask(dropped, "45.00", currency="usd")
+            self.expect_fields(payment, payment_status="PENDING", is_holder=True)
+            self.open(payment, 200, "open")
+            self.expect_attributes(payment, "PENDING", "link_opened")
+            order = Order(self.conversation(), dropped.order_id)
+            first, second = dropped.conversation_id, order.conversation_id
+            self.expect_fields(self.query(order), payment_status="PENDING", conversation_id=first, is_holder=False)
+            again = self.ask(order, "45.00", status=200, currency="usd")
+            self.expect_fields(again, payment_intent_id=payment["payment_intent_id"], attempt=1)
+            self.expect_fields(again, conversation_id=second, is_holder=True)
+            self.expect("the same link", again["payment_url"] == payment["payment_url"], False)
+            session = self.open(again, 200, "open")
+            self.expect_attributes(again, "PENDING", "link_opened")
+            self.expect_attributes(payment, "PENDING", "moved")
+            self.pay(again, GOOD_CARD, accepted=True, client_secret=session["client_secret"])
+            self.expect("what was paid", self.charged(order), [payment["payment_intent_id"]])
+            self.expect_record(order, "CONFIRMED")
+            self.expect_attributes(again, "CONFIRMED")
+            self.expect_attributes(payment, "PENDING", "moved")
+            for asking, is_holder in ((order, True), (dropped, False)):
+                answer = self.query(asking)
+                self.expect_fields(answer, payment_status="CONFIRMED", conversation_id=second, is_holder=is_holder)
+            self.open(payment, 410, "paid")
+
+        with self.scene("A new price"):
+            order = Order(self.conversation(), "A-1015")
+            payment = self.ask(order, "80.00", currency="eur")
+            self.expect("code", self.ask(order, "75.00", status=409, currency="eur").get("code"), "order_changed")
+            changed = self.ask(order, "75.00", currency="eur", replace=True)
+            self.expect_fields(changed, payment_status="PENDING", attempt=2, amount_minor=7500)
+            self.expect("the same intent", changed["payment_intent_id"] == payment["payment_intent_id"], False)
+            self.open(payment, 410, "canceled")
+            again = self.ask(order, "75.00", status=200, currency="eur", replace=True)
+            self.expect_fields(again, payment_intent_id=changed["payment_intent_id"], attempt=2)
+            session = self.open(changed, 200, "open")
+            self.pay(changed, GOOD_CARD, accepted=True, client_secret=session["client_secret"])
+            self.expect_attributes(changed, "CONFIRMED")
+            late = self.ask(order, "70.00", status=409, currency="eur", replace=True)
+            self.expect("code", late.get("code"), "order_changed")
+            self.expect("what was paid", self.charged(order), [changed["payment_intent_id"]])
+
+        with self.scene("A payer at the bank, and a cancellation by force"):
+            order = Order(self.conversation(), "A-1016")
+            payment = self.ask(order, "65.00", currency="usd")
+            session = self.open(payment, 200, "open")
+            asked = self.confirm(payment, session["client_secret"], STRICT_CARD, 200).json()
+            self.expect("status", asked["status"], "requires_action")
+            agent = Order(self.conversation(), order.order_id)
+            self.expect("code", self.cancel(agent, status=409).get("code"), "in_progress")
+            refused = self.ask(agent, "60.00", status=409, currency="usd", replace=True)
+            self.expect("code", refused.get("code"), "in_progress")
+            canceled = self.invoke(CANCEL, {**vars(agent), "force": True})
+            self.expect_fields(canceled, payment_status="CANCELED", final=True, is_holder=False)
+            self.expect("the second answer", self.cancel(agent, force=True), canceled)
+            self.expect_record(order, "CANCELED")
+            self.open(payment, 410, "canceled")
 
         with self.scene("A token from a voice vault, declined, then another one"):
             order = Order(self.conversation(), "A-1009")
@@ -467,20 +532,21 @@ class Demo:
         good = {**order, "amount": "50.00", "currency": "usd"}
         texts = (f"{PRIVATE} cvc 123 exp 12/27", f"{PRIVATE}@home")
         odd: tuple[object, ...] = ([*texts], {PRIVATE: texts[0]})
-        fields = ("conversation_id", "order_id", "amount", "amount_minor", "currency", "region")
+        fields = ("conversation_id", "order_id", "amount", "amount_minor", "currency", "region", "replace")
         anywhere = (*fields, "payment_method", "include_client_secret", "description", "receipt_email", PRIVATE)
         bodies = [{**good, field: value} for field in anywhere for value in odd]
         bodies += [{**good, field: text} for field in anywhere if field != "description" for text in texts]
-        named = [{**order, field: text} for field in ("conversation_id", "order_id", PRIVATE) for text in texts]
-        named += [{**order, field: value} for field in order for value in odd]
+        named = [{**order, field: text} for field in (*order, "force", PRIVATE) for text in texts]
+        named += [{**order, field: value} for field in (*order, "force") for value in odd]
         key = {"Content-Type": "application/json", "x-api-key": self.stack.api_key}
         refused = [http("POST", f"{self.stack.api}/payments", json.dumps(body).encode(), key) for body in bodies]
         refused += [http("POST", f"{self.stack.api}/payments", text.encode(), key) for text in texts]
         for method in ("GET", "DELETE"):
             for text in (urllib.parse.quote(text.replace("/", "-")) for text in texts):
                 refused.append(http(method, f"{self.stack.api}/payments/{text}", headers=key))
-                url = f"{self.stack.api}/payments/{order['conversation_id']}?order_id={text}"
-                refused.append(http(method, url, headers=key))
+                url = f"{self.stack.api}/payments/{order['conversation_id']}?order_id="
+                refused.append(http(method, url + text, headers=key))
+                refused.append(http(method, f"{url}{order['order_id']}&force={text}", headers=key))
         self.expect("other answers over the API", {reply.status for reply in refused} - {400, 422}, set())
         self.tell(f"{'':8}  {len(refused)} requests over the API, all refused")
 
@@ -523,7 +589,7 @@ class Demo:
             body = self.stack.at_stripe(f"/v1/events/{event['id']}").body.removesuffix(b"\n")
             header = signature(self.stack.secrets.webhook_secret, body, event["created"])
             self.secrets[leaks.signature_of(header)] = "a webhook signature"
-        cards = (GOOD_CARD, DECLINED_CARD)
+        cards = (GOOD_CARD, DECLINED_CARD, STRICT_CARD)
         places = leaks.written(self.stack)
         for place, lines in places.items():
             self.expect(f"found in {place}", leaks.found(lines, self.secrets, cards), set())

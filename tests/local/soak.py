@@ -5,8 +5,8 @@
 Stripe is the tests' own stand-in, which has idempotency keys, search and events, and remembers them when it is killed.
 
 * Each call has a conversation at Genesys and one or two orders. Payers pay, are declined, try again, leave, are
-  canceled and begin anew, or have given a token. The flow asks again after a 409, a 429, a 5xx, a time-out and a
-  connection that it closed too early, and polls meanwhile.
+  canceled and begin anew, have given a token, or drop out and ring again, in another conversation. The flow asks
+  again after a 409, a 429, a 5xx, a time-out and a connection that it closed too early, and polls meanwhile.
 * Webhooks come up to three times each, shuffled, several at once, and again until a 200. Some orders' never come.
 * Function processes are killed, busy or not. Stripe is killed, and started again on what it had written down.
 
@@ -65,6 +65,9 @@ DIED_AT_WORK = "Runtime exited before returning a response"
 
 GOOD, BAD, STRICT = "pm_card_visa", "pm_card_visa_chargeDeclined", "pm_card_authenticationRequired"
 
+#: What Genesys hears of a payment that another call has asked for.
+MOVED = {"payment_progress": "moved"}
+
 #: Payment statuses by Stripe's status; `requires_payment_method` after an error is `DECLINED`.
 STATUSES = {"requires_payment_method": "PENDING", "succeeded": "CONFIRMED", "canceled": "CANCELED"}
 
@@ -83,15 +86,18 @@ class Course:
 
 
 COURSES = (
-    Course(30, "CONFIRMED", (("ask", ""), ("pay", GOOD))),
-    Course(15, "CONFIRMED", (("ask", ""), ("pay", BAD), ("pay", GOOD))),
-    Course(10, "DECLINED", (("ask", ""), ("pay", BAD))),
-    Course(10, "PENDING", (("ask", ""),)),
+    Course(25, "CONFIRMED", (("ask", ""), ("pay", GOOD))),
+    Course(12, "CONFIRMED", (("ask", ""), ("pay", BAD), ("pay", GOOD))),
+    Course(8, "DECLINED", (("ask", ""), ("pay", BAD))),
+    Course(8, "PENDING", (("ask", ""),)),
     Course(5, "CANCELED", (("ask", ""), ("cancel", ""))),
     Course(8, "CONFIRMED", (("ask", ""), ("cancel", ""), ("renew", ""), ("pay", GOOD))),
-    Course(10, "CONFIRMED", (("ask", GOOD),)),
+    Course(8, "CONFIRMED", (("ask", GOOD),)),
     Course(4, "DECLINED", (("ask", STRICT),)),
     Course(8, "CONFIRMED", (("ask", BAD), ("ask", GOOD))),
+    Course(7, "CONFIRMED", (("ask", ""), ("ring", ""), ("pay", GOOD))),
+    Course(4, "CONFIRMED", (("ask", ""), ("pay", BAD), ("ring", ""), ("ring", ""), ("pay", GOOD))),
+    Course(3, "CONFIRMED", (("ask", ""), ("pay", GOOD), ("ring", ""))),
 )
 
 
@@ -99,21 +105,22 @@ COURSES = (
 class Order:
     """What is paid for, and what the flow knows of it."""
 
-    conversation_id: str
     order_id: str
     amount_minor: int
     currency: str
     course: Course
+    #: Those that asked for it, one after the other.
+    conversations: list[str] = field(default_factory=list)
     intent_id: str = ""
     attempt: int = 1
     confirmed: bool = False
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.conversation_id, self.order_id
+    def holder(self) -> str:
+        return self.conversations[-1]
 
     def __str__(self) -> str:
-        return f"order {self.order_id} of conversation {self.conversation_id}"
+        return f"order {self.order_id} of {' and '.join(self.conversations) or 'no conversation'}"
 
 
 class SoakStack(Stack):
@@ -192,7 +199,7 @@ class Soak:
     secrets: dict[str, str] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
     #: Orders whose webhooks are lost.
-    unheard: set[tuple[str, str]] = field(default_factory=set)
+    unheard: set[str] = field(default_factory=set)
 
     def random(self, *what: object) -> random.Random:
         """The dice of one part of the run."""
@@ -212,22 +219,22 @@ class Soak:
 
 
 class Call:
-    """One phone call: its conversation, its flow and its payer."""
+    """One phone call, or several if it drops: its conversation, its flow and its payer."""
 
     def __init__(self, soak: Soak, number: int) -> None:
         self.soak = soak
         self.stack = soak.stack
         self.dice = soak.random("call", number)
-        self.conversation_id = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
+        self.conversation_id = ""
         self.orders = [self._order(f"S-{number}-{at}") for at in range(self.dice.choice((1, 1, 2)))]
         soak.orders += self.orders
 
     def _order(self, order_id: str) -> Order:
         course = self.dice.choices(COURSES, [course.share for course in COURSES])[0]
         currency = self.dice.choice(("usd", "eur", "gbp", "jpy"))
-        order = Order(self.conversation_id, order_id, self.dice.randint(100, 900_000), currency, course)
+        order = Order(order_id, self.dice.randint(100, 900_000), currency, course)
         if self.dice.random() < UNHEARD:
-            self.soak.unheard.add(order.key)
+            self.soak.unheard.add(order.order_id)
         return order
 
     @property
@@ -239,8 +246,9 @@ class Call:
         """From the first step to the last; says when how many more are over."""
         left = self.steps
         try:
-            self.stack.open_conversation(self.conversation_id)
+            self.arrive()
             for order in self.orders:
+                order.conversations.append(self.conversation_id)
                 for step, argument in order.course.steps:
                     getattr(self, step)(order, argument)
                     for _ in range(self.dice.randint(0, 2)):
@@ -252,12 +260,17 @@ class Call:
         finally:
             over(left)
 
+    def arrive(self) -> None:
+        """The call arrives at Genesys."""
+        self.conversation_id = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
+        self.stack.open_conversation(self.conversation_id)
+
     # ---- the flow ----
 
     def ask(self, order: Order, token: str) -> None:
         """Creates the payment."""
         fields: dict[str, Any] = {
-            "conversation_id": order.conversation_id,
+            "conversation_id": order.holder,
             "order_id": order.order_id,
             "amount_minor": order.amount_minor,
             "currency": order.currency,
@@ -265,8 +278,9 @@ class Call:
         }
         headers = {"Content-Type": "application/json", "x-api-key": self.stack.api_key}
         url, body = f"{self.stack.api}/payments", json.dumps(fields).encode()
-        # A forgotten request that is overtaken by a cancellation would begin the order anew.
-        hasty = ("cancel", "") not in order.course.steps
+        # A forgotten request that is overtaken by a cancellation would begin the order anew, and one that is overtaken
+        # by another call's would take the order back.
+        hasty = not {("cancel", ""), ("ring", "")} & {*order.course.steps}
         answer = self.insist(
             "POST /payments", lambda timeout: send("POST", url, body, headers, timeout), CREATE_TIMEOUT, hasty
         )
@@ -274,7 +288,7 @@ class Call:
             self.soak.secrets[client_secret] = "a client secret"
         if payment_url := answer["payment_url"]:
             self.soak.secrets[leaks.token_of(payment_url)] = "the token of a pay link"
-        self.check(order, answer)
+        self.check(order, answer, order.holder)
         order.intent_id = answer["payment_intent_id"]
 
     def renew(self, order: Order, _: str) -> None:
@@ -290,14 +304,24 @@ class Call:
         if order.intent_id == canceled:
             raise Wrong(f"{order} has the canceled intent {canceled} again")
 
+    def ring(self, order: Order, _: str) -> None:
+        """The call has dropped: the caller rings again, and the flow asks for the same order."""
+        self.arrive()
+        order.conversations.append(self.conversation_id)
+        before = order.intent_id
+        self.ask(order, "")
+        if order.intent_id != before:
+            raise Wrong(f"{order} had the intent {before}, and has {order.intent_id} in the next call")
+
     def query(self, order: Order) -> dict[str, Any]:
-        """Asks where the payment stands."""
-        url = f"{self.stack.api}/payments/{order.conversation_id}?order_id={order.order_id}"
+        """One of its calls asks where the payment stands."""
+        asking = self.dice.choice(order.conversations)
+        url = f"{self.stack.api}/payments/{asking}?order_id={order.order_id}"
         headers = {"x-api-key": self.stack.api_key}
         answer = self.insist(
             "GET /payments", lambda timeout: send("GET", url, None, headers, timeout), QUERY_TIMEOUT, hasty=True
         )
-        self.check(order, answer)
+        self.check(order, answer, asking)
         return answer
 
     def insist(self, what: str, request: Callable[[float], Reply], seconds: float, hasty: bool) -> dict[str, Any]:
@@ -326,16 +350,17 @@ class Call:
             raise Wrong(f"{what} was answered {reply.status} {reply.body!r}")
         return str(problem["code"])
 
-    def check(self, order: Order, answer: dict[str, Any]) -> None:
+    def check(self, order: Order, answer: dict[str, Any], asking: str) -> None:
         """Whether an answer is about the order, and goes back from nothing that was said before."""
-        got = {name: answer[name] for name in ("conversation_id", "order_id", "amount_minor", "currency", "attempt")}
         wanted = {
-            "conversation_id": order.conversation_id,
+            "conversation_id": order.holder,
+            "is_holder": asking == order.holder,
             "order_id": order.order_id,
             "amount_minor": order.amount_minor,
             "currency": order.currency,
             "attempt": order.attempt,
         }
+        got = {name: answer[name] for name in wanted}
         if got != wanted:
             raise Wrong(f"{order} was answered with {got}, wanted is {wanted}")
         status = answer["payment_status"]
@@ -483,19 +508,19 @@ class Books:
     """What was written down about the payments, wherever it was."""
 
     orders: list[Order]
-    #: The table's, by conversation and order.
-    records: dict[tuple[str, str], dict[str, Any]]
+    #: The table's, by order.
+    records: dict[str, dict[str, Any]]
     #: Stripe's intents of an order, oldest first, and those that were paid, as often as they were.
-    intents: dict[tuple[str, str], list[dict[str, Any]]]
-    charges: dict[tuple[str, str], list[dict[str, Any]]]
+    intents: dict[str, list[dict[str, Any]]]
+    charges: dict[str, list[dict[str, Any]]]
     #: What Genesys shows and the changes it has accepted, in order, by conversation.
     heard: dict[str, dict[str, Any]]
 
     def discrepancies(self) -> Iterator[str]:
         """Whatever does not balance."""
-        known = {order.key for order in self.orders}
+        known = {order.order_id for order in self.orders}
         for where, keys in (("records", self.records), ("intents", self.intents), ("charges", self.charges)):
-            yield from (f"{where}: {key} is nobody's order" for key in keys.keys() - known)
+            yield from (f"{where}: {order_id} is nobody's order" for order_id in keys.keys() - known)
         for order in self.orders:
             yield from (f"{order}: {what}" for what in self._of_order(order))
         for conversation_id in self.heard:
@@ -515,15 +540,15 @@ class Books:
         return totals((record["currency"], record["amount_minor"]) for record in paid)
 
     def _of_order(self, order: Order) -> Iterator[str]:
-        record = self.records.get(order.key)
-        intents = self.intents.get(order.key, [])
+        record = self.records.get(order.order_id)
+        intents = self.intents.get(order.order_id, [])
         if record is None or not intents:
             yield f"record {record}, {len(intents)} intents at Stripe"
             return
         live = [intent["id"] for intent in intents if intent["status"] != "canceled"]
         if len(live) > 1:
             yield f"several intents can be paid: {live}"
-        if len(charges := self.charges.get(order.key, [])) > 1:
+        if len(charges := self.charges.get(order.order_id, [])) > 1:
             yield f"charged {len(charges)} times: {[intent['id'] for intent in charges]}"
         newest = intents[-1]
         if record["status"] != order.course.end:
@@ -535,21 +560,33 @@ class Books:
         attempt = newest["metadata"]["attempt"]
         if str(record["attempt"]) != attempt:
             yield f"the record is at attempt {record['attempt']}, and Stripe's newest intent at {attempt}"
-        told = (record.get("notified_intent_id"), record.get("notified_status"))
-        if told != (newest["id"], record["status"]):
+        if record["holder_conversation_id"] != order.holder:
+            yield f"the record is held by {record['holder_conversation_id']}"
+        told = tuple(record.get(f"notified_{name}") for name in ("conversation_id", "intent_id", "status"))
+        if told != (order.holder, newest["id"], record["status"]):
             yield f"the record is {record['status']}, and the record says that Genesys was told {told}"
-        yield from self._told(order, [intent["id"] for intent in intents], record["status"])
+        # Who held it before those two learns it from is_holder.
+        former = record.get("former_conversation_id")
+        for conversation_id in {order.holder, former} & set(order.conversations):
+            yield from self._told(order, conversation_id, [intent["id"] for intent in intents], record["status"])
 
-    def _told(self, order: Order, intent_ids: list[str], status: str) -> Iterator[str]:
-        """What Genesys heard of an order, against the order's intents and its status."""
-        patches = [patch["attributes"] for patch in self.heard[order.conversation_id]["patches"]]
+    def patches(self, conversation_id: str) -> list[dict[str, str]]:
+        """The attributes that Genesys was given, in order."""
+        return [patch["attributes"] for patch in self.heard[conversation_id]["patches"]]
+
+    def _told(self, order: Order, conversation_id: str, intent_ids: list[str], status: str) -> Iterator[str]:
+        """What Genesys heard of an order in one of its conversations, against the order's intents and its status."""
+        patches = self.patches(conversation_id)
+        held = conversation_id == order.holder
+        # Nothing is newer than that. No other order has left the same conversation.
+        moved = (len(intent_ids), "moved")
         story = [
-            (intent_ids.index(patch["stripe_intent_id"]), patch["payment_status"])
+            moved if patch == MOVED else (intent_ids.index(patch["stripe_intent_id"]), patch["payment_status"])
             for patch in patches
-            if patch["stripe_intent_id"] in intent_ids
+            if patch.get("stripe_intent_id") in intent_ids or (patch == MOVED and not held)
         ]
-        if story[-1:] != [(len(intent_ids) - 1, status)]:
-            yield f"the record is {status}, and Genesys heard {story}"
+        if story[-1:] != [(len(intent_ids) - 1, status) if held else moved]:
+            yield f"the record is {status}, and Genesys heard {story} in conversation {conversation_id}"
         for (intent, before), (next_intent, after) in pairwise(story):
             left = intent == next_intent and before in ("CONFIRMED", "CANCELED") and after != before
             if left or next_intent < intent:
@@ -557,23 +594,33 @@ class Books:
         minor = order.amount_minor
         amount = str(minor) if order.currency == "jpy" else f"{minor // 100}.{minor % 100:02}"
         for patch in patches:
-            money = (patch["payment_amount"], patch["payment_currency"])
-            if patch["stripe_intent_id"] in intent_ids and money != (amount, order.currency):
+            money = (patch.get("payment_amount"), patch.get("payment_currency"))
+            if patch.get("stripe_intent_id") in intent_ids and money != (amount, order.currency):
                 yield f"Genesys heard of {money}, and it is {(amount, order.currency)}"
 
     def _of_conversation(self, conversation_id: str) -> Iterator[str]:
-        """What an agent sees is the latest of what Genesys was told, and is how one of the call's payments stands."""
-        heard = self.heard[conversation_id]
-        attributes, patches = heard["attributes"], [patch["attributes"] for patch in heard["patches"]]
-        if patches[-1:] != [attributes]:
+        """What an agent sees is the latest of what Genesys was told: how one of the call's payments stands, or that it
+        has moved."""
+        attributes, patches = self.heard[conversation_id]["attributes"], self.patches(conversation_id)
+        orders = [order for order in self.orders if conversation_id in order.conversations]
+        records = [self.records[order.order_id] for order in orders if order.order_id in self.records]
+        if all(
+            conversation_id not in (record["holder_conversation_id"], record.get("former_conversation_id"))
+            for record in records
+        ):
+            return
+        if not patches or attributes != dict(pair for patch in patches for pair in patch.items()):
             yield f"attributes {attributes} are not the last of {patches}"
-        intents = (intent for key, of_order in self.intents.items() if key[0] == conversation_id for intent in of_order)
-        strange = {patch["stripe_intent_id"] for patch in patches} - {intent["id"] for intent in intents}
+            return
+        intents = (intent for order in orders for intent in self.intents.get(order.order_id, []))
+        strange = {patch["stripe_intent_id"] for patch in patches if patch != MOVED} - {i["id"] for i in intents}
         if strange:
             yield f"Genesys heard of {strange}, which belong to another call"
-        records = (record for key, record in self.records.items() if key[0] == conversation_id)
+        held = [order.order_id for order in orders if order.holder == conversation_id]
+        records = (self.records[order_id] for order_id in held if order_id in self.records)
         standing = {(record.get("payment_intent_id"), record["status"]) for record in records}
-        if (attributes.get("stripe_intent_id"), attributes.get("payment_status")) not in standing:
+        seen = (attributes.get("stripe_intent_id"), attributes.get("payment_status"))
+        if patches[-1] != MOVED and seen not in standing:
             yield f"attributes {attributes} are none of {standing}"
 
 
@@ -721,10 +768,10 @@ class Run:
             of_order.sort(key=lambda intent: int(intent["metadata"]["attempt"]))
         return Books(
             self.soak.orders,
-            {key_of(item): item for item in items if item["pk"].startswith("CONVERSATION#")},
+            {key_of(item): item for item in items if item["pk"].startswith("ORDER#")},
             intents,
             charges,
-            {call.conversation_id: self.stack.heard(call.conversation_id) for call in self.calls},
+            {call: self.stack.heard(call) for order in self.soak.orders for call in order.conversations},
         )
 
     def leaks(self) -> Iterator[str]:
@@ -740,6 +787,7 @@ class Run:
         broken_off = sum(DIED_AT_WORK in line for line in self.stack.ministack.lines)
         rows = [
             ("calls, orders", f"{len(self.calls)}, {len(self.soak.orders)}"),
+            ("rang again", str(sum(len(order.conversations) - 1 for order in self.soak.orders))),
             ("seed", str(self.soak.seed)),
             *((what, table(tally.of(what))) for what in ("POST /payments", "GET /payments", "problems", "webhook")),
             ("outcomes", table(tally.of("outcomes"))),
@@ -758,9 +806,9 @@ class Run:
             print(f"{name:<26} {value}")
 
 
-def key_of(names: Mapping[str, str]) -> tuple[str, str]:
+def key_of(names: Mapping[str, str]) -> str:
     """Which order metadata or a record belong to."""
-    return names["conversation_id"], names["order_id"]
+    return names["order_id"]
 
 
 def table(counts: Mapping[str, int]) -> str:

@@ -7,16 +7,17 @@
 //!    newer
 //!
 //! That no secret leaks (5) and that every answer comes in time (6) are not a model's matter: it
-//! has neither logs nor clocks. Nor are other amounts and currencies: all intents here are for the
-//! same, and the tests of [`Payment::observe`] have it refuse others.
+//! has neither logs nor clocks. Nor are other currencies, captures by hand, and how long an end
+//! waits for a payer who is at the bank.
 
+use shared::domain::ending::{EndReason, Ending};
 use shared::domain::notice::Notice;
 use shared::domain::observation::{Observation, StripeStatus};
 use shared::domain::payment::{Payment, PaymentStatus};
 use stateright::{Model, Property};
 
-use crate::steps::{at, attempt};
-use crate::{AtStripe, Life, Order, State};
+use crate::steps::{at, attempt, who};
+use crate::{AtStripe, Ear, Life, STRANGER, State};
 
 pub(crate) const ONE_CHARGE: &str = "1: an order has one live intent and is charged once";
 pub(crate) const ONE_TRY: &str = "1: a token is tried once, however often it is sent";
@@ -26,6 +27,26 @@ pub(crate) const CANCELED_STAYS: &str =
     "1: nobody can pay an attempt that was answered to be canceled";
 pub(crate) const LINK_OPENS_ITS_OWN: &str =
     "1: a link opens its own attempt's intent, until that is final";
+pub(crate) const DYING_STAYS_SHUT: &str = "1: nobody is let to pay what is to end or is over";
+pub(crate) const END_IS_FINISHED: &str =
+    "1: who asks for an end, or meets one, leaves none on record but to a try that came between";
+pub(crate) const BANK_IS_WAITED_FOR: &str =
+    "1: an end that gives way cancels nothing while the payer is seen at the bank";
+pub(crate) const CAP_ENDS: &str = "1: what was declined too often is over once all is quiet";
+pub(crate) const CAP_STAYS: &str = "1: an end after too many declines gives way to nobody";
+pub(crate) const REPLAY_ENDS_NOTHING: &str =
+    "1: a request for the very amount of a payment does not end it";
+pub(crate) const ANSWER_IS_ASKED: &str =
+    "1: an answered request's payment and intent are for the amount asked for";
+pub(crate) const OTHERS_UNTOUCHED: &str =
+    "1: another payment's intents are neither adopted nor charged nor canceled";
+pub(crate) const ANSWER_IS_PLACED: &str =
+    "3: an answer makes its conversation the holder and the order its newest at one moment";
+pub(crate) const REFUSAL_LEAVES_NOTHING: &str =
+    "3: a refused request makes nobody the holder, and no order the newest";
+pub(crate) const MOVED_IS_HEARD: &str =
+    "3: whenever all is quiet, whoever held a payment before has heard that it moved";
+pub(crate) const HOLDER_STAYS: &str = "4: nobody is told that a payment moved while holding it";
 pub(crate) const CONFIRMED_IS_PAID: &str = "2: CONFIRMED means that this very intent succeeded";
 pub(crate) const ONE_RECORD: &str =
     "2: an intent belongs to one record, and no more is confirmed than was charged";
@@ -48,9 +69,9 @@ impl State {
             .filter_map(|order| order.record.as_deref())
     }
 
-    /// The intents of our account.
+    /// The intents that are ours.
     fn ours(&self) -> impl Iterator<Item = &AtStripe> {
-        self.stripe.iter().filter(|intent| intent.is_ours)
+        self.stripe.iter().filter(|intent| intent.is_own())
     }
 
     fn succeeded(&self) -> usize {
@@ -71,17 +92,10 @@ impl State {
         })
     }
 
-    /// What Genesys accepted last.
-    fn told(&self, order: usize) -> Option<Notice> {
-        let Order {
-            heard,
-            heard_opened,
-            ..
-        } = self.orders[order];
-        Some(Notice {
-            visited: heard_opened,
-            ..self.notice(heard?)
-        })
+    /// What the first order's holder accepted last.
+    fn told_holder(&self) -> Option<Notice> {
+        let record = self.orders[0].record.as_ref()?;
+        self.told(0, who(&record.holder))
     }
 
     /// Whether metadata was edited. Which order the money is put down to is then not demanded to be
@@ -91,12 +105,19 @@ impl State {
     }
 }
 
+impl AtStripe {
+    /// Whether it is in our account, and no other deployment's.
+    fn is_own(&self) -> bool {
+        self.is_ours && self.of.uid != STRANGER
+    }
+}
+
 impl Life {
     fn agrees(&self, state: &State, order: usize) -> bool {
-        let newest = state
-            .stripe
-            .iter()
-            .rposition(|intent| intent.of.order == order && intent.is_ours);
+        let newest = state.stripe.iter().rposition(|intent| {
+            let is_past = intent.of.uid < state.orders[order].expired;
+            intent.of.order == order && intent.is_own() && !is_past
+        });
         let Some(record) = &state.orders[order].record else {
             return newest.is_none();
         };
@@ -114,7 +135,12 @@ impl Life {
     /// Whether Genesys holds what the record says. Nobody asks again on behalf of a payer who has
     /// opened a link: where a run was cut off, that may be due until the next poll or webhook.
     fn is_told(&self, state: &State, order: usize, record: &Payment) -> bool {
-        let Some(told) = state.told(order) else {
+        let holder = who(&record.holder);
+        // The payment has moved, and nobody has polled since.
+        if state.orders[order].untold && record.due_notice().is_some() {
+            return true;
+        }
+        let Some(told) = state.told(order, holder) else {
             return false;
         };
         let opened = record.status() == PaymentStatus::Pending && record.visited_at.is_some();
@@ -123,6 +149,34 @@ impl Life {
         record.intent_id() == Some(&told.intent_id)
             && record.status() == told.status
             && (told.visited == opened || (opened && is_cut_off && record.due_notice().is_some()))
+    }
+
+    /// Whether everybody who held the order's payment before has heard that it moved.
+    fn is_moved(&self, state: &State, order: usize) -> bool {
+        let Some(record) = &state.orders[order].record else {
+            return true;
+        };
+        let has_heard = |ear: &Ear| !ear.held || ear.moved;
+        let others = state.orders[order].ears.iter().enumerate();
+        let mut others = others.filter(|(by, _)| *by != who(&record.holder));
+        !self.genesys || state.orders[order].untold || others.all(|(_, ear)| has_heard(ear))
+    }
+
+    /// Whether nobody can pay an attempt that was declined too often, but who is at the bank.
+    fn is_capped(&self, state: &State, record: &Payment) -> bool {
+        let (Some(cap), Some(id), 1) = (self.cap, record.intent_id(), record.correlation.attempt)
+        else {
+            return true;
+        };
+        let is_decline = |seen: &Observation| {
+            seen.intent.id == *id && seen.intent.payment_status() == PaymentStatus::Declined
+        };
+        let events = state.events.iter();
+        let declines = events.filter(|event| is_decline(&event.seen)).count();
+        // What somebody else asked to end is shut as well.
+        let is_cap = |ending: Ending| ending.reason == EndReason::TooManyDeclines;
+        let is_shut = record.ending.is_some_and(|ending| !is_cap(ending));
+        declines < cap || !record.is_payable() || is_shut || state.is_at_bank(at(id))
     }
 
     fn all_agree(&self, state: &State) -> bool {
@@ -167,7 +221,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
         }),
         Property::always(CONFIRMED_IS_PAID, |_, state: &State| {
             let is_paid =
-                |intent: &AtStripe| intent.is_ours && intent.status == StripeStatus::Succeeded;
+                |intent: &AtStripe| intent.is_own() && intent.status == StripeStatus::Succeeded;
             let paid = state.paid().filter(|(_, intent)| is_paid(intent));
             paid.count() == state.confirmed().count()
         }),
@@ -181,6 +235,42 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             adopted.sort_unstable();
             adopted.dedup();
             adopted.len() == all && state.confirmed().count() <= state.succeeded()
+        }),
+        Property::always(DYING_STAYS_SHUT, |_, state: &State| {
+            !state.broken.opened_ending
+        }),
+        Property::always(END_IS_FINISHED, |_, state: &State| !state.broken.end_left),
+        Property::always(BANK_IS_WAITED_FOR, |_, state: &State| {
+            !state.broken.gave_no_way
+        }),
+        Property::always(CAP_ENDS, |life: &Life, state: &State| {
+            !state.is_quiet() || state.records().all(|record| life.is_capped(state, record))
+        }),
+        Property::always(CAP_STAYS, |_, state: &State| !state.broken.cap_lifted),
+        Property::always(REPLAY_ENDS_NOTHING, |_, state: &State| {
+            !state.broken.end_of_the_same
+        }),
+        Property::always(ANSWER_IS_ASKED, |_, state: &State| {
+            !state.broken.answered_other_amount
+        }),
+        Property::always(OTHERS_UNTOUCHED, |_, state: &State| {
+            let is_own =
+                |record: &Payment, at: usize| state.stripe[at].of.uid == attempt(record).uid;
+            let mut records = state.records();
+            !state.broken.stranger_touched
+                && records.all(|record| record.intent_id().is_none_or(|id| is_own(record, at(id))))
+        }),
+        Property::always(ANSWER_IS_PLACED, |_, state: &State| {
+            !state.broken.answered_unplaced
+        }),
+        Property::always(REFUSAL_LEAVES_NOTHING, |_, state: &State| {
+            !state.broken.refused_placed
+        }),
+        Property::always(MOVED_IS_HEARD, |life: &Life, state: &State| {
+            !state.is_quiet() || (0..state.orders.len()).all(|order| life.is_moved(state, order))
+        }),
+        Property::always(HOLDER_STAYS, |_, state: &State| {
+            !state.broken.holder_told_moved
         }),
         // At every moment at which the world may stop for good, whatever it could still have done.
         Property::always(QUIET_AGREES, |life: &Life, state: &State| {
@@ -209,17 +299,17 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
     let left = life.left;
     let reachable = [
         (
-            true,
+            left.tries + left.token_posts > 0,
             Property::sometimes("an order is confirmed", |_, state: &State| {
                 state.confirmed().next().is_some()
             }),
         ),
         (
-            life.genesys,
+            life.genesys && left.tries + left.token_posts > 0,
             Property::sometimes("Genesys is told of a confirmation", |_, state: &State| {
                 state.is_quiet()
                     && state
-                        .told(0)
+                        .told_holder()
                         .is_some_and(|told| told.status == PaymentStatus::Confirmed)
             }),
         ),
@@ -300,7 +390,7 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
             Property::sometimes(
                 "Genesys is told that the link was opened",
                 |_, state: &State| {
-                    state.is_quiet() && state.told(0).is_some_and(|told| told.visited)
+                    state.is_quiet() && state.told_holder().is_some_and(|told| told.visited)
                 },
             ),
         ),
@@ -342,6 +432,82 @@ pub(crate) fn of(life: &Life) -> Vec<Property<Life>> {
                 |life: &Life, state: &State| {
                     state.left.copies < life.left.copies
                         && state.is_quiet()
+                        && state.confirmed().next().is_some()
+                },
+            ),
+        ),
+        (
+            left.replaces > 0 && left.tries > 0,
+            Property::sometimes(
+                "an attempt that replaces one for another amount is confirmed",
+                |_, state: &State| {
+                    state
+                        .confirmed()
+                        .any(|record| record.correlation.attempt > 1)
+                },
+            ),
+        ),
+        (
+            life.conversations > 1 && life.genesys,
+            Property::sometimes(
+                "whoever held a payment before hears that it moved",
+                |_, state: &State| {
+                    let mut ears = state.orders.iter().flat_map(|order| order.ears);
+                    state.is_quiet() && ears.any(|ear| ear.moved)
+                },
+            ),
+        ),
+        (
+            left.banks > 0,
+            Property::sometimes(
+                "a payer who was at the bank has paid",
+                |life: &Life, state: &State| {
+                    state.left.banks < life.left.banks && state.confirmed().next().is_some()
+                },
+            ),
+        ),
+        (
+            left.banks > 0 && left.cancels + left.replaces > 0 && life.conversations > 1,
+            Property::sometimes(
+                "a payer at the bank pays though somebody asked for the end",
+                |life: &Life, state: &State| {
+                    let is_asked = state.left.cancels < life.left.cancels
+                        || state.left.replaces < life.left.replaces;
+                    is_asked
+                        && state.left.banks < life.left.banks
+                        && state.is_quiet()
+                        && state.confirmed().next().is_some()
+                },
+            ),
+        ),
+        (
+            life.cap.is_some(),
+            Property::sometimes(
+                "an attempt ends that was declined too often",
+                |_, state: &State| {
+                    let mut ended = state.records().filter(|record| {
+                        record.status() == PaymentStatus::Canceled && record.ending.is_some()
+                    });
+                    ended.any(|record| record.reason_code() == Some("too_many_declines"))
+                },
+            ),
+        ),
+        (
+            left.strangers > 0 && left.tries > 0,
+            Property::sometimes(
+                "another deployment's order is paid beside ours",
+                |_, state: &State| {
+                    let mut strangers = state.stripe.iter().filter(|intent| !intent.is_own());
+                    strangers.any(|intent| intent.status == StripeStatus::Succeeded)
+                },
+            ),
+        ),
+        (
+            left.expiries > 0 && left.tries > 0,
+            Property::sometimes(
+                "an order is confirmed whose record had expired",
+                |_, state: &State| {
+                    state.orders.iter().any(|order| order.expired > 0)
                         && state.confirmed().next().is_some()
                 },
             ),

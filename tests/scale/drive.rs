@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use serde_json::Value;
-use shared::adapters::dynamodb::Table;
 use stand_ins::Scene;
-use tests::{Answer, World};
+use tests::{Answer, World, table_of};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::fill::{Filled, Names, TABLE, conversation, fill, is_paid, request};
+use crate::fill::{Filled, Names, conversation, fill, is_paid, request};
 use crate::meter::{Bill, Meter};
 
 /// The calls of one payment's life, two of payments that the table was filled with, and the dearest
 /// of creations.
-pub(crate) const CALLS: [&str; 12] = [
+pub(crate) const CALLS: [&str; 13] = [
     CREATE,
     CREATE_LONG,
     REPLAY,
+    MOVE,
     TOLD_CREATED,
     POLL_FRESH,
     POLL_STALE,
@@ -29,17 +29,18 @@ pub(crate) const CALLS: [&str; 12] = [
     POLL_OLD,
     SESSION_OLD,
 ];
-pub(crate) const CREATE: &str = "create, new order";
+const CREATE: &str = "create, new order";
 const CREATE_LONG: &str = "create, with the longest description";
 const REPLAY: &str = "create, replay";
+const MOVE: &str = "create, replay by another call";
 const TOLD_CREATED: &str = "webhook `created`";
 const POLL_FRESH: &str = "poll by order, record younger than 10 s";
 const POLL_STALE: &str = "poll by order, older than 10 s";
-pub(crate) const POLL_NEWEST: &str = "poll without order id, one order";
+const POLL_NEWEST: &str = "poll without order id";
 const SESSION: &str = "pay-link session, first opening";
 const TOLD_PAID: &str = "webhook `succeeded`";
 const TOLD_AGAIN: &str = "webhook `succeeded`, once more";
-pub(crate) const POLL_OLD: &str = "poll by order, any paid payment";
+const POLL_OLD: &str = "poll by order, any paid payment";
 const SESSION_OLD: &str = "pay-link session, any paid payment";
 
 /// What the calls of one kind cost.
@@ -87,7 +88,7 @@ impl Kind {
 
 /// The functions over a metered table.
 pub(crate) struct Driver {
-    pub(crate) world: World,
+    world: World,
     meter: Meter,
     events: UnboundedReceiver<Value>,
     kinds: BTreeMap<&'static str, Kind>,
@@ -96,7 +97,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(mut world: World) -> Self {
         let meter = Meter::default();
-        let table = Table::new(meter.client(&world.dynamo.client()), TABLE.to_owned(), 90);
+        let table = table_of(meter.client(&world.dynamo.client()));
         world.create_intent.store = table.clone();
         world.stripe_webhook.store = table.clone();
         world.status_query.store = table;
@@ -155,18 +156,15 @@ impl Driver {
         self.open(SESSION_OLD, &old.token.to_fragment(), "paid")
             .await;
 
-        let mut long = request(id, "LONG");
+        let mut long = request(id, &format!("LONG-{number:09}"));
         long["description"] = "d".repeat(1000).into();
         self.post(CREATE_LONG, &long, 201).await;
+        long["conversation_id"] = old.conversation.into();
+        self.post(MOVE, &long, 200).await;
     }
 
     /// Asks for a payment.
-    pub(crate) async fn post(
-        &mut self,
-        kind: &'static str,
-        request: &Value,
-        status: u16,
-    ) -> Answer {
+    async fn post(&mut self, kind: &'static str, request: &Value, status: u16) -> Answer {
         let started = self.begin();
         let answer = self.world.post(request).await;
         self.end(kind, started);
@@ -175,7 +173,7 @@ impl Driver {
     }
 
     /// Asks where a payment stands.
-    pub(crate) async fn poll(
+    async fn poll(
         &mut self,
         kind: &'static str,
         conversation: &str,

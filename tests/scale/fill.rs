@@ -9,7 +9,7 @@ use shared::domain::link::LinkToken;
 use tests::World;
 
 /// The table's name.
-pub(crate) const TABLE: &str = "payments";
+const TABLE: &str = "payments";
 
 /// Payments of one import into the engine.
 const BATCH: usize = 10_000;
@@ -25,13 +25,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Every tenth payment is the second order of the conversation before it.
     pub(crate) fn of(number: u64) -> Self {
-        let caller = if number % 10 == 9 { number - 1 } else { number };
         let mut rng = Rng::with_seed(number);
         let intent: String = (0..24).map(|_| rng.alphanumeric()).collect();
         Self {
-            conversation: conversation(caller),
+            conversation: conversation(number),
             order: format!("ORDER-{number:09}"),
             intent: format!("pi_{intent}"),
             token: LinkToken::from_bits(rng.u128(..).to_be_bytes()),
@@ -113,6 +111,7 @@ enum End {
 /// Fills an empty table with that many payments. Of ten, eight are paid and told, one is open and
 /// one is canceled.
 pub(crate) async fn fill(world: &World, payments: u64) -> Filled {
+    world.dynamo.put_settings("merchant").await;
     let paid = make(world, End::Paid).await;
     let open = make(world, End::Open).await;
     let canceled = make(world, End::Canceled).await;
@@ -134,7 +133,8 @@ pub(crate) async fn fill(world: &World, payments: u64) -> Filled {
     let stored = world.dynamo.database().table_stats().expect("statistics")[0].item_count;
     assert_eq!(
         u64::try_from(stored),
-        Ok(3 * (payments + 3)),
+        // The three patterns are of one conversation; and the settings.
+        Ok(4 * payments + 3 * 3 + 2),
         "no two payments share an item"
     );
     let sizes = [&paid, &open, &canceled]
@@ -185,8 +185,8 @@ async fn make(world: &World, end: End) -> Pattern {
         .collect();
     assert_eq!(
         items.len(),
-        3,
-        "a payment, its pointer and its link are new: {items:#?}"
+        4,
+        "a payment, its intent, its link and the newest order are new: {items:#?}"
     );
     let token = LinkToken::parse(tests::token_of(url)).expect("a token");
     Pattern {

@@ -1,5 +1,4 @@
-//! What one call costs at 1,000 payments and at a million, and in a conversation with up to 1,000
-//! orders.
+//! What one call costs at 1,000 payments and at a million.
 //!
 //! The functions, the adapters and the engine are real; Stripe and Genesys are stand-ins that
 //! answer at once. A call of a kind must ask the same of the table, and consume the same capacity,
@@ -23,23 +22,14 @@ mod meter;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use stand_ins::Scene;
-use tests::World;
-
-use crate::drive::{CALLS, CREATE, Driver, Kind, POLL_NEWEST, POLL_OLD, filled};
-use crate::fill::{Filled, conversation, request};
+use crate::drive::{CALLS, Kind, filled};
+use crate::fill::Filled;
 
 /// The smaller number of payments.
 const FEW: u64 = 1_000;
 
 /// Numbers of the payments that are driven: above every number that the table is filled with.
 const DRIVEN_FROM: u64 = 1_000_000_000_000;
-
-/// Orders that the one conversation has when it is asked.
-const ORDERS: [u64; 4] = [1, 10, 100, 1_000];
-
-/// How often it is asked then.
-const ASKED: u64 = 50;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -67,7 +57,6 @@ async fn main() {
     println!(
         "\nms: median / 99th percentile of {rounds} calls each. Requests and capacity were the same in every call."
     );
-    one_conversation().await;
 }
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -96,68 +85,6 @@ async fn measure(payments: u64, rounds: u64) -> BTreeMap<&'static str, Kind> {
         driver.round(DRIVEN_FROM + round, payments).await;
     }
     driver.take()
-}
-
-/// One conversation, asked while it gets more and more orders.
-async fn one_conversation() {
-    let mut driver = Driver::new(World::new().await);
-    let conversation = conversation(DRIVEN_FROM);
-    driver
-        .world
-        .genesys
-        .open_conversation(&conversation, Scene::inbound());
-    let order = |number: u64| format!("ORDER-{number:09}");
-    let mut orders = 0;
-    let mut rows = Vec::new();
-    for wanted in ORDERS {
-        while orders < wanted {
-            orders += 1;
-            driver
-                .post(CREATE, &request(&conversation, &order(orders)), 201)
-                .await;
-            driver.world.advance(1);
-        }
-        let creates = driver.take();
-        // One after the other: a poll that reads a thousand orders leaves cold caches to the next.
-        for _ in 0..ASKED {
-            driver
-                .poll(POLL_OLD, &conversation, Some(&order(wanted)), "PENDING")
-                .await;
-        }
-        for _ in 0..ASKED {
-            driver
-                .poll(POLL_NEWEST, &conversation, None, "PENDING")
-                .await;
-        }
-        rows.push((wanted, creates, driver.take()));
-    }
-    println!(
-        "\n| orders | items that a poll without order id reads | its RCU | its ms | RCU of a poll by order | its ms |"
-    );
-    println!("|---|---|---|---|---|---|");
-    let (_, first_creates, first_polls) = &rows[0];
-    for (orders, creates, polls) in &rows {
-        let (newest, by_order) = (&polls[POLL_NEWEST], &polls[POLL_OLD]);
-        let (read, one) = (newest.bill(POLL_NEWEST), by_order.bill(POLL_OLD));
-        assert_eq!(
-            one,
-            first_polls[POLL_OLD].bill(POLL_OLD),
-            "a poll by order must cost the same among {orders} orders"
-        );
-        assert_eq!(
-            creates[CREATE].bill(CREATE),
-            first_creates[CREATE].bill(CREATE),
-            "a create must cost the same among {orders} orders"
-        );
-        println!(
-            "| {orders} | {} | {} | {} | {} | {} |",
-            read.queried_items,
-            read.read_units,
-            newest.p50_p99(),
-            one.read_units,
-            by_order.p50_p99(),
-        );
-    }
 }
 
 /// Memory of this process in MiB; 0 where the system does not say.

@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemInput, PutItemOutput};
-use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{
     TransactWriteItemsInput, TransactWriteItemsOutput,
 };
@@ -29,8 +28,6 @@ pub(crate) struct Bill {
     pub(crate) read_units: f64,
     /// Write capacity units.
     pub(crate) write_units: f64,
-    /// Items that queries read.
-    pub(crate) queried_items: i64,
     /// Requests to Stripe.
     pub(crate) stripe: usize,
     /// Requests to Genesys.
@@ -96,9 +93,6 @@ impl Meter {
     fn succeeded(&self, output: &Output) {
         if let Some(got) = output.downcast_ref::<GetItemOutput>() {
             self.read("GetItem", got.consumed_capacity());
-        } else if let Some(queried) = output.downcast_ref::<QueryOutput>() {
-            self.read("Query", queried.consumed_capacity());
-            self.0.lock().unwrap().queried_items += i64::from(queried.scanned_count());
         } else if let Some(put) = output.downcast_ref::<PutItemOutput>() {
             self.write("PutItem", put.consumed_capacity.as_slice());
         } else if let Some(updated) = output.downcast_ref::<UpdateItemOutput>() {
@@ -148,7 +142,7 @@ impl Intercept for Meter {
                 }
             )*};
         }
-        ask_for_capacity!(GetItemInput QueryInput PutItemInput UpdateItemInput TransactWriteItemsInput);
+        ask_for_capacity!(GetItemInput PutItemInput UpdateItemInput TransactWriteItemsInput);
         Ok(())
     }
 
@@ -184,6 +178,7 @@ fn value_size(value: &AttributeValue) -> usize {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => dynoxide::types::number_size(number),
         AttributeValue::Bool(_) => 1,
+        AttributeValue::L(list) => 3 + list.len() + list.iter().map(value_size).sum::<usize>(),
         AttributeValue::M(map) => 3 + map.len() + size(map),
         other => panic!("the adapter writes no such value: {other:?}"),
     }

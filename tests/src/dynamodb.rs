@@ -84,6 +84,26 @@ impl Dynamo {
         self.server.abort();
     }
 
+    /// Writes the settings, as the first payment of a deployment with this `ORDER_SCOPE` does.
+    pub async fn put_settings(&self, order_scope: &str) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = self.client.put_item().table_name(TABLE);
+        put.item("pk", text("SETTINGS"))
+            .item("sk", text("SETTINGS"))
+            .item("order_scope", text(order_scope))
+            .item("record_shape", AttributeValue::N("1".to_owned()))
+            .send()
+            .await
+            .expect("a write");
+    }
+
+    /// One item.
+    pub async fn item(&self, pk: &str, sk: &str) -> HashMap<String, AttributeValue> {
+        let mut items = self.items().await;
+        let item = items.remove(&(pk.to_owned(), sk.to_owned()));
+        item.unwrap_or_else(|| panic!("no item {pk} {sk}"))
+    }
+
     /// Every item, by key.
     pub async fn items(&self) -> HashMap<(String, String), HashMap<String, AttributeValue>> {
         let scanned = self

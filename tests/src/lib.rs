@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use create_intent::CreateIntentFunction;
 use lambda_http::{Body, Request, Response};
@@ -37,7 +38,7 @@ use shared::adapters::secrets::{CachedSecret, SecretsManager};
 use shared::adapters::stripe::Stripe as StripeClient;
 use shared::adapters::system::OsRandom;
 use shared::adapters::tls;
-use shared::domain::ids::{ConversationId, OrderId, PaymentKey};
+use shared::domain::ids::{ConversationId, OrderId, OrderScope, PaymentKey, PaymentUid};
 use shared::domain::time::UnixMillis;
 use shared::lambda::config::{self, CreateIntentConfig};
 use shared::ports::Clock;
@@ -241,11 +242,50 @@ impl World {
         world
     }
 
+    /// Another stack on the first one's Stripe account, with a table and functions of its own. The
+    /// first one's clock is theirs.
+    pub async fn beside(first: &Self) -> Self {
+        let mut second = Self::new().await;
+        let stripe = || {
+            let secret = SecretsManager::new(second.secrets_manager.client(), "stripe".to_owned());
+            let (base, secret) = (first.stripe.base(), Arc::new(CachedSecret::new(secret)));
+            StripeClient::new(http(), base.to_owned(), secret, false)
+        };
+        let [create_intent, stripe_webhook, status_query] = [stripe(), stripe(), stripe()];
+        second.create_intent.stripe = create_intent;
+        second.stripe_webhook.stripe = stripe_webhook;
+        second.status_query.stripe = status_query;
+        second.create_intent.clock = first.clock.clone();
+        second.stripe_webhook.clock = first.clock.clone();
+        second.status_query.clock = first.clock.clone();
+        second.clock = first.clock.clone();
+        second.stripe = first.stripe.clone();
+        second
+    }
+
     /// Each `payment_status` that Genesys was told, in order.
     pub fn told_statuses(&self) -> Vec<String> {
         let told = self.genesys.patches().into_iter();
         told.map(|patch| patch.attributes["payment_status"].clone())
             .collect()
+    }
+
+    /// Each `payment_progress` that one conversation was told, in order.
+    pub fn heard(&self, conversation_id: &str) -> Vec<String> {
+        let mut told = self.genesys.patches();
+        told.retain(|patch| patch.conversation == conversation_id);
+        told.into_iter()
+            .map(|patch| patch.attributes["payment_progress"].clone())
+            .collect()
+    }
+
+    /// Time takes an item, as DynamoDB does once it has expired.
+    pub async fn expire(&self, pk: &str, sk: &str) {
+        let delete = self.dynamo.client().delete_item().table_name("payments");
+        let delete = delete.key("pk", AttributeValue::S(pk.to_owned()));
+        let delete = delete.key("sk", AttributeValue::S(sk.to_owned()));
+        let there = delete.condition_expression("attribute_exists(pk)");
+        there.send().await.expect("an item");
     }
 
     /// Panics unless a status query of the order answers this text in a field.
@@ -326,11 +366,17 @@ impl World {
 
     /// Cancels a payment of [`CONVERSATION`] through an API Gateway event.
     pub async fn cancel(&self, order_id: &str) -> Answer {
-        let path = format!("/payments/{CONVERSATION}");
-        let (names, query) = (
-            json!({ "conversation_id": CONVERSATION }),
-            json!({ "order_id": order_id }),
-        );
+        self.cancel_by(CONVERSATION, order_id, false).await
+    }
+
+    /// The same by any call, or by force.
+    pub async fn cancel_by(&self, conversation_id: &str, order_id: &str, force: bool) -> Answer {
+        let path = format!("/payments/{conversation_id}");
+        let names = json!({ "conversation_id": conversation_id });
+        let mut query = json!({ "order_id": order_id });
+        if force {
+            query["force"] = "true".into();
+        }
         let event = rest_event("DELETE", &path, &names, &query, "");
         Answer::read(self.create_intent.handle(request(&event)).await)
     }
@@ -376,6 +422,15 @@ impl World {
     /// The last event Stripe has.
     pub fn last_event(&self) -> Value {
         self.stripe.events().pop().expect("an event")
+    }
+
+    /// The name of an order's payment.
+    pub async fn uid(&self, order_id: &str) -> String {
+        let item = self
+            .dynamo
+            .item(&format!("ORDER#{order_id}"), "PAYMENT")
+            .await;
+        item["payment_uid"].as_s().expect("text").clone()
     }
 
     /// Makes a payment of $50.00 for an order of [`CONVERSATION`]; gives its intent's id.
@@ -464,9 +519,16 @@ pub fn order_with(order_id: &str, more: &Value) -> Value {
 
 /// The table, over a client.
 pub fn table_of(client: aws_sdk_dynamodb::Client) -> Table {
+    table_in_scope(client, OrderScope::Merchant)
+}
+
+/// The same as a deployment with this scope has it.
+pub fn table_in_scope(client: aws_sdk_dynamodb::Client, order_scope: OrderScope) -> Table {
     let config = TableConfig {
         name: "payments".to_owned(),
         record_days: 90,
+        paid_record_days: 3650,
+        order_scope: Some(order_scope),
     };
     Table::new(client, config)
 }
@@ -475,6 +537,11 @@ pub fn table_of(client: aws_sdk_dynamodb::Client) -> Table {
 pub fn payment_key(order_id: &str) -> PaymentKey {
     let conversation_id = ConversationId::parse(CONVERSATION).expect("a conversation");
     PaymentKey::new(conversation_id, OrderId::parse(order_id).expect("an order"))
+}
+
+/// The name of a payment that a test makes up.
+pub fn payment_uid(number: u8) -> PaymentUid {
+    PaymentUid::from_bits([number; 16])
 }
 
 /// The functions' own AWS clients, of an endpoint of the tests.

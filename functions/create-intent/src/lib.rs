@@ -1,5 +1,5 @@
 //! `POST /payments`: gives the order's payment, its intent made at Stripe once, and a link to pay
-//! it. `DELETE /payments/{conversation_id}?order_id=…`: cancels it.
+//! it. `DELETE /payments/{conversation_id}?order_id=…&force=…`: cancels it.
 //!
 //! As direct invocations: the body of `POST`; and the names with `"operation": "cancel"`.
 
@@ -10,8 +10,8 @@ use std::time::Duration;
 use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
-use shared::domain::ids::{ConversationId, OrderId, PaymentKey};
-use shared::domain::link::{LinkToken, NewLink};
+use shared::domain::ids::{ConversationId, OrderId, PaymentKey, PaymentUid};
+use shared::domain::link::{LinkToken, NewLink, Placement};
 use shared::domain::payment::PaymentStatus;
 use shared::domain::policy::PaymentPolicy;
 use shared::lambda::config::PayLinkConfig;
@@ -22,8 +22,8 @@ use shared::lambda::request::PaymentRef;
 use shared::lambda::telemetry;
 use shared::ports::telemetry::{Metric, count};
 use shared::ports::{
-    AttachIntent, CancelIntent, Clock, ConfirmIntent, CreateIntent, Deadline, FetchIntent,
-    GetPayment, PutLink, PutPayment, RandomBits, UpdatePayment,
+    CancelIntent, Clock, ConfirmIntent, CreateIntent, Deadline, FetchIntent, GetPayment,
+    PlacePayment, PutPayment, RandomBits, TransactPayment, UpdatePayment,
 };
 use shared::usecases::cancel::cancel;
 use shared::usecases::create::{Created, create};
@@ -76,7 +76,7 @@ const CANCEL: &str = "cancel";
 
 impl<S, Stripe, R, C> CreateIntentFunction<S, Stripe, R, C>
 where
-    S: PutPayment + GetPayment + UpdatePayment + AttachIntent + PutLink,
+    S: PutPayment + GetPayment + UpdatePayment + TransactPayment + PlacePayment,
     Stripe: CreateIntent + ConfirmIntent + CancelIntent + FetchIntent,
     R: RandomBits,
     C: Clock,
@@ -104,9 +104,12 @@ where
     ) -> Result<Response<Body>, Problem> {
         let asked =
             request::read(request.body().as_ref(), &self.policy).inspect_err(refuse_request)?;
-        telemetry::name_payment(asked.key.conversation_id(), Some(asked.key.order_id()));
+        let asking = asked.key.conversation_id();
+        telemetry::name_payment(asking, Some(asked.key.order_id()));
+        let payment_uid = PaymentUid::from_bits(self.random_bits()?);
+        let placement = self.placement(asking)?;
         let creating = async {
-            let created = create(self.ctx(deadline), &asked, self.new_link()?).await;
+            let created = create(self.ctx(deadline), &asked, payment_uid, placement).await;
             created.map_err(|error| {
                 tracing::warn!(%error, "payment not created");
                 Problem::from(&error)
@@ -130,7 +133,7 @@ where
         } else {
             StatusCode::OK
         };
-        Ok(Reply::of(&payment)
+        Ok(Reply::of(&payment, asking)
             .with_secrets(client_secret, pay_url)
             .into_response(status))
     }
@@ -140,20 +143,22 @@ where
         request: &Request,
         deadline: Deadline,
     ) -> Result<Response<Body>, Problem> {
-        let (conversation_id, order_id) = to_cancel(request).inspect_err(refuse_request)?;
+        let (conversation_id, order_id, force) = to_cancel(request).inspect_err(refuse_request)?;
         telemetry::name_payment(&conversation_id, Some(&order_id));
         let key = PaymentKey::new(conversation_id.clone(), order_id.clone());
         let canceling = async {
-            cancel(self.ctx(deadline), &key).await.map_err(|error| {
-                tracing::warn!(%error, "payment not canceled");
-                Problem::from(&error)
-            })
+            cancel(self.ctx(deadline), &key, force)
+                .await
+                .map_err(|error| {
+                    tracing::warn!(%error, "payment not canceled");
+                    Problem::from(&error)
+                })
         };
         let canceled = with_deadline(deadline, canceling).await;
         let reply = match canceled.inspect_err(refuse_payment)? {
             Some(payment) => {
                 telemetry::log_payment("cancellation answered", &payment);
-                Reply::of(&payment)
+                Reply::of(&payment, &conversation_id)
             }
             None => Reply::not_found(&conversation_id, Some(&order_id)),
         };
@@ -170,30 +175,41 @@ where
         }
     }
 
-    /// A link that nobody has yet, if the deployment has links.
-    fn new_link(&self) -> Result<Option<NewLink>, Problem> {
-        let Some(PayLinkConfig { valid_for, .. }) = &self.pay_link else {
-            return Ok(None);
+    /// What the answer is to leave behind, with a link that nobody has yet if the deployment has
+    /// links.
+    fn placement(&self, asking: &ConversationId) -> Result<Placement, Problem> {
+        let at = self.clock.now();
+        let link = match &self.pay_link {
+            Some(PayLinkConfig { valid_for, .. }) => Some(NewLink {
+                token: LinkToken::from_bits(self.random_bits()?),
+                valid_until: at.plus(*valid_for),
+            }),
+            None => None,
         };
-        let bits = self.random.bits().map_err(|error| {
-            tracing::warn!(%error, "no pay link");
+        Ok(Placement {
+            conversation_id: asking.clone(),
+            link,
+            at,
+        })
+    }
+
+    fn random_bits(&self) -> Result<[u8; 16], Problem> {
+        self.random.bits().map_err(|error| {
+            tracing::warn!(%error, "no payment was begun");
             Problem::new(
                 ProblemCode::StoreUnavailable,
-                "no pay link was made; send the request again",
+                "no payment was begun; send the request again",
             )
-        })?;
-        Ok(Some(NewLink {
-            token: LinkToken::from_bits(bits),
-            valid_for: *valid_for,
-        }))
+        })
     }
 }
 
-/// The payment that a request names to be canceled.
-fn to_cancel(request: &Request) -> Result<(ConversationId, OrderId), Problem> {
+/// The payment that a request names to be canceled, and whether by force.
+fn to_cancel(request: &Request) -> Result<(ConversationId, OrderId, bool), Problem> {
     let PaymentRef {
         conversation_id,
         order_id,
+        force,
     } = PaymentRef::read(request, Some(CANCEL))?;
     let order_id = order_id.ok_or_else(|| {
         Problem::with_field(
@@ -202,7 +218,7 @@ fn to_cancel(request: &Request) -> Result<(ConversationId, OrderId), Problem> {
             "order_id is required: it names the payment to cancel",
         )
     })?;
-    Ok((conversation_id, order_id))
+    Ok((conversation_id, order_id, force))
 }
 
 async fn with_deadline<T>(

@@ -16,7 +16,7 @@ use shared::lambda::request::{MAX_REQUEST_BYTES, conversation_id, order_id};
 use shared::usecases::create::PaymentRequest;
 
 /// What a request may have.
-pub const FIELDS: [&str; 10] = [
+pub const FIELDS: [&str; 11] = [
     "conversation_id",
     "order_id",
     "amount",
@@ -24,6 +24,7 @@ pub const FIELDS: [&str; 10] = [
     "currency",
     "region",
     "payment_method",
+    "replace",
     "include_client_secret",
     "description",
     "receipt_email",
@@ -84,6 +85,7 @@ pub fn read(body: &[u8], policy: &PaymentPolicy) -> Result<PaymentRequest, Probl
         money,
         terms,
         payment_method,
+        replace: fields.flag("replace")?,
         include_client_secret: fields.flag("include_client_secret")?,
     })
 }

@@ -13,8 +13,8 @@ use lambda_http::http::{Method, header};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::lambda::telemetry;
 use shared::ports::{
-    AttachIntent, Clock, Conversations, Deadline, FetchIntent, GetLink, GetPayment, PublishableKey,
-    QueryPayments, UpdatePayment,
+    Clock, Conversations, Deadline, FetchIntent, GetLink, GetPayment, PublishableKey,
+    TransactPayment, UpdatePayment,
 };
 use shared::usecases::ctx::Ctx;
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ pub struct StatusQueryFunction<S, Stripe, Genesys, C> {
 
 impl<S, Stripe, Genesys, C> StatusQueryFunction<S, Stripe, Genesys, C>
 where
-    S: GetPayment + QueryPayments + GetLink + UpdatePayment + AttachIntent,
+    S: GetPayment + GetLink + UpdatePayment + TransactPayment,
     Stripe: FetchIntent + PublishableKey,
     Genesys: Conversations,
     C: Clock,

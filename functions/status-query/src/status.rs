@@ -8,8 +8,7 @@ use shared::lambda::request::PaymentRef;
 use shared::lambda::telemetry;
 use shared::ports::telemetry::{Metric, count};
 use shared::ports::{
-    AttachIntent, Clock, Conversations, FetchIntent, GetPayment, QueryPayments, StoreError,
-    UpdatePayment,
+    Clock, Conversations, FetchIntent, GetPayment, StoreError, TransactPayment, UpdatePayment,
 };
 use shared::usecases::query::query;
 
@@ -17,7 +16,7 @@ use crate::{BUDGET, StatusQueryFunction};
 
 impl<S, Stripe, Genesys, C> StatusQueryFunction<S, Stripe, Genesys, C>
 where
-    S: GetPayment + QueryPayments + UpdatePayment + AttachIntent,
+    S: GetPayment + UpdatePayment + TransactPayment,
     Stripe: FetchIntent,
     Genesys: Conversations,
     C: Clock,
@@ -43,6 +42,7 @@ where
         let PaymentRef {
             conversation_id,
             order_id,
+            ..
         } = PaymentRef::read(request, None)?;
         let order_id = order_id.as_ref();
         telemetry::name_payment(&conversation_id, order_id);
@@ -61,6 +61,6 @@ where
             return Ok(Reply::not_found(&conversation_id, order_id));
         };
         telemetry::log_payment("payment queried", &payment);
-        Ok(Reply::of(&payment))
+        Ok(Reply::of(&payment, &conversation_id))
     }
 }

@@ -11,10 +11,12 @@ use shared::lambda::reply::json_response;
 use shared::lambda::telemetry;
 use shared::ports::telemetry::{Metric, count};
 use shared::ports::{
-    AttachIntent, Clock, Conversations, Deadline, Event, EventError, FetchIntent, GetPayment,
-    ObjectError, SecretError, UpdatePayment, VerifyEvent,
+    CancelIntent, Clock, Conversations, Deadline, Event, EventError, FetchIntent, GetPayment,
+    ObjectError, SecretError, TransactPayment, UpdatePayment, VerifyEvent,
 };
+use shared::usecases::create::CreateError;
 use shared::usecases::ctx::Ctx;
+use shared::usecases::end::end_if_declined_too_often;
 use shared::usecases::notify::{NotifyError, notify};
 use shared::usecases::settle::{SettleError, Settled, settle_event};
 use tokio::time::Instant;
@@ -44,6 +46,9 @@ enum Refusal {
     Event(#[from] EventError),
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// The attempt of which too many tries were declined.
+    #[error("the attempt was not ended: {0}")]
+    End(CreateError),
     #[error(transparent)]
     Notify(#[from] NotifyError),
     #[error("the time budget was spent")]
@@ -70,6 +75,7 @@ impl Refusal {
             Self::Settle(SettleError::Stripe(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "stripe_unavailable")
             }
+            Self::End(_) => (StatusCode::SERVICE_UNAVAILABLE, "attempt_not_ended"),
             Self::Notify(_) => (StatusCode::SERVICE_UNAVAILABLE, "genesys_not_told"),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
         }
@@ -87,8 +93,8 @@ impl Refusal {
 
 impl<S, Stripe, Genesys, C> StripeWebhookFunction<S, Stripe, Genesys, C>
 where
-    S: GetPayment + UpdatePayment + AttachIntent,
-    Stripe: FetchIntent + VerifyEvent,
+    S: GetPayment + UpdatePayment + TransactPayment,
+    Stripe: FetchIntent + CancelIntent + VerifyEvent,
     Genesys: Conversations,
     C: Clock,
 {
@@ -179,7 +185,7 @@ where
             }
         };
         let correlation = &payment.correlation;
-        telemetry::name_payment(&correlation.conversation_id, Some(&correlation.order_id));
+        telemetry::name_payment(&payment.holder, Some(&correlation.order_id));
         tracing::info!(
             event_id = id,
             kind,
@@ -189,6 +195,8 @@ where
             outcome,
             "event settled"
         );
+        let payment = end_if_declined_too_often(ctx, payment).await;
+        let payment = payment.map_err(Refusal::End)?;
         if let Some(genesys) = &self.genesys {
             // mutant: told-first
             let _ = notify(ctx, genesys, payment).await?;

@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::IntoStaticStr;
 
-use crate::domain::time::UnixMillis;
+use super::radix::BASE_36;
+use super::time::UnixMillis;
 
 /// Why an identifier was refused: what it must be, fit to follow "must be ".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +82,7 @@ text_id!(
 );
 
 text_id!(
-    /// What is being paid for, unique within a conversation: 1–100 of `A-Za-z0-9._:-`.
+    /// What is being paid for, as the merchant's order system names it: 1–100 of `A-Za-z0-9._:-`.
     OrderId,
     "1 to 100 characters of A-Z a-z 0-9 . _ : -",
     |text| (1..=100).contains(&text.len())
@@ -93,6 +95,44 @@ text_id!(
     "a PaymentIntent id that starts with pi_",
     |text| is_prefixed(text, "pi_") && !text.contains("_secret_")
 );
+
+text_id!(
+    /// Names one payment for good: 128 random bits. An order id may come again, in another
+    /// deployment or once the record has expired; this does not.
+    PaymentUid,
+    "25 lowercase letters and digits",
+    |text| BASE_36.decode(text).is_some()
+);
+
+impl PaymentUid {
+    /// The name made of 128 random bits.
+    pub fn from_bits(bits: [u8; 16]) -> Self {
+        Self(BASE_36.encode(u128::from_be_bytes(bits)))
+    }
+}
+
+/// How far an order id reaches.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    strum::EnumString,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum OrderScope {
+    /// It names one payment, whichever call asks.
+    #[default]
+    Merchant,
+    /// It names one payment in each conversation.
+    Conversation,
+}
 
 /// A Stripe PaymentMethod, `pm_…`, from a PCI-validated voice vault. It can charge a card, so Debug
 /// hides it and nothing stores it.
@@ -132,13 +172,13 @@ impl fmt::Debug for PaymentMethodId {
     }
 }
 
-/// Which attempt of which payment: what ties an intent to a conversation, in Stripe's metadata and
-/// in the table.
+/// Which attempt of which payment: what ties an intent to its record, in Stripe's metadata and in
+/// the table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Correlation {
-    /// The Genesys conversation.
+    pub payment_uid: PaymentUid,
+    /// The Genesys conversation that asked for this attempt.
     pub conversation_id: ConversationId,
-    /// The order within it.
     pub order_id: OrderId,
     /// Counts the intents of one payment, from 1.
     pub attempt: u32,
@@ -150,7 +190,7 @@ impl Correlation {
     }
 
     /// The key under which this attempt's intent is created: the same on every try, on every
-    /// machine. `/` is in none of the parts, so no two attempts share a key. At most 148 of
+    /// machine. `/` is in none of the parts, so no two attempts share a key. At most 93 of
     /// Stripe's 255 characters.
     pub fn create_key(&self) -> IdempotencyKey {
         self.idempotency_key("")
@@ -167,23 +207,20 @@ impl Correlation {
         self.idempotency_key(&format!("/confirm/{}", payment_method.fingerprint()))
     }
 
-    /// The key under which one request cancels this attempt's intent. The moment is part of it, so
-    /// that a later request is a new one: whether an intent can be canceled changes.
-    pub fn cancel_key(&self, now: UnixMillis) -> IdempotencyKey {
-        self.idempotency_key(&format!("/cancel/{}", now.0))
+    /// The key under which one request cancels this attempt's intent. The moment and the round are
+    /// part of it, so that a later try is a new one: whether an intent can be canceled changes.
+    pub fn cancel_key(&self, now: UnixMillis, round: usize) -> IdempotencyKey {
+        self.idempotency_key(&format!("/cancel/{}/{round}", now.0))
     }
 
     fn idempotency_key(&self, operation: &str) -> IdempotencyKey {
-        let Self {
-            conversation_id,
-            order_id,
-            attempt,
-        } = self;
-        IdempotencyKey(format!("{conversation_id}/{order_id}/{attempt}{operation}"))
+        let (uid, attempt) = (&self.payment_uid, self.attempt);
+        IdempotencyKey(format!("{uid}/{attempt}{operation}"))
     }
 }
 
-/// Which payment: what the table finds it by. How, the DynamoDB adapter alone knows.
+/// Which payment: the order, and the conversation that asks. The table finds it by the order alone
+/// or by both, as its [`OrderScope`] says; the DynamoDB adapter alone knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PaymentKey {
     conversation_id: ConversationId,
@@ -206,9 +243,10 @@ impl PaymentKey {
         &self.order_id
     }
 
-    /// The payment's attempt of that number.
-    pub fn attempt(&self, attempt: u32) -> Correlation {
+    /// An attempt of the payment that has this name.
+    pub fn attempt(&self, payment_uid: PaymentUid, attempt: u32) -> Correlation {
         Correlation {
+            payment_uid,
             conversation_id: self.conversation_id.clone(),
             order_id: self.order_id.clone(),
             attempt,
@@ -272,11 +310,12 @@ mod tests {
     #[test]
     fn the_longest_keys_fit_stripe_s_limit() {
         let correlation = Correlation {
+            payment_uid: PaymentUid::from_bits([0xFF; 16]),
             conversation_id: ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap(),
-            order_id: OrderId::parse(&"x".repeat(100)).unwrap(),
+            order_id: OrderId::parse("A-1").unwrap(),
             attempt: u32::MAX,
         };
         let key = correlation.confirm_key(&PaymentMethodId::parse("pm_1").unwrap());
-        assert!(key.as_str().len() <= 255, "{}", key.as_str().len());
+        assert!(key.as_str().len() <= 93, "{}", key.as_str().len());
     }
 }

@@ -2,18 +2,13 @@
 //! minutes.
 
 use std::fmt;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::ids::{Correlation, IdError};
-use crate::domain::time::UnixMillis;
-
-/// Base 62 rather than base 64: messengers cut a `-` or `_` off the end of a link.
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-/// Characters of a token: the fewest that hold 128 bits.
-const LENGTH: usize = 22;
+use super::ids::{ConversationId, Correlation, IdError};
+use super::payment::Payment;
+use super::radix::BASE_62;
+use super::time::UnixMillis;
 
 /// What follows the `#` of a pay link, and what the page asks for its session with. Its text alone
 /// lets a person pay, so Debug hides it, and the table has only its digest.
@@ -32,36 +27,15 @@ impl LinkToken {
     /// # Errors
     /// [`IdError`] says what the text must be, and not what it was.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let digit = |byte: u8| {
-            ALPHABET
-                .iter()
-                .position(|known| *known == byte)
-                .and_then(|at| u128::try_from(at).ok())
-        };
-        let number = (text.len() == LENGTH).then(|| {
-            text.bytes().try_fold(0_u128, |number, byte| {
-                number.checked_mul(62)?.checked_add(digit(byte)?)
-            })
-        });
+        let number = BASE_62.decode(text);
         number
-            .flatten()
             .map(Self)
             .ok_or(IdError("a pay link's token of 22 letters and digits"))
     }
 
     /// The text for the URL: 22 of `0-9A-Za-z`.
     pub fn to_fragment(&self) -> String {
-        let mut digits = [0_u8; LENGTH];
-        let mut rest = self.0;
-        for digit in digits.iter_mut().rev() {
-            *digit = usize::try_from(rest % 62)
-                .ok()
-                .and_then(|at| ALPHABET.get(at))
-                .copied()
-                .unwrap_or_default();
-            rest /= 62;
-        }
-        digits.iter().copied().map(char::from).collect()
+        BASE_62.encode(self.0)
     }
 
     /// The SHA-256 of the text in hexadecimal: the link's key in the table, from which nobody gets
@@ -85,17 +59,30 @@ pub struct Link {
 #[derive(Debug)]
 pub struct NewLink {
     pub token: LinkToken,
-    /// How long it lets the payer pay.
-    pub valid_for: Duration,
+    /// When it will expire.
+    pub valid_until: UnixMillis,
 }
 
-impl NewLink {
-    /// Where the token leads: to this attempt, from now on.
-    pub fn to(&self, correlation: &Correlation, now: UnixMillis) -> Link {
-        Link {
-            correlation: correlation.clone(),
-            valid_until: now.plus(self.valid_for),
-        }
+/// What an answered request leaves in the table: its conversation is the payment's holder, the
+/// order is the newest of that conversation, and there is a link to pay it.
+#[derive(Debug)]
+pub struct Placement {
+    pub conversation_id: ConversationId,
+    /// The link, if the deployment has them.
+    pub link: Option<NewLink>,
+    /// When it was asked for.
+    pub at: UnixMillis,
+}
+
+impl Placement {
+    /// The link's token and where it leads, if the payer can pay this payment.
+    pub fn link_to(&self, payment: &Payment) -> Option<(&LinkToken, Link)> {
+        let NewLink { token, valid_until } = self.link.as_ref()?;
+        let link = Link {
+            correlation: payment.correlation.clone(),
+            valid_until: *valid_until,
+        };
+        (payment.is_payable() && !payment.is_ending()).then_some((token, link))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod card_guard;
 pub mod currencies;
+pub mod ending;
 pub mod ids;
 pub mod link;
 pub mod money;
@@ -9,6 +10,7 @@ pub mod notice;
 pub mod observation;
 pub mod payment;
 pub mod policy;
+mod radix;
 pub mod secret_guard;
 pub mod speech;
 pub mod time;

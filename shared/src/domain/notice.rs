@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::ids::IntentId;
+use super::ids::{ConversationId, IntentId};
 use super::payment::{Payment, PaymentStatus};
 
-/// What Genesys was told, and accepted.
+/// What a payment's holder was told, and accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Notice {
+    /// The holder that it was told.
+    pub conversation_id: ConversationId,
     /// The intent that it was about.
     pub intent_id: IntentId,
     /// The status that it told.
@@ -16,6 +18,33 @@ pub struct Notice {
     /// Whether it told that the payer has visited the pay link; only told while the status is
     /// [`PaymentStatus::Pending`].
     pub visited: bool,
+}
+
+/// What is to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DueNotice {
+    /// To the holder: where the payment stands.
+    State(Notice),
+    /// To the holder before: that the payment goes on in another conversation.
+    Moved(ConversationId),
+}
+
+impl DueNotice {
+    /// Who is to hear it.
+    pub fn conversation_id(&self) -> &ConversationId {
+        match self {
+            Self::State(notice) => &notice.conversation_id,
+            Self::Moved(conversation_id) => conversation_id,
+        }
+    }
+
+    /// The attributes that the flow and the agent's screen see.
+    pub fn attributes(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::State(notice) => notice.attributes(payment),
+            Self::Moved(_) => BTreeMap::from([("payment_progress", "moved".to_owned())]),
+        }
+    }
 }
 
 impl Notice {
@@ -28,9 +57,8 @@ impl Notice {
         }
     }
 
-    /// The attributes that the flow and the agent's screen see. Status and reference only: agents,
-    /// analytics and exports read attributes.
-    pub fn attributes(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
+    /// Status and reference only: agents, analytics and exports read attributes.
+    fn attributes(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("payment_status", self.status.to_string()),
             ("payment_progress", self.progress()),
@@ -43,9 +71,8 @@ impl Notice {
     /// The inputs of the workflow for late payments, named as its `Flow.` variables.
     pub fn flow_inputs(&self, payment: &Payment) -> BTreeMap<&'static str, String> {
         let correlation = &payment.correlation;
-        let conversation_id = correlation.conversation_id.to_string();
         BTreeMap::from([
-            ("Flow.conversation_id", conversation_id),
+            ("Flow.conversation_id", self.conversation_id.to_string()),
             ("Flow.order_id", correlation.order_id.to_string()),
             ("Flow.payment_status", self.status.to_string()),
             ("Flow.stripe_intent_id", self.intent_id.to_string()),
@@ -57,10 +84,20 @@ impl Notice {
 }
 
 impl Payment {
-    /// What Genesys must hear and has not accepted yet.
-    pub fn due_notice(&self) -> Option<Notice> {
+    /// What Genesys must hear next and has not accepted yet.
+    pub fn due_notice(&self) -> Option<DueNotice> {
+        let state = self.state_notice().map(DueNotice::State);
+        state.or_else(|| {
+            let former = self.former_holder.clone()?;
+            // mutant: moved-once
+            (self.moved_told.as_ref() != Some(&former)).then_some(DueNotice::Moved(former))
+        })
+    }
+
+    fn state_notice(&self) -> Option<Notice> {
         let status = self.status();
         let notice = Notice {
+            conversation_id: self.holder.clone(),
             intent_id: self.intent_id()?.clone(),
             status,
             visited: status == PaymentStatus::Pending && self.visited_at.is_some(),

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
+use super::ending::EndReason;
 use super::ids::{Correlation, IntentId};
 use super::money::Money;
 use super::payment::{CaptureMethod, KnownIntent, Payment, PaymentStatus, Stage};
@@ -140,8 +141,18 @@ pub struct Observation {
     pub as_of: AsOf,
     /// How it came.
     pub source: Source,
-    /// `evt_…` of the event it came with.
+    /// `evt_…` of the event it came with. An answer to a request has one if an event was the reason
+    /// to ask, and told of a declined try.
     pub event_id: Option<String>,
+}
+
+impl Observation {
+    /// The event that told of a declined try, if one did.
+    pub fn declined_event(&self) -> Option<&str> {
+        let is_decline = self.source == Source::Fetched
+            || self.intent.payment_status() == PaymentStatus::Declined;
+        self.event_id.as_deref().filter(|_| is_decline)
+    }
 }
 
 /// What an observation means for a payment.
@@ -198,7 +209,27 @@ impl Payment {
     ///
     /// A final status is never left. Stripe leaves neither `succeeded` nor `canceled`, so those
     /// apply whatever their second; among the rest the newer wins, and a tie is Stripe's to break.
+    ///
+    /// A declined try counts whether or not the record knows something newer.
     pub fn observe(&self, seen: &Observation, now: UnixMillis) -> Verdict {
+        match self.judge(seen, now) {
+            Verdict::Apply(next) => {
+                let counted = next.decline_counted(seen).map(|counted| Self {
+                    version: next.version,
+                    ..counted
+                });
+                Verdict::Apply(counted.map_or(next, Box::new))
+            }
+            // mutant: old-declines
+            Verdict::NoChange(why @ (NoChange::Older | NoChange::Repeated)) => {
+                let counted = self.decline_counted(seen).map(Box::new);
+                counted.map_or(Verdict::NoChange(why), Verdict::Apply)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn judge(&self, seen: &Observation, now: UnixMillis) -> Verdict {
         let intent = &seen.intent;
         let correlation = intent.correlation.as_ref();
         match correlation.map(|named| named.attempt.cmp(&self.correlation.attempt)) {
@@ -255,6 +286,19 @@ impl Payment {
         (least..=asked).contains(&intent.amount_received)
     }
 
+    /// Whether it is an authorization that was released with the payment's end before the record
+    /// knew of it: nobody will hear of it but through this.
+    pub fn lost_authorization(&self, seen: &Observation) -> Option<EndReason> {
+        if seen.intent.status != StripeStatus::RequiresCapture {
+            return None;
+        }
+        let attempt = seen.intent.correlation.as_ref().map(|named| named.attempt);
+        match attempt {
+            Some(before) if before + 1 == self.correlation.attempt => self.unauthorized_before,
+            _ => self.unauthorized_end(),
+        }
+    }
+
     fn moved(&self, seen: &Observation, now: UnixMillis) -> Self {
         let intent = &seen.intent;
         let known = KnownIntent {
@@ -264,9 +308,17 @@ impl Payment {
             amount_received: intent.amount_received,
             decline_code: intent.decline_code(),
             as_of: seen.as_of,
-            last_event_id: seen.event_id.clone(),
+            last_event_id: match seen.source {
+                Source::Event => seen.event_id.clone(),
+                Source::Fetched => None,
+            },
         };
-        self.at_stage(Stage::Known(known), now)
+        let mut next = self.at_stage(Stage::Known(known), now);
+        let status = next.status();
+        // mutant: end-lifted
+        next.ending = next.ending.filter(|ending| ending.stands(status));
+        next.was_authorized |= status == PaymentStatus::Authorized;
+        next
     }
 
     /// The same state, as a new version. Another event of the same second says it too, so Stripe
@@ -323,8 +375,9 @@ fn recency(known: &KnownIntent, seen: &Observation) -> Recency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{ConversationId, OrderId, PaymentKey};
+    use crate::domain::ids::{ConversationId, OrderId, PaymentKey, PaymentUid};
     use crate::domain::money::Currency;
+    use crate::domain::notice::DueNotice;
     use crate::domain::payment::Terms;
 
     const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
@@ -346,7 +399,13 @@ mod tests {
     fn begun() -> Payment {
         let conversation = ConversationId::parse("7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a").unwrap();
         let key = PaymentKey::new(conversation, OrderId::parse("A-1").unwrap());
-        Payment::begin(&key, usd(5000), terms(), NOW)
+        Payment::begin(
+            &key,
+            PaymentUid::from_bits([1; 16]),
+            usd(5000),
+            terms(),
+            NOW,
+        )
     }
 
     fn intent(status: StripeStatus, last_error: Option<&str>) -> Intent {
@@ -529,7 +588,10 @@ mod tests {
             confirmed.observe(&again, NOW),
             Verdict::NoChange(NoChange::Repeated)
         );
-        assert_eq!(confirmed.next_attempt(usd(1), terms(), NOW), None);
+        assert_eq!(
+            confirmed.next_attempt(&confirmed.holder, usd(1), terms(), NOW),
+            None
+        );
     }
 
     #[test]
@@ -645,7 +707,9 @@ mod tests {
     #[test]
     fn only_a_new_attempt_leaves_canceled_and_events_of_the_old_intent_are_ignored_then() {
         let canceled = apply(&declined_at(110), &event(StripeStatus::Canceled, None, 120));
-        let second = canceled.next_attempt(usd(700), terms(), NOW).unwrap();
+        let second = canceled
+            .next_attempt(&canceled.holder, usd(700), terms(), NOW)
+            .unwrap();
         assert_eq!(
             (second.correlation.attempt, second.status()),
             (2, PaymentStatus::Creating)
@@ -663,7 +727,11 @@ mod tests {
         let rejected = begun().rejected("amount_too_small", NOW).unwrap();
         assert_eq!(rejected.status(), PaymentStatus::Canceled);
         assert_eq!(rejected.due_notice(), None, "no intent, nothing to tell");
-        assert!(rejected.next_attempt(usd(5000), terms(), NOW).is_some());
+        assert!(
+            rejected
+                .next_attempt(&rejected.holder, usd(5000), terms(), NOW)
+                .is_some()
+        );
         assert_eq!(declined_at(110).rejected("x", NOW), None);
     }
 
@@ -704,12 +772,52 @@ mod tests {
     #[test]
     fn genesys_is_due_what_it_has_not_accepted_for_this_very_intent() {
         let mut payment = declined_at(110);
-        let due = payment.due_notice().unwrap();
+        let Some(DueNotice::State(due)) = payment.due_notice() else {
+            panic!("{:?}", payment.due_notice())
+        };
         assert_eq!(due.status, PaymentStatus::Declined);
         payment.notified = Some(due);
         assert_eq!(payment.due_notice(), None);
         payment.notified.as_mut().unwrap().intent_id = IntentId::parse("pi_0").unwrap();
         assert!(payment.due_notice().is_some());
+    }
+
+    #[test]
+    fn a_payment_that_moves_is_told_to_its_new_holder_and_then_once_to_the_one_before() {
+        let [one, two] = [1, 2].map(|n| {
+            ConversationId::parse(&format!("0000000{n}-8a51-4c0e-9b7a-2f6d0c1e4b5a")).unwrap()
+        });
+        let told = |mut payment: Payment| match payment.due_notice().unwrap() {
+            DueNotice::State(notice) => {
+                let conversation_id = notice.conversation_id.clone();
+                payment.notified = Some(notice);
+                (payment, conversation_id)
+            }
+            due @ DueNotice::Moved(_) => {
+                payment.moved_told = Some(due.conversation_id().clone());
+                let attributes = due.attributes(&payment);
+                assert_eq!(
+                    attributes,
+                    [("payment_progress", "moved".to_owned())].into()
+                );
+                (payment, due.conversation_id().clone())
+            }
+        };
+        let first = declined_at(110);
+        let holder = first.holder.clone();
+        assert_eq!(first.held_by(&holder), None);
+        let (payment, heard) = told(first.held_by(&one).unwrap());
+        assert_eq!(heard, one);
+        let (payment, heard) = told(payment);
+        assert_eq!((heard, payment.due_notice()), (holder.clone(), None));
+        // On, and back to a conversation that has been told that it is over.
+        let (payment, heard) = told(payment.held_by(&two).unwrap());
+        assert_eq!(heard, two);
+        let payment = payment.held_by(&holder).unwrap().held_by(&one).unwrap();
+        let (payment, heard) = told(payment);
+        assert_eq!(heard, one);
+        let (payment, heard) = told(payment);
+        assert_eq!((heard, payment.due_notice()), (holder, None));
     }
 
     #[test]

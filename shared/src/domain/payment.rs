@@ -1,4 +1,4 @@
-//! The payment: one order in one conversation, and what moves it.
+//! The payment of one order, and what moves it.
 //!
 //! Knows no AWS, no HTTP and no clock. Everything that is learned of an intent, from a webhook, an
 //! answer or a refresh, becomes an [`Observation`](super::observation::Observation) and goes
@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use super::ids::{Correlation, IntentId, PaymentKey};
+use super::ending::{EndReason, Ending};
+use super::ids::{ConversationId, Correlation, IntentId, PaymentKey, PaymentUid};
 use super::money::Money;
 use super::notice::Notice;
 use super::observation::{AsOf, StripeStatus, payment_status};
@@ -138,11 +139,17 @@ pub struct KnownIntent {
     pub last_event_id: Option<String>,
 }
 
-/// The record: one order in one conversation.
+/// The record of one order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Payment {
-    /// Conversation, order and the number of the current attempt.
+    /// The current attempt.
     pub correlation: Correlation,
+    /// The conversation that asked for the payment last, which hears of it.
+    pub holder: ConversationId,
+    /// The holder before, which hears that the payment has moved on.
+    pub former_holder: Option<ConversationId>,
+    /// Which conversation was told so and accepted it.
+    pub moved_told: Option<ConversationId>,
     /// Grows by one with every write of the state, and with every write of what Genesys was asked
     /// to accept or has accepted. A write of the state names the version that it replaces.
     pub version: u64,
@@ -152,6 +159,14 @@ pub struct Payment {
     pub capture_method: CaptureMethod,
     /// Where the current attempt stands.
     pub stage: Stage,
+    /// Whether the current attempt is to end before it is paid, or has ended so.
+    pub ending: Option<Ending>,
+    /// The events that told of its declined tries, up to [`MAX_DECLINES`](super::ending::MAX_DECLINES).
+    pub declines: Vec<String>,
+    /// Whether it was ever known to be authorized.
+    pub was_authorized: bool,
+    /// Why the attempt before it ended, if that was not known to be authorized.
+    pub unauthorized_before: Option<EndReason>,
     /// When the payer first visited a pay link of the current attempt.
     pub visited_at: Option<UnixMillis>,
     /// What Genesys has accepted; nothing while Genesys is being told.
@@ -168,13 +183,26 @@ pub struct Payment {
 
 impl Payment {
     /// The record to write before Stripe is asked for the first time.
-    pub fn begin(key: &PaymentKey, money: Money, terms: Terms, now: UnixMillis) -> Self {
+    pub fn begin(
+        key: &PaymentKey,
+        payment_uid: PaymentUid,
+        money: Money,
+        terms: Terms,
+        now: UnixMillis,
+    ) -> Self {
         Self {
-            correlation: key.attempt(1),
+            correlation: key.attempt(payment_uid, 1),
+            holder: key.conversation_id().clone(),
+            former_holder: None,
+            moved_told: None,
             version: 1,
             money,
             capture_method: terms.capture_method,
             stage: Stage::Creating(terms),
+            ending: None,
+            declines: Vec::new(),
+            was_authorized: false,
+            unauthorized_before: None,
             visited_at: None,
             notified: None,
             created_at: now,
@@ -184,17 +212,31 @@ impl Payment {
         }
     }
 
-    /// The record to write before Stripe is asked for an intent in place of a canceled one. `None`
-    /// unless this one is `CANCELED`.
-    pub fn next_attempt(&self, money: Money, terms: Terms, now: UnixMillis) -> Option<Self> {
+    /// The record to write before Stripe is asked for an intent in place of a canceled one, which
+    /// this conversation asks for. `None` unless this one is `CANCELED`.
+    pub fn next_attempt(
+        &self,
+        conversation_id: &ConversationId,
+        money: Money,
+        terms: Terms,
+        now: UnixMillis,
+    ) -> Option<Self> {
         if self.status() != PaymentStatus::Canceled {
             return None;
         }
         let attempt = self.correlation.attempt.checked_add(1)?;
         Some(Self {
-            correlation: self.key().attempt(attempt),
+            correlation: Correlation {
+                conversation_id: conversation_id.clone(),
+                attempt,
+                ..self.correlation.clone()
+            },
             money,
             capture_method: terms.capture_method,
+            ending: None,
+            declines: Vec::new(),
+            was_authorized: false,
+            unauthorized_before: self.unauthorized_end(),
             visited_at: None,
             attempt_started_at: now,
             ..self.at_stage(Stage::Creating(terms), now)
@@ -231,6 +273,26 @@ impl Payment {
             visited_at: Some(now),
             ..self.clone()
         })
+    }
+
+    /// The record once this conversation is the holder. `None` if it is.
+    pub fn held_by(&self, conversation_id: &ConversationId) -> Option<Self> {
+        let mut next = Self {
+            version: self.version + 1,
+            ..self.clone()
+        };
+        next.hold(conversation_id);
+        (self.holder != *conversation_id).then_some(next)
+    }
+
+    /// Makes this conversation the holder. The one before hears that, and nothing else any more.
+    pub(crate) fn hold(&mut self, conversation_id: &ConversationId) {
+        if self.holder != *conversation_id {
+            // mutant: moved-due
+            self.moved_told = None;
+            let before = std::mem::replace(&mut self.holder, conversation_id.clone());
+            self.former_holder = Some(before);
+        }
     }
 
     /// The next version, at another stage.
@@ -281,16 +343,19 @@ impl Payment {
         self.intent().map_or(0, |known| known.amount_received)
     }
 
-    /// Why it was declined or refused.
+    /// Why it was declined, refused or canceled.
     pub fn reason_code(&self) -> Option<&str> {
         match &self.stage {
             Stage::Creating(_) => None,
             Stage::Refused { reason_code } => Some(reason_code),
+            Stage::Known(known) if known.status == StripeStatus::Canceled => {
+                self.ending?.reason.reason_code()
+            }
             Stage::Known(known) => known.decline_code.as_deref(),
         }
     }
 
-    /// Whether the payer can pay it now.
+    /// Whether its intent waits for the payer. While it is to end, nobody is let to it.
     pub fn is_payable(&self) -> bool {
         matches!(
             self.status(),

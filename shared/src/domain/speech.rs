@@ -36,6 +36,9 @@ pub fn caller_message(status: PaymentStatus, reason_code: &str) -> &'static str 
         PaymentStatus::Processing => "Your payment is being processed.",
         PaymentStatus::Authorized => "Your card was authorized. Thank you.",
         PaymentStatus::Confirmed => "Your payment was received. Thank you.",
+        PaymentStatus::Canceled if reason_code == "too_many_declines" => {
+            "This payment was stopped because too many tries were declined."
+        }
         PaymentStatus::Canceled => "This payment was canceled.",
         PaymentStatus::Declined => match reason_code {
             "insufficient_funds" | "card_velocity_exceeded" | "withdrawal_count_limit_exceeded" => {

@@ -1,5 +1,6 @@
 //! Moments. The domain takes the time as an argument; it never asks for it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,17 @@ pub fn seconds_from_outside(text: &str) -> Option<Duration> {
     // What is too large for the type is too large for us.
     // mutant: longest
     digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(LONGEST))
+}
+
+/// How long to wait before what met somebody else's work is tried again: 10 ms at first, twice as
+/// long each time up to 320 ms, and up to half as much more, by who waits, so that two do not meet
+/// again.
+pub fn back_off(who: &impl Hash, round: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (who, round).hash(&mut hasher);
+    let share = u32::try_from(hasher.finish() % 512).unwrap_or_default();
+    let wait = Duration::from_millis(10 << round.min(5));
+    wait + wait * share / 1024
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 use super::entry::FunctionError;
 use super::reply::{RETRY_AFTER, json_response};
 use super::request::MAX_REQUEST_BYTES;
+use crate::domain::payment::PaymentStatus;
 use crate::ports::{SecretError, StoreError, StripeError};
 use crate::usecases::create::CreateError;
 
@@ -61,6 +62,8 @@ pub enum ProblemCode {
     StoreUnavailable,
     /// The budget is spent.
     StripeTimeout,
+    /// The table's records were written under other settings.
+    SettingsChanged,
 }
 
 impl ProblemCode {
@@ -92,6 +95,7 @@ impl ProblemCode {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::StripeTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::SettingsChanged => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -131,6 +135,7 @@ impl ProblemCode {
             Self::RateLimited => "Stripe limits the rate of requests",
             Self::StoreUnavailable => "The record store is unavailable",
             Self::StripeTimeout => "Stripe did not answer in time",
+            Self::SettingsChanged => "The deployment's settings do not fit its table",
         }
     }
 }
@@ -259,7 +264,11 @@ impl Problem {
 }
 
 impl From<&StoreError> for Problem {
-    fn from(_: &StoreError) -> Self {
+    fn from(error: &StoreError) -> Self {
+        if let StoreError::SettingsChanged { .. } = error {
+            let expected = format!("{error}; deploy with that value, or with a table of its own");
+            return Self::new(ProblemCode::SettingsChanged, expected);
+        }
         Self::new(
             ProblemCode::StoreUnavailable,
             "the record store did not answer properly; send the request again",
@@ -282,16 +291,24 @@ impl From<&SecretError> for Problem {
 impl From<&CreateError> for Problem {
     fn from(error: &CreateError) -> Self {
         match error {
-            CreateError::OrderChanged { have } => Self::with_field(
-                ProblemCode::OrderChanged,
-                "amount",
-                "amount and currency must be those of this order in this conversation; send \
-                 those, or another order_id",
-            )
-            .came(format!("this order has {have}")),
+            CreateError::OrderChanged { have, status } => {
+                let (stands, help) = match status {
+                    PaymentStatus::Confirmed => ("paid", "send those, or another order_id"),
+                    PaymentStatus::Authorized => ("authorized", "send those, or another order_id"),
+                    PaymentStatus::Processing => ("being paid", "send those"),
+                    _ => (
+                        "open",
+                        "send those, or replace: true to end the open payment",
+                    ),
+                };
+                let expected = format!("amount and currency must be those of this order; {help}");
+                Self::with_field(ProblemCode::OrderChanged, "amount", expected)
+                    .came(format!("this order is {stands} for {have}"))
+            }
             CreateError::InProgress => Self::new(
                 ProblemCode::InProgress,
-                "another request for this order is at Stripe; send the request again",
+                "another request for this order is at work, or its payer is at the bank; send the \
+                 request again",
             ),
             CreateError::AttemptExpired => Self::with_field(
                 ProblemCode::AttemptExpired,

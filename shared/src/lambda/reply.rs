@@ -19,6 +19,7 @@ pub struct Reply {
     payment_intent_id: String,
     stripe_status: &'static str,
     conversation_id: String,
+    is_holder: bool,
     order_id: String,
     attempt: u32,
     amount: String,
@@ -44,8 +45,8 @@ impl Serialize for Exposed {
 }
 
 impl Reply {
-    /// What a payment's record says.
-    pub fn of(payment: &Payment) -> Self {
+    /// What a payment's record says to the conversation that asks.
+    pub fn of(payment: &Payment, asking: &ConversationId) -> Self {
         let status = payment.status();
         let known = payment.intent();
         let reason_code = payment.reason_code().unwrap_or_default();
@@ -54,7 +55,8 @@ impl Reply {
             is_final: status.is_final(),
             payment_intent_id: known.map(|known| known.id.to_string()).unwrap_or_default(),
             stripe_status: known.map_or("", |known| known.status.as_str()),
-            conversation_id: payment.correlation.conversation_id.to_string(),
+            conversation_id: payment.holder.to_string(),
+            is_holder: payment.holder == *asking,
             order_id: payment.correlation.order_id.to_string(),
             attempt: payment.correlation.attempt,
             amount: payment.money.major(),
@@ -91,6 +93,7 @@ impl Reply {
             payment_intent_id: String::new(),
             stripe_status: "",
             conversation_id: conversation_id.to_string(),
+            is_holder: false,
             order_id: order_id.map(ToString::to_string).unwrap_or_default(),
             attempt: 0,
             amount: String::new(),
@@ -162,6 +165,7 @@ pub(super) mod tests {
             "payment_intent_id",
             "stripe_status",
             "conversation_id",
+            "is_holder",
             "order_id",
             "attempt",
             "amount",

@@ -19,6 +19,8 @@ pub struct PaymentRef {
     pub conversation_id: ConversationId,
     /// `None` if the request names no order.
     pub order_id: Option<OrderId>,
+    /// Whether it is to be canceled while its payer is at the bank, whoever asks.
+    pub force: bool,
 }
 
 impl PaymentRef {
@@ -34,18 +36,24 @@ impl PaymentRef {
         } else {
             None
         };
-        let (conversation, order) = match &direct {
+        let (conversation, order, force) = match &direct {
             Some(fields) => (
                 fields.conversation_id.as_deref(),
                 fields.order_id.as_deref(),
+                fields.force.unwrap_or_default(),
             ),
-            None => (path.first("conversation_id"), query.first("order_id")),
+            None => (
+                path.first("conversation_id"),
+                query.first("order_id"),
+                flag("force", query.first("force").unwrap_or_default())?,
+            ),
         };
         // An empty order_id is an unset input of the Data Action.
         let order = order.filter(|id| !id.is_empty());
         Ok(Self {
             conversation_id: conversation_id(conversation.unwrap_or_default())?,
             order_id: order.map(order_id).transpose()?,
+            force,
         })
     }
 }
@@ -57,6 +65,7 @@ struct DirectFields {
     conversation_id: Option<String>,
     order_id: Option<String>,
     operation: Option<String>,
+    force: Option<bool>,
 }
 
 impl DirectFields {
@@ -68,12 +77,34 @@ impl DirectFields {
             return Err(Problem::card_data_refused());
         }
         match serde_json::from_slice::<Self>(body) {
-            Ok(fields) if fields.operation.as_deref() == operation => Ok(fields),
+            Ok(fields)
+                if fields.operation.as_deref() == operation
+                    && (fields.force.is_none() || operation.is_some()) =>
+            {
+                Ok(fields)
+            }
             _ => Err(Problem::new(
                 ProblemCode::MalformedRequest,
                 "the request must have conversation_id and, to name one order, order_id: strings, \
-                 each once, and nothing else",
+                 each once; to cancel, operation and, if wanted, force: true or false; and nothing \
+                 else",
             )),
+        }
+    }
+}
+
+/// A flag of the query; an empty one is an unset input of the Data Action.
+fn flag(name: &'static str, text: &str) -> Result<bool, Problem> {
+    match text {
+        "" | "false" => Ok(false),
+        "true" => Ok(true),
+        other => {
+            guarded(other)?;
+            let expected = format!("{name} must be true or false");
+            Err(
+                Problem::with_field(ProblemCode::MalformedRequest, name, expected)
+                    .got(quoted(other)),
+            )
         }
     }
 }

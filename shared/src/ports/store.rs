@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::domain::ids::{ConversationId, Correlation, IntentId, PaymentKey};
-use crate::domain::link::{Link, LinkToken};
-use crate::domain::notice::Notice;
+use crate::domain::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentKey};
+use crate::domain::link::{Link, LinkToken, Placement};
+use crate::domain::notice::DueNotice;
 use crate::domain::payment::Payment;
 use crate::domain::time::UnixMillis;
 
@@ -18,6 +18,13 @@ pub enum StoreError {
     /// An item that this version cannot read; names the attribute.
     #[error("unreadable item: {0}")]
     Unreadable(String),
+    /// The deployment's settings are not those that the table's records were written under.
+    #[error("{name} is \"{configured}\", but the table's records were written under \"{stored}\"")]
+    SettingsChanged {
+        name: &'static str,
+        configured: &'static str,
+        stored: &'static str,
+    },
     /// The record changed again under every try.
     #[error("the record changed under every try")]
     Contended,
@@ -35,7 +42,11 @@ pub enum Saved {
 
 /// `dynamodb:PutItem`
 pub trait PutPayment: Send + Sync {
-    /// Writes a new record, or gives the one that is there already.
+    /// Writes a new record, or gives the one that is there already. Before the first one, writes
+    /// the settings that every record is found by.
+    ///
+    /// # Errors
+    /// [`StoreError::SettingsChanged`] if the table has other settings.
     fn put_payment(
         &self,
         payment: &Payment,
@@ -55,15 +66,12 @@ pub trait GetPayment: Send + Sync {
         &self,
         intent_id: &IntentId,
     ) -> impl Future<Output = Result<Option<Correlation>, StoreError>> + Send;
-}
 
-/// `dynamodb:Query`
-pub trait QueryPayments: Send + Sync {
-    /// The conversation's payment that was begun last, consistently read.
-    fn newest_payment(
+    /// The order that the conversation asked for last, consistently read.
+    fn newest_order(
         &self,
         conversation_id: &ConversationId,
-    ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<OrderId>, StoreError>> + Send;
 }
 
 /// `dynamodb:UpdateItem`
@@ -81,16 +89,18 @@ pub trait UpdatePayment: Send + Sync {
         every: Duration,
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 
-    /// Takes the turn to tell Genesys what this version of the record says. One caller at a time
-    /// has it, so that Genesys never hears an older status after a newer one. The turn lapses after
-    /// `lapse`, in case its holder died, and if its time lies further in the future than that.
+    /// Takes the turn to tell Genesys what is due by this version of the record. One caller at a
+    /// time has it, so that Genesys never hears an older status after a newer one. The turn lapses
+    /// after `lapse`, in case its holder died, and if its time lies further in the future than
+    /// that.
     ///
-    /// The same write is a new version that forgets what Genesys accepted before: from here on
-    /// nobody knows what Genesys holds. If the update is lost on the way and the status returns to
-    /// the earlier one, that one is due again.
+    /// The same write is a new version. Before a status is told, it forgets what Genesys accepted:
+    /// from here on nobody knows what Genesys holds. If the update is lost on the way and the
+    /// status returns to the earlier one, that one is due again.
     fn claim_notice(
         &self,
         payment: &Payment,
+        due: &DueNotice,
         now: UnixMillis,
         lapse: Duration,
     ) -> impl Future<Output = Result<Option<NoticeTurn>, StoreError>> + Send;
@@ -102,7 +112,7 @@ pub trait UpdatePayment: Send + Sync {
         &self,
         payment: &Payment,
         turn: NoticeTurn,
-        accepted: Option<&Notice>,
+        accepted: Option<&DueNotice>,
     ) -> impl Future<Output = Result<Option<Payment>, StoreError>> + Send;
 }
 
@@ -111,25 +121,35 @@ pub trait UpdatePayment: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoticeTurn(pub u64);
 
+/// What is written in one transaction with a record's next state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The intent that the state names for the first time: whose it is.
+    pub intent: Option<&'a IntentId>,
+    /// The conversation's newest order, and the link.
+    pub placement: Option<&'a Placement>,
+}
+
 /// `dynamodb:UpdateItem` and `dynamodb:PutItem`, in one transaction
-pub trait AttachIntent: Send + Sync {
-    /// Writes the record's next state, which names this intent for the first time, together with
-    /// the item that tells whose intent it is.
-    fn attach_intent(
+pub trait TransactPayment: Send + Sync {
+    /// Writes the record's next state if the stored version is `next.version - 1`, and what belongs
+    /// beside it.
+    fn transact(
         &self,
         next: &Payment,
-        intent_id: &IntentId,
+        beside: Beside<'_>,
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 }
 
-/// `dynamodb:PutItem`
-pub trait PutLink: Send + Sync {
-    /// Writes where a token leads, under its digest.
-    fn put_link(
+/// `dynamodb:ConditionCheckItem` and `dynamodb:PutItem`, in one transaction
+pub trait PlacePayment: Send + Sync {
+    /// Writes a placement while the record has this holder, attempt and status. Leaves the record
+    /// as it is, so that any number of requests of one conversation are in nobody's way.
+    fn place(
         &self,
-        token: &LinkToken,
-        link: &Link,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+        payment: &Payment,
+        placement: &Placement,
+    ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 }
 
 /// `dynamodb:GetItem`

@@ -20,6 +20,9 @@ pub enum Metric {
     PayLinks,
     /// Observations that contradict the record. A person must look at anything above zero.
     Disagreements,
+    /// Authorizations that came between the last look at an intent and its cancellation, and were
+    /// released with it; the outcome is why the payment ended.
+    AuthorizationsLost,
     /// Readings of a secret that failed; the outcome is the field that is not usable, `value`,
     /// `refused` or `unavailable`.
     SecretFailures,

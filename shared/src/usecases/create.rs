@@ -8,16 +8,20 @@
 
 use secrecy::SecretString;
 
-use crate::domain::ids::{PaymentKey, PaymentMethodId};
-use crate::domain::link::{LinkToken, NewLink};
+use crate::domain::ending::EndReason;
+use crate::domain::ids::{PaymentKey, PaymentMethodId, PaymentUid};
+use crate::domain::link::{LinkToken, Placement};
 use crate::domain::money::Money;
 use crate::domain::observation::Disagreement;
 use crate::domain::payment::{Payment, PaymentStatus, Terms};
+use crate::domain::time::back_off;
 use crate::ports::{
-    ConfirmIntent, CreateIntent, FetchIntent, PutLink, PutPayment, StoreError, StripeError,
+    Beside, CancelIntent, ConfirmIntent, CreateIntent, FetchIntent, PlacePayment, PutPayment,
+    Saved, StoreError, StripeError,
 };
-use crate::usecases::ctx::{Ctx, MovePayments};
-use crate::usecases::ensure_intent::{apply, ensure_intent};
+use crate::usecases::ctx::{Ctx, MAX_ROUNDS, MovePayments, Written};
+use crate::usecases::end::{AtBank, Ended, end};
+use crate::usecases::ensure_intent::{apply, apply_and_place, ensure_intent};
 use crate::usecases::settle::SettleError;
 
 /// The reason code of an attempt for which Stripe made no intent.
@@ -33,6 +37,8 @@ pub struct PaymentRequest {
     pub terms: Terms,
     /// A token to charge now.
     pub payment_method: Option<PaymentMethodId>,
+    /// Whether an open payment of the order for another amount or currency ends for this one.
+    pub replace: bool,
     /// Whether the reply must carry the client secret.
     pub include_client_secret: bool,
 }
@@ -54,12 +60,13 @@ pub struct Created {
 pub enum CreateError {
     // Without the amount: this is what the log has.
     // mutant: error-amount
-    #[error("the order exists with another amount or currency")]
+    #[error("the order exists with another amount or currency, and is {status}")]
     OrderChanged {
         /// What the record says.
         have: Money,
+        status: PaymentStatus,
     },
-    #[error("another request for the same order is still at Stripe")]
+    #[error("another request for the same order is at work, or its payer is at the bank")]
     InProgress,
     /// The attempt was begun too long ago to be sent to Stripe again, and Stripe knows no intent
     /// for it.
@@ -106,38 +113,38 @@ impl From<SettleError> for CreateError {
 }
 
 /// Gives the order's payment, with its intent made and, if a token came along, confirmed; and a
-/// link to pay it. Earlier links stay what they are until they expire.
+/// link to pay it. Earlier links stay what they are until they expire. A payment that begins here
+/// gets the uid as its name.
+///
+/// Whatever is answered, one transaction has made the conversation the payment's holder and the
+/// order its newest, and has written the link: the one that records the intent, if this request
+/// does that, or else one of its own. A request that is refused for its terms leaves no such trace;
+/// one whose token is refused has asked for the payment.
 ///
 /// # Errors
 /// [`CreateError`]; the next try finds and finishes what was done before it.
 pub async fn create<S, Stripe>(
     ctx: Ctx<'_, S, Stripe>,
     request: &PaymentRequest,
-    new_link: Option<NewLink>,
+    payment_uid: PaymentUid,
+    placement: Placement,
 ) -> Result<Created, CreateError>
 where
-    S: MovePayments + PutPayment + PutLink,
-    Stripe: CreateIntent + ConfirmIntent + FetchIntent,
+    S: MovePayments + PutPayment + PlacePayment,
+    Stripe: CreateIntent + ConfirmIntent + CancelIntent + FetchIntent,
 {
-    let (mut payment, first) = begin(ctx, request).await?;
+    let (mut payment, first) = begin(ctx, request, payment_uid).await?;
     let attempt = payment.correlation.attempt;
-    let link = async |payment: &Payment| match &new_link {
-        Some(new) => {
-            let link = new.to(&payment.correlation, ctx.now());
-            ctx.store.put_link(&new.token, &link).await
-        }
-        None => Ok(()),
-    };
     let mut client_secret = None;
-    let mut is_linked = false;
+    let mut is_placed = false;
     if payment.status() == PaymentStatus::Creating {
-        // The link is written while Stripe works. One that comes to nothing was handed out to
-        // nobody, and expires.
-        let link_beside =
-            async { request.payment_method.is_none() && link(&payment).await.is_ok() };
-        let (ensured, linked) = tokio::join!(ensure_intent(ctx, payment.clone()), link_beside);
-        is_linked = linked;
-        (payment, client_secret) = ensured?;
+        let ensured = ensure_intent(ctx, payment).await?;
+        payment = ensured.payment;
+        if let Some(reply) = ensured.reply {
+            client_secret = reply.client_secret;
+            let applying = apply_and_place(ctx, payment, reply.seen, Some(&placement));
+            (payment, is_placed) = applying.await?;
+        }
         payment = still_on(attempt, payment)?;
     }
     // mutant: payable-token
@@ -146,69 +153,126 @@ where
     {
         payment = still_on(attempt, confirm(ctx, payment, payment_method).await?)?;
     }
-    if !payment.is_payable() {
-        return Ok(Created {
-            payment,
-            first,
-            client_secret: None,
-            link: None,
-        });
-    }
-    if !request.include_client_secret {
-        client_secret = None;
-    } else if client_secret.is_none()
+    if request.include_client_secret
+        && client_secret.is_none()
+        && payment.is_payable()
         && let Some(intent_id) = payment.intent_id()
     {
         let reply = ctx.stripe.fetch_intent(intent_id, ctx.deadline).await?;
         client_secret = reply.client_secret;
     }
     // mutant: link-unlogged
-    if !is_linked {
-        link(&payment).await?;
+    if !is_placed {
+        payment = place(ctx, payment, &placement).await?;
     }
+    let is_payable = payment.is_payable();
     Ok(Created {
         payment,
         first,
-        client_secret,
-        link: new_link.map(|new| new.token),
+        client_secret: client_secret.filter(|_| request.include_client_secret && is_payable),
+        link: placement.link.map(|link| link.token).filter(|_| is_payable),
     })
 }
 
-/// The payment, if it is still on this attempt. If it was canceled meanwhile and begun anew,
-/// perhaps for another amount, the request must be compared with it again.
+/// Leaves the placement behind.
+async fn place<S, Stripe>(
+    ctx: Ctx<'_, S, Stripe>,
+    mut payment: Payment,
+    placement: &Placement,
+) -> Result<Payment, CreateError>
+where
+    S: MovePayments + PlacePayment,
+{
+    let attempt = payment.correlation.attempt;
+    for round in 0.. {
+        let (saved, placed) = match payment.held_by(&placement.conversation_id) {
+            None => (ctx.store.place(&payment, placement).await?, payment),
+            Some(next) => {
+                let beside = Beside {
+                    placement: Some(placement),
+                    ..Beside::default()
+                };
+                (ctx.store.transact(&next, beside).await?, next)
+            }
+        };
+        if saved == Saved::Yes {
+            return Ok(placed);
+        }
+        // Any number of calls may ask for the order at this moment.
+        let wait = back_off(&(&placement.conversation_id, placement.at), round);
+        if !ctx.deadline.allows(wait) {
+            break;
+        }
+        tokio::time::sleep(wait).await;
+        payment = still_on(attempt, ctx.reread(&placed).await?)?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// The payment, if it is still on this attempt, which is not to end. If it was canceled meanwhile
+/// and begun anew, perhaps for another amount, the request must be compared with it again.
 fn still_on(attempt: u32, payment: Payment) -> Result<Payment, CreateError> {
     // mutant: own-attempt
-    if payment.correlation.attempt == attempt {
+    if payment.correlation.attempt == attempt && !payment.is_ending() {
         Ok(payment)
     } else {
         Err(CreateError::InProgress)
     }
 }
 
-/// The order's record: written now, found, or begun anew after a cancellation; and whether this
-/// request began its attempt.
+/// The order's record: written now, found, or begun anew after the attempt before it has ended; and
+/// whether this request began its attempt.
 async fn begin<S, Stripe>(
     ctx: Ctx<'_, S, Stripe>,
     request: &PaymentRequest,
+    payment_uid: PaymentUid,
 ) -> Result<(Payment, bool), CreateError>
 where
     S: MovePayments + PutPayment,
+    Stripe: CreateIntent + CancelIntent + FetchIntent,
 {
     let PaymentRequest {
         key, money, terms, ..
     } = request;
-    let first = Payment::begin(key, *money, terms.clone(), ctx.now());
-    let Some(found) = ctx.store.put_payment(&first).await? else {
+    let (asking, now) = (key.conversation_id(), ctx.now());
+    let first = Payment::begin(key, payment_uid, *money, terms.clone(), now);
+    let Some(mut payment) = ctx.store.put_payment(&first).await? else {
         return Ok((first, true));
     };
-    let next = |payment: &Payment| payment.next_attempt(*money, terms.clone(), ctx.now());
-    let (payment, began) = ctx.update(found, next).await?;
-    if payment.money != *money {
-        return Err(CreateError::OrderChanged {
-            have: payment.money,
-        });
+    for _ in 0..MAX_ROUNDS {
+        if let Some(next) = payment.next_attempt(asking, *money, terms.clone(), now) {
+            match ctx.save(&payment, next).await? {
+                Written::Yes(payment) => return Ok((payment, true)),
+                Written::Lost(current) => payment = current,
+            }
+            continue;
+        }
+        // mutant: replace-equal
+        let is_other = payment.money != *money;
+        let reason = match payment.ending.filter(|_| payment.is_ending()) {
+            // The function that wrote it may have died.
+            Some(ending) => ending.reason,
+            None if is_other && request.replace => EndReason::Replaced,
+            None if is_other => return Err(order_changed(&payment)),
+            None => return Ok((payment, false)),
+        };
+        payment = match end(ctx, payment, reason, AtBank::of(reason)).await? {
+            Ended::Canceled(payment) => payment,
+            Ended::Open(_) => return Err(CreateError::InProgress),
+            Ended::Won(payment) if payment.money != *money => {
+                return Err(order_changed(&payment));
+            }
+            Ended::Won(payment) => return Ok((payment, false)),
+        };
     }
-    Ok((payment, began))
+    Err(StoreError::Contended.into())
+}
+
+fn order_changed(payment: &Payment) -> CreateError {
+    CreateError::OrderChanged {
+        have: payment.money,
+        status: payment.status(),
+    }
 }
 
 /// Charges the token on the payment's intent.

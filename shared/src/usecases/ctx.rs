@@ -2,15 +2,17 @@
 
 use crate::domain::payment::Payment;
 use crate::domain::time::UnixMillis;
-use crate::ports::{AttachIntent, Clock, Deadline, GetPayment, Saved, StoreError, UpdatePayment};
+use crate::ports::{
+    Clock, Deadline, GetPayment, Saved, StoreError, TransactPayment, UpdatePayment,
+};
 
 /// How often a lost race is run again before the store counts as contended.
 pub const MAX_ROUNDS: usize = 8;
 
 /// Reads payments and moves them.
-pub trait MovePayments: GetPayment + UpdatePayment + AttachIntent {}
+pub trait MovePayments: GetPayment + UpdatePayment + TransactPayment {}
 
-impl<S: GetPayment + UpdatePayment + AttachIntent> MovePayments for S {}
+impl<S: GetPayment + UpdatePayment + TransactPayment> MovePayments for S {}
 
 /// The table, Stripe, the time of day, and the time there is.
 pub struct Ctx<'a, S, Stripe> {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use crate::domain::ids::Correlation;
+use crate::domain::link::Placement;
 use crate::domain::observation::Observation;
 use crate::domain::payment::{Payment, PaymentStatus, Stage, Terms};
 use crate::ports::{
@@ -12,12 +11,20 @@ use crate::ports::{
 };
 use crate::usecases::create::{CreateError, STRIPE_FAILED};
 use crate::usecases::ctx::{Ctx, MAX_ROUNDS, MovePayments, Written};
-use crate::usecases::settle::{Settled, settle};
+use crate::usecases::settle::{Settled, settle_and_place};
 
 /// How long to wait before looking again whether another request for the same order is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Makes the intent of a `CREATING` record and attaches it to the record.
+/// The record of a payment whose intent is made.
+pub(crate) struct Ensured {
+    pub payment: Payment,
+    /// What Stripe answered, to be applied to the record; `None` if somebody else has applied it,
+    /// or the attempt is over.
+    pub reply: Option<StripeReply>,
+}
+
+/// Makes the intent of a `CREATING` record.
 ///
 /// Without the receipt, if Stripe refuses its address. That drops the address from the record
 /// first, so that every machine sends the same from then on. What is sent then differs, yet two
@@ -32,7 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) async fn ensure_intent<S, Stripe>(
     ctx: Ctx<'_, S, Stripe>,
     mut payment: Payment,
-) -> Result<(Payment, Option<SecretString>), CreateError>
+) -> Result<Ensured, CreateError>
 where
     S: MovePayments,
     Stripe: CreateIntent + FetchIntent,
@@ -43,7 +50,7 @@ where
         // Finished by another request, or over and begun anew.
         let terms = match &payment.stage {
             Stage::Creating(terms) if payment.correlation.attempt == attempt => terms,
-            _ => return Ok((payment, None)),
+            _ => return Ok(Ensured::by_others(payment)),
         };
         let reply = if payment.create_window_is_over(ctx.now()) {
             match look_up(ctx, &payment).await? {
@@ -55,7 +62,7 @@ where
             match ask_stripe(ctx, &payment, terms).await {
                 Ok(reply) => reply,
                 Err(StripeError::InUse) => {
-                    return Ok((await_twin(ctx, payment).await?, None));
+                    return Ok(Ensured::by_others(await_twin(ctx, payment).await?));
                 }
                 Err(StripeError::ReceiptRefused { kept }) => {
                     // A first refusal does not tell whether Stripe keeps it. The same request once
@@ -99,10 +106,17 @@ where
                 Err(error) => return Err(error.into()),
             }
         };
-        let payment = apply(ctx, payment, reply.seen).await?;
-        return Ok((payment, reply.client_secret));
+        let reply = Some(reply);
+        return Ok(Ensured { payment, reply });
     }
     Err(StoreError::Contended.into())
+}
+
+impl Ensured {
+    fn by_others(payment: Payment) -> Self {
+        let reply = None;
+        Self { payment, reply }
+    }
 }
 
 async fn look_up<S, Stripe: FetchIntent>(
@@ -157,6 +171,7 @@ async fn drop_receipt<S: MovePayments, Stripe>(
             conversation_id,
             order_id,
             attempt,
+            ..
         } = &payment.correlation;
         tracing::warn!(
             %conversation_id,
@@ -175,12 +190,12 @@ async fn end_attempt<S: MovePayments, Stripe>(
     payment: Payment,
     reason: &str,
     error: CreateError,
-) -> Result<(Payment, Option<SecretString>), CreateError> {
+) -> Result<Ensured, CreateError> {
     if let Some(next) = payment.rejected(reason, ctx.now())
         && let Written::Lost(current) = ctx.save(&payment, next).await?
         && current.intent().is_some()
     {
-        return Ok((current, None));
+        return Ok(Ensured::by_others(current));
     }
     Err(error)
 }
@@ -212,8 +227,24 @@ where
     S: MovePayments,
     Stripe: FetchIntent,
 {
-    match settle(ctx, payment, seen).await? {
-        Settled::Moved(payment) | Settled::Kept(payment, _) => Ok(payment),
+    let (payment, _) = apply_and_place(ctx, payment, seen, None).await?;
+    Ok(payment)
+}
+
+/// The same; the write that applies it leaves the placement behind. Gives whether it did.
+pub(crate) async fn apply_and_place<S, Stripe>(
+    ctx: Ctx<'_, S, Stripe>,
+    payment: Payment,
+    seen: Observation,
+    placement: Option<&Placement>,
+) -> Result<(Payment, bool), CreateError>
+where
+    S: MovePayments,
+    Stripe: FetchIntent,
+{
+    match settle_and_place(ctx, payment, seen, placement).await? {
+        Settled::Moved(payment) => Ok((payment, placement.is_some())),
+        Settled::Kept(payment, _) => Ok((payment, false)),
         Settled::Disagreed(_, disagreement) => Err(CreateError::Disagreement(disagreement)),
         Settled::Unknown => Err(StoreError::Contended.into()),
     }

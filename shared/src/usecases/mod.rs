@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod create;
 pub mod ctx;
+pub mod end;
 mod ensure_intent;
 pub mod notify;
 pub mod pay_link;

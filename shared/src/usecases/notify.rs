@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strum::IntoStaticStr;
 
-use crate::domain::notice::Notice;
+use crate::domain::notice::DueNotice;
 use crate::domain::payment::{Payment, PaymentStatus};
 use crate::ports::telemetry::{self, Metric};
 use crate::ports::{Conversations, GenesysError, GetPayment, StoreError, UpdatePayment};
@@ -46,6 +46,8 @@ pub enum Delivery {
     NothingDue,
     /// As attributes of the customer.
     Attributes,
+    /// As the attribute that says that the payment goes on in another conversation.
+    Moved,
     /// By starting the workflow for late payments.
     Workflow,
     /// Not at all: the conversation has ended, and no workflow is to be started for this status.
@@ -108,7 +110,7 @@ where
     while let Some(notice) = payment.due_notice() {
         let claiming = ctx
             .store
-            .claim_notice(&payment, ctx.now(), TURN_LAPSES_AFTER);
+            .claim_notice(&payment, &notice, ctx.now(), TURN_LAPSES_AFTER);
         match claiming.await? {
             // mutant: tell-then-record
             Some(turn) => match deliver(ctx, genesys, &payment, &notice).await {
@@ -148,11 +150,11 @@ async fn deliver<S, Stripe, Genesys: Conversations>(
     ctx: Ctx<'_, S, Stripe>,
     genesys: &Genesys,
     payment: &Payment,
-    notice: &Notice,
+    notice: &DueNotice,
 ) -> Result<Delivery, GenesysError> {
     // mutant: time-to-record
     let deadline = ctx.deadline.less(RECORDING);
-    let conversation_id = &payment.correlation.conversation_id;
+    let conversation_id = notice.conversation_id();
     let Some(conversation) = genesys.conversation(conversation_id, deadline).await? else {
         return Ok(Delivery::ConversationUnknown);
     };
@@ -160,9 +162,14 @@ async fn deliver<S, Stripe, Genesys: Conversations>(
         let attributes = notice.attributes(payment);
         let setting = genesys.set_attributes(conversation_id, &customer, &attributes, deadline);
         setting.await?;
-        return Ok(Delivery::Attributes);
+        return Ok(match notice {
+            DueNotice::State(_) => Delivery::Attributes,
+            DueNotice::Moved(_) => Delivery::Moved,
+        });
     }
-    if notice.status == PaymentStatus::Confirmed {
+    if let DueNotice::State(notice) = notice
+        && notice.status == PaymentStatus::Confirmed
+    {
         let inputs = notice.flow_inputs(payment);
         if genesys.start_late_payment_flow(&inputs, deadline).await? {
             return Ok(Delivery::Workflow);

@@ -101,8 +101,12 @@ where
         return Ok(Session::Closed(Closed::Unknown));
     };
     let is_over = ctx.now() >= link.valid_until;
-    let Some(mut payment) = ctx.store.payment(&link.correlation.key()).await? else {
-        return Ok(Session::Closed(Closed::Canceled));
+    let found = ctx.store.payment(&link.correlation.key()).await?;
+    // A record that is gone, or another in its place, says nothing about this link's.
+    // mutant: link-uid
+    let found = found.filter(|found| found.correlation.payment_uid == link.correlation.payment_uid);
+    let Some(mut payment) = found else {
+        return Ok(Session::Closed(Closed::Unknown));
     };
     if payment.status() == PaymentStatus::Processing && payment.correlation == link.correlation {
         payment = bring_up_to_date(ctx, genesys, payment).await;
@@ -148,6 +152,9 @@ fn link_state(payment: Payment, made_for: &Correlation) -> LinkState {
         return LinkState::Closed(Closed::Canceled);
     }
     match payment.status() {
+        // Nobody begins to pay what is to end; what becomes of it is known in a moment.
+        // mutant: link-ending
+        _ if payment.is_ending() => LinkState::Closed(Closed::Processing),
         PaymentStatus::Pending | PaymentStatus::Declined => LinkState::Payable(Box::new(payment)),
         PaymentStatus::Creating | PaymentStatus::Processing => {
             LinkState::Closed(Closed::Processing)

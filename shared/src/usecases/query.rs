@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::ids::{ConversationId, OrderId, PaymentKey};
 use crate::domain::payment::Payment;
-use crate::ports::{Conversations, FetchIntent, Lookup, QueryPayments, Saved, StoreError};
+use crate::ports::{Conversations, FetchIntent, Lookup, Saved, StoreError};
 use crate::usecases::ctx::{Ctx, MovePayments};
 use crate::usecases::notify::notify_in_time;
 use crate::usecases::settle::{SettleError, Settled, settle};
@@ -12,7 +12,8 @@ use crate::usecases::settle::{SettleError, Settled, settle};
 /// How old a record may be before Stripe is asked, and how often Stripe is asked at the most.
 pub const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// The payment of an order or, without one, the conversation's newest; refreshed if it is stale.
+/// The payment of an order, whichever conversation asks, or else of the order that the conversation
+/// asked for last; refreshed if it is stale.
 ///
 /// A refresh that fails or takes too long costs nothing but itself: the record's own answer is
 /// given.
@@ -26,18 +27,19 @@ pub async fn query<S, Stripe, Genesys>(
     order_id: Option<&OrderId>,
 ) -> Result<Option<Payment>, StoreError>
 where
-    S: MovePayments + QueryPayments,
+    S: MovePayments,
     Stripe: FetchIntent,
     Genesys: Conversations,
 {
-    let found = match order_id {
-        Some(order_id) => {
-            let key = PaymentKey::new(conversation_id.clone(), order_id.clone());
-            ctx.store.payment(&key).await?
-        }
-        None => ctx.store.newest_payment(conversation_id).await?,
+    let newest = match order_id {
+        Some(_) => None,
+        None => ctx.store.newest_order(conversation_id).await?,
     };
-    let Some(payment) = found else {
+    let Some(order_id) = order_id.or(newest.as_ref()) else {
+        return Ok(None);
+    };
+    let key = PaymentKey::new(conversation_id.clone(), order_id.clone());
+    let Some(payment) = ctx.store.payment(&key).await? else {
         return Ok(None);
     };
     Ok(Some(bring_up_to_date(ctx, genesys, payment).await))

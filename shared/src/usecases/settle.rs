@@ -2,10 +2,11 @@
 //! through here.
 
 use crate::domain::ids::Correlation;
+use crate::domain::link::Placement;
 use crate::domain::observation::{Disagreement, NoChange, Observation, Source, Verdict};
 use crate::domain::payment::Payment;
 use crate::ports::telemetry::{self, Metric};
-use crate::ports::{FetchIntent, Saved, StoreError, StripeError};
+use crate::ports::{Beside, FetchIntent, Saved, StoreError, StripeError};
 use crate::usecases::ctx::{Ctx, MAX_ROUNDS, MovePayments};
 
 /// Why a payment could not be settled; the same observation may be tried again.
@@ -38,8 +39,25 @@ pub enum Settled {
 /// [`SettleError`]; nothing is half done.
 pub async fn settle<S, Stripe>(
     ctx: Ctx<'_, S, Stripe>,
+    payment: Payment,
+    seen: Observation,
+) -> Result<Settled, SettleError>
+where
+    S: MovePayments,
+    Stripe: FetchIntent,
+{
+    settle_and_place(ctx, payment, seen, None).await
+}
+
+/// The same; the write that moves the record, if there is one, leaves the placement behind.
+///
+/// # Errors
+/// [`SettleError`]; nothing is half done.
+pub(crate) async fn settle_and_place<S, Stripe>(
+    ctx: Ctx<'_, S, Stripe>,
     mut payment: Payment,
     mut seen: Observation,
+    placement: Option<&Placement>,
 ) -> Result<Settled, SettleError>
 where
     S: MovePayments,
@@ -47,10 +65,22 @@ where
 {
     for _ in 0..MAX_ROUNDS {
         match payment.observe(&seen, ctx.now()) {
-            Verdict::Apply(next) => {
-                let saved = match (payment.intent_id(), next.intent_id()) {
-                    (None, Some(first)) => ctx.store.attach_intent(&next, first).await?,
-                    _ => ctx.store.save(&next).await?,
+            Verdict::Apply(mut next) => {
+                // Who asks for a payment that is to end is refused, and leaves nothing behind.
+                // mutant: place-on-ending
+                let placement = placement.filter(|_| !next.is_ending());
+                if let Some(placement) = placement {
+                    next.hold(&placement.conversation_id);
+                }
+                let first = next.intent_id().filter(|_| payment.intent_id().is_none());
+                let saved = if first.is_some() || placement.is_some() {
+                    let beside = Beside {
+                        intent: first,
+                        placement,
+                    };
+                    ctx.store.transact(&next, beside).await?
+                } else {
+                    ctx.store.save(&next).await?
                 };
                 if saved == Saved::Yes {
                     return Ok(Settled::Moved(*next));
@@ -65,7 +95,10 @@ where
                     seen = fetch(ctx, &seen).await?;
                 }
             }
-            Verdict::NoChange(why) => return Ok(Settled::Kept(payment, why)),
+            Verdict::NoChange(why) => {
+                report_lost(&payment, &seen);
+                return Ok(Settled::Kept(payment, why));
+            }
             Verdict::AskStripe => seen = fetch(ctx, &seen).await?,
             Verdict::Disagree(disagreement) => {
                 report(&payment, disagreement);
@@ -80,11 +113,22 @@ async fn fetch<S, Stripe: FetchIntent>(
     ctx: Ctx<'_, S, Stripe>,
     seen: &Observation,
 ) -> Result<Observation, StripeError> {
-    let reply = ctx
-        .stripe
-        .fetch_intent(&seen.intent.id, ctx.deadline)
-        .await?;
-    Ok(reply.seen)
+    let asking = ctx.stripe.fetch_intent(&seen.intent.id, ctx.deadline);
+    let reply = asking.await?;
+    Ok(Observation {
+        event_id: seen.declined_event().map(str::to_owned),
+        ..reply.seen
+    })
+}
+
+fn report_lost(payment: &Payment, seen: &Observation) {
+    let Some(reason) = payment.lost_authorization(seen) else {
+        return;
+    };
+    let reason: &str = reason.into();
+    let order_id = &payment.correlation.order_id;
+    tracing::warn!(%order_id, reason, "an authorization was released with the payment's end");
+    telemetry::count(Metric::AuthorizationsLost, reason);
 }
 
 fn report(payment: &Payment, disagreement: Disagreement) {
@@ -92,6 +136,7 @@ fn report(payment: &Payment, disagreement: Disagreement) {
         conversation_id,
         order_id,
         attempt,
+        ..
     } = &payment.correlation;
     tracing::error!(
         %conversation_id,
@@ -136,6 +181,11 @@ where
     let (Some(correlation), Some(payment)) = (owner.or(named), payment?) else {
         return Ok(Settled::Unknown);
     };
+    // Another deployment's order of the same name, or one whose record has expired.
+    // mutant: own-uid
+    if correlation.payment_uid != payment.correlation.payment_uid {
+        return Ok(Settled::Unknown);
+    }
     // mutant: owned
     if is_owned {
         // Its metadata may have been edited since.
@@ -143,7 +193,10 @@ where
     } else {
         match ctx.stripe.fetch_intent(&seen.intent.id, ctx.deadline).await {
             Ok(reply) if reply.seen.intent.correlation.as_ref() == Some(&correlation) => {
-                seen = reply.seen;
+                seen = Observation {
+                    event_id: seen.declined_event().map(str::to_owned),
+                    ..reply.seen
+                };
             }
             // Edited since: the payment that it names now hears of it by its own events.
             Ok(_) => return Ok(Settled::Unknown),

@@ -28,6 +28,7 @@ const {
 
 const currencies = new Set(ALLOWED_CURRENCIES.split(','));
 const ceilings = new Map(MAX_AMOUNTS.split(',').map((pair) => pair.split('=')));
+const BASE_36 = '0123456789abcdefghijklmnopqrstuvwxyz';
 const BASE_62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 const aws = { maxAttempts: 2, requestHandler: { connectionTimeout: 500, requestTimeout: 800 } };
@@ -75,17 +76,32 @@ function order(body) {
   return { conversationId, orderId, amountMinor, currency };
 }
 
-const keyOf = ({ conversationId, orderId }) => ({
-  pk: text(`CONVERSATION#${conversationId}`),
-  sk: text(`ORDER#${orderId}`),
+const keyOf = ({ orderId }) => ({ pk: text(`ORDER#${orderId}`), sk: text('PAYMENT') });
+
+function randomText(digits, length) {
+  let rest = BigInt(`0x${randomBytes(16).toString('hex')}`);
+  let written = '';
+  for (let place = 0; place < length; place += 1) {
+    written = digits[Number(rest % BigInt(digits.length))] + written;
+    rest /= BigInt(digits.length);
+  }
+  return written;
+}
+
+const expiresAt = (now) => number(Math.floor(now / 1000) + Number(RECORD_DAYS) * 86400);
+
+const correlation = (uid, { conversationId, orderId }) => ({
+  payment_uid: text(uid),
+  conversation_id: text(conversationId),
+  order_id: text(orderId),
+  attempt: number(1),
 });
 
 async function begin(wanted, now) {
   const item = {
     ...keyOf(wanted),
-    conversation_id: text(wanted.conversationId),
-    order_id: text(wanted.orderId),
-    attempt: number(1),
+    ...correlation(randomText(BASE_36, 25), wanted),
+    holder_conversation_id: text(wanted.conversationId),
     version: number(1),
     amount_minor: number(wanted.amountMinor),
     currency: text(wanted.currency),
@@ -93,10 +109,12 @@ async function begin(wanted, now) {
     terms: { M: { capture_method: text('automatic') } },
     capture_method: text('automatic'),
     amount_received_minor: number(0),
+    declines: { L: [] },
+    was_authorized: { BOOL: false },
     attempt_started_at: number(now),
     created_at: number(now),
     updated_at: number(now),
-    expires_at: number(Math.floor(now / 1000) + Number(RECORD_DAYS) * 86400),
+    expires_at: expiresAt(now),
     notified_opened: { BOOL: false },
   };
   try {
@@ -115,8 +133,24 @@ async function begin(wanted, now) {
   }
 }
 
+// Puts the intent on record, with whose it is, a fresh link and the conversation's newest order.
 async function adopt(wanted, record, intent, now) {
-  const expiresAt = record.expires_at;
+  const owner = correlation(record.payment_uid.S, wanted);
+  const token = randomText(BASE_62, 22);
+  const validUntil = now + Number(PAY_LINK_MINUTES) * 60000;
+  const link = {
+    pk: text(`LINK#${createHash('sha256').update(token).digest('hex')}`),
+    sk: text('LINK'),
+    ...owner,
+    valid_until: number(validUntil),
+    expires_at: number(Math.floor(validUntil / 1000) + 7 * 86400),
+  };
+  const newest = {
+    pk: text(`CONVERSATION#${wanted.conversationId}`),
+    sk: text('NEWEST'),
+    order_id: text(wanted.orderId),
+    expires_at: expiresAt(now),
+  };
   await dynamodb.send(
     new TransactWriteItemsCommand({
       TransactItems: [
@@ -146,45 +180,15 @@ async function adopt(wanted, record, intent, now) {
             Item: {
               pk: text(`INTENT#${intent.id}`),
               sk: text('INTENT'),
-              conversation_id: text(wanted.conversationId),
-              order_id: text(wanted.orderId),
-              attempt: number(1),
-              expires_at: expiresAt,
+              ...owner,
+              expires_at: record.expires_at,
             },
             ConditionExpression: 'attribute_not_exists(pk)',
           },
         },
+        { Put: { TableName: TABLE_NAME, Item: newest } },
+        { Put: { TableName: TABLE_NAME, Item: link } },
       ],
-    }),
-  );
-}
-
-function linkToken() {
-  let rest = BigInt(`0x${randomBytes(16).toString('hex')}`);
-  let token = '';
-  for (let place = 0; place < 22; place += 1) {
-    token = BASE_62[Number(rest % 62n)] + token;
-    rest /= 62n;
-  }
-  return token;
-}
-
-async function payLink(wanted, now) {
-  const token = linkToken();
-  const validUntil = now + Number(PAY_LINK_MINUTES) * 60000;
-  await dynamodb.send(
-    new PutItemCommand({
-      TableName: TABLE_NAME,
-      Item: {
-        pk: text(`LINK#${createHash('sha256').update(token).digest('hex')}`),
-        sk: text('LINK'),
-        conversation_id: text(wanted.conversationId),
-        order_id: text(wanted.orderId),
-        attempt: number(1),
-        valid_until: number(validUntil),
-        expires_at: number(Math.floor(validUntil / 1000) + 7 * 86400),
-      },
-      ConditionExpression: 'attribute_not_exists(pk)',
     }),
   );
   return `${PAY_LINK_BASE}/pay#${token}`;
@@ -199,21 +203,21 @@ async function create(stripe, body) {
     throw new Refused(409, 'order_changed', 'the order stands with another amount or currency');
   }
   if (record.status.S !== 'CREATING') throw new Refused(409, 'in_progress', 'the order has its intent already');
+  const uid = record.payment_uid.S;
   const intent = await stripe.paymentIntents.create(
     {
       amount: amountMinor,
       currency,
       allowed_payment_method_types: ['card'],
       capture_method: 'automatic',
-      metadata: { conversation_id: conversationId, order_id: orderId, attempt: '1' },
+      metadata: { payment_uid: uid, conversation_id: conversationId, order_id: orderId, attempt: '1' },
     },
-    { idempotencyKey: `${conversationId}/${orderId}/1` },
+    { idempotencyKey: `${uid}/1` },
   );
   if (intent.amount !== amountMinor || intent.currency !== currency) {
     throw new Refused(502, 'stripe_rejected', 'the intent disagrees with the record');
   }
-  await adopt(wanted, record, intent, now);
-  const paymentUrl = await payLink(wanted, now);
+  const paymentUrl = await adopt(wanted, record, intent, now);
   console.log(
     JSON.stringify({
       timestamp: new Date().toISOString(),
@@ -231,6 +235,7 @@ async function create(stripe, body) {
     payment_intent_id: intent.id,
     stripe_status: intent.status,
     conversation_id: conversationId,
+    is_holder: true,
     order_id: orderId,
     attempt: 1,
     amount: (amountMinor / 100).toFixed(2),
@@ -285,7 +290,7 @@ function runtimeApi(method, path, body) {
 async function main() {
   const warm = new GetItemCommand({
     TableName: TABLE_NAME,
-    Key: { pk: text('WARM'), sk: text('WARM') },
+    Key: { pk: text('SETTINGS'), sk: text('SETTINGS') },
     ConsistentRead: true,
   });
   // Opens the connections before the first event; what fails here fails there.

@@ -114,6 +114,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
 async fn measure(asked: &Asked) -> Result<Value, String> {
     let Asked { job, calls, .. } = *asked;
     let outside = Arc::new(Outside::default());
+    job::settle(&outside)?;
     let (mut api, mut env) = environment(asked, &outside).await?;
     env.extend(
         job.variables()

@@ -267,20 +267,13 @@ fn stripe(state: &mut State, call: &Call<'_>) -> Result<Value, String> {
             .parse()
             .map_err(|_| "amount must be minor units")?,
         currency: field("currency")?,
+        payment_uid: field("metadata[payment_uid]")?,
         conversation_id: field("metadata[conversation_id]")?,
         order_id: field("metadata[order_id]")?,
         attempt: field("metadata[attempt]")?,
     };
-    let Intent {
-        conversation_id,
-        order_id,
-        attempt,
-        ..
-    } = &intent;
-    call.wants(
-        "idempotency-key",
-        &format!("{conversation_id}/{order_id}/{attempt}"),
-    )?;
+    let key = format!("{}/{}", intent.payment_uid, intent.attempt);
+    call.wants("idempotency-key", &key)?;
     let intent = intent.json("requires_payment_method", unix_ms() / 1000);
     state.intents.insert(
         intent["id"].as_str().unwrap_or_default().to_owned(),
@@ -297,6 +290,8 @@ pub(crate) struct Intent {
     pub(crate) amount_minor: u64,
     /// Lower case.
     pub(crate) currency: String,
+    /// Its metadata.
+    pub(crate) payment_uid: String,
     /// Its metadata.
     pub(crate) conversation_id: String,
     /// Its metadata.
@@ -342,6 +337,7 @@ impl Intent {
             "latest_charge": null,
             "livemode": false,
             "metadata": {
+                "payment_uid": self.payment_uid,
                 "conversation_id": self.conversation_id,
                 "order_id": self.order_id,
                 "attempt": self.attempt,

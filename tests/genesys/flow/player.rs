@@ -69,8 +69,9 @@ pub(crate) fn value(yaml: &Yaml, variable: &dyn Fn(&str) -> Value) -> Value {
 }
 
 /// Who calls, and what is known of the call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
+    pub(crate) conversation: &'static str,
     pub(crate) ani: &'static str,
     pub(crate) language: &'static str,
     /// One for each question; None waits until the question is over. Then nothing is answered any
@@ -78,6 +79,19 @@ pub(crate) struct Caller {
     pub(crate) keys: VecDeque<Option<char>>,
     pub(crate) data: BTreeMap<String, String>,
     pub(crate) invocation_data: Option<&'static str>,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        Self {
+            conversation: tests::CONVERSATION,
+            ani: "",
+            language: "",
+            keys: VecDeque::new(),
+            data: BTreeMap::new(),
+            invocation_data: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -180,7 +194,7 @@ impl<'f> Player<'f> {
 
     pub(crate) fn variable(&self, name: &str) -> Value {
         match name {
-            "Call.ConversationId" => Value::text(tests::CONVERSATION),
+            "Call.ConversationId" => Value::text(self.caller.conversation),
             "Call.Ani" => Value::text(self.caller.ani),
             "Call.Language" => Value::text(self.caller.language),
             "Flow.InvocationData" => self

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use shared::adapters::stripe::webhook::parse_event;
 use shared::adapters::stripe::wire::{ApiError, parse_intent, parse_intent_page};
-use shared::domain::ids::{ConversationId, Correlation, OrderId, PaymentKey};
+use shared::domain::ids::{ConversationId, Correlation, OrderId, PaymentKey, PaymentUid};
 use shared::domain::money::{Currency, Money};
 use shared::domain::observation::{Intent, StripeStatus, Verdict};
 use shared::domain::payment::{CaptureMethod, Payment, PaymentStatus, Terms};
@@ -128,6 +128,7 @@ static RECORDS: LazyLock<[Payment; 3]> = LazyLock::new(|| {
             ConversationId::parse(CONVERSATION).unwrap(),
             OrderId::parse("A-1").unwrap(),
         ),
+        PaymentUid::from_bits([1; 16]),
         Money {
             amount_minor: 5000,
             currency: Currency::parse("usd").unwrap(),

@@ -12,19 +12,19 @@ use shared::adapters::secrets::CachedSecret;
 use shared::adapters::stripe::Stripe;
 use shared::adapters::tls;
 use shared::domain::ids::{
-    ConversationId, Correlation, IdempotencyKey, IntentId, PaymentKey, PaymentMethodId,
+    ConversationId, Correlation, IdempotencyKey, IntentId, OrderId, PaymentKey, PaymentMethodId,
 };
-use shared::domain::link::{Link, LinkToken};
-use shared::domain::notice::Notice;
+use shared::domain::link::{Link, LinkToken, Placement};
+use shared::domain::notice::DueNotice;
 use shared::domain::payment::Payment;
 use shared::domain::policy::PaymentPolicy;
 use shared::domain::time::UnixMillis;
 use shared::lambda::config::CreateIntentConfig;
 use shared::ports::{
-    AttachIntent, CancelIntent, Clock, ConfirmIntent, Conversation, Conversations, CreateIntent,
+    Beside, CancelIntent, Clock, ConfirmIntent, Conversation, Conversations, CreateIntent,
     Deadline, Event, EventError, FetchIntent, GenesysError, GetLink, GetPayment, Lookup, NewIntent,
-    NoRandomBits, NoticeTurn, ParticipantId, PublishableKey, PutLink, PutPayment, QueryPayments,
-    RandomBits, ReadSecret, Saved, SecretError, StoreError, StripeError, StripeReply,
+    NoRandomBits, NoticeTurn, ParticipantId, PlacePayment, PublishableKey, PutPayment, RandomBits,
+    ReadSecret, Saved, SecretError, StoreError, StripeError, StripeReply, TransactPayment,
     UpdatePayment, VerifyEvent,
 };
 
@@ -129,10 +129,8 @@ impl GetPayment for &Outside {
     async fn intent_owner(&self, _: &IntentId) -> Result<Option<Correlation>, StoreError> {
         self.store().await
     }
-}
 
-impl QueryPayments for &Outside {
-    async fn newest_payment(&self, _: &ConversationId) -> Result<Option<Payment>, StoreError> {
+    async fn newest_order(&self, _: &ConversationId) -> Result<Option<OrderId>, StoreError> {
         self.store().await
     }
 }
@@ -154,6 +152,7 @@ impl UpdatePayment for &Outside {
     async fn claim_notice(
         &self,
         _: &Payment,
+        _: &DueNotice,
         _: UnixMillis,
         _: Duration,
     ) -> Result<Option<NoticeTurn>, StoreError> {
@@ -164,20 +163,20 @@ impl UpdatePayment for &Outside {
         &self,
         _: &Payment,
         _: NoticeTurn,
-        _: Option<&Notice>,
+        _: Option<&DueNotice>,
     ) -> Result<Option<Payment>, StoreError> {
         self.store().await
     }
 }
 
-impl AttachIntent for &Outside {
-    async fn attach_intent(&self, _: &Payment, _: &IntentId) -> Result<Saved, StoreError> {
+impl TransactPayment for &Outside {
+    async fn transact(&self, _: &Payment, _: Beside<'_>) -> Result<Saved, StoreError> {
         self.store().await
     }
 }
 
-impl PutLink for &Outside {
-    async fn put_link(&self, _: &LinkToken, _: &Link) -> Result<(), StoreError> {
+impl PlacePayment for &Outside {
+    async fn place(&self, _: &Payment, _: &Placement) -> Result<Saved, StoreError> {
         self.store().await
     }
 }
@@ -190,7 +189,7 @@ impl GetLink for &Outside {
 
 impl RandomBits for &Outside {
     fn bits(&self) -> Result<[u8; 16], NoRandomBits> {
-        Err(NoRandomBits)
+        Ok([1; 16])
     }
 }
 

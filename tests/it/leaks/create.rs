@@ -467,7 +467,13 @@ pub(super) async fn creation_without_table() -> BTreeSet<String> {
         )
         .await;
     }
-    run.search()
+    let mut reached = run.search();
+    let mut run = Run::new(Setup::default()).await;
+    run.world.dynamo.put_settings("conversation").await;
+    let token = json!({ "payment_method": TOKEN });
+    run.posted(&with("A-1", &token), "settings_changed").await;
+    reached.extend(run.search());
+    reached
 }
 
 pub(super) async fn creation_without_time() -> BTreeSet<String> {

@@ -26,7 +26,16 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
         clock: &world.clock,
         deadline,
     };
-    let created = shared::usecases::create::create(ctx, &unpaid, None);
+    let placement = || Placement {
+        conversation_id: unpaid.key.conversation_id().clone(),
+        link: Some(NewLink {
+            token: LinkToken::parse(LINK).unwrap(),
+            valid_until: world.clock.now(),
+        }),
+        at: world.clock.now(),
+    };
+    let uid = payment_uid(1);
+    let created = shared::usecases::create::create(ctx, &unpaid, uid, placement());
     let created = created.await.unwrap();
     let intent_id = created.payment.intent_id().unwrap().clone();
     let answer = world
@@ -61,7 +70,8 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
     show("ApiIntent", &api_intent);
     show(
         "Reply",
-        &FlowReply::of(&created.payment).with_secrets(secret, Some(LINK.into())),
+        &FlowReply::of(&created.payment, &created.payment.holder)
+            .with_secrets(secret, Some(LINK.into())),
     );
     let open = || OpenSession {
         payment: Box::new(created.payment.clone()),
@@ -80,13 +90,8 @@ async fn no_secret_is_in_the_debug_of_a_type_that_holds_one() {
         &GenesysSecret::parse(&genesys_secret).unwrap(),
     );
     show("LinkToken", &LinkToken::parse(LINK).unwrap());
-    show(
-        "NewLink",
-        &NewLink {
-            token: LinkToken::parse(LINK).unwrap(),
-            valid_for: Duration::from_secs(60),
-        },
-    );
+    show("NewLink", &placement().link);
+    show("Placement", &placement());
     let of_aws = |name: &str| match name {
         "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN" => Some(KEY.to_owned()),
         "AWS_REGION" | "AWS_ACCESS_KEY_ID" => Some("x".to_owned()),

@@ -27,13 +27,14 @@ use shared::adapters::secrets::{GenesysSecret, Secret, SecretsManager, StripeSec
 use shared::adapters::stripe::wire::parse_intent;
 use shared::adapters::tls::client_config;
 use shared::domain::card_guard::in_identifier;
+use shared::domain::ending::MAX_DECLINES;
 use shared::domain::ids::PaymentMethodId;
-use shared::domain::link::{LinkToken, NewLink};
+use shared::domain::link::{LinkToken, NewLink, Placement};
 use shared::domain::secret_guard::holds_secret;
 use shared::lambda::config;
 use shared::lambda::problem::ProblemCode;
 use shared::lambda::reply::{Exposed, Reply as FlowReply};
-use shared::ports::{Deadline, FetchIntent, Lookup};
+use shared::ports::{Clock, Deadline, FetchIntent, Lookup};
 use shared::usecases::create::PaymentRequest;
 use shared::usecases::ctx::Ctx;
 use shared::usecases::pay_link::{OpenSession, Session};
@@ -41,11 +42,11 @@ use stand_ins::{Fault, Match, Outcome, Reply, Stage};
 use tests::GENESYS_CLIENT;
 use tests::matches::{confirm, conversation, create, fetch, patch, token, workflow};
 use tests::order_with as with;
-use tests::root;
 use tests::{
     CONVERSATION, START, Setup, World, http, order, page_event, request, rest_event, session_event,
     url_event,
 };
+use tests::{payment_uid, root};
 use tokio::net::TcpListener;
 
 use self::broken::*;

@@ -258,7 +258,7 @@ async fn cancellation_lets_no_secret_out_on_any_path() {
                 "payment_intent_unexpected_state",
                 "",
             ),
-            "PENDING",
+            "in_progress",
         ),
     ]
     .into_iter()

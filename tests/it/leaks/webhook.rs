@@ -83,6 +83,8 @@ async fn the_webhook_lets_no_secret_out_on_any_path() {
     run.world.advance(5);
     run.world.stripe.pay(&intent, "pm_card_processing").unwrap();
     run.delivered(&run.last_event(), "applied").await;
+    // It counts, and is older.
+    run.delivered(&declined, "applied").await;
     run.delivered(&declined, "older").await;
     run.world.stripe.finish_processing(&intent, true).unwrap();
     let succeeded = run.last_event();
@@ -149,6 +151,21 @@ async fn the_webhook_lets_no_secret_out_on_any_path() {
         run.world.stripe.clear_faults();
     }
     run.delivered(&run.last_event(), "applied").await;
+
+    let tested = run.begin("A-5").await;
+    for _ in 1..MAX_DECLINES {
+        run.world.advance(1);
+        let _ = run.world.stripe.pay(&tested, DECLINED_TOKEN);
+        run.delivered(&run.last_event(), "applied").await;
+    }
+    run.world.advance(1);
+    let _ = run.world.stripe.pay(&tested, DECLINED_TOKEN);
+    for fault in stripe_on_reading() {
+        run.world.stripe.outage(fetch(), fault);
+        run.delivered(&run.last_event(), "attempt_not_ended").await;
+        run.world.stripe.clear_faults();
+    }
+    run.delivered(&run.last_event(), "repeated").await;
 
     run.world.genesys.outage(Match::any(), genesys_says(500));
     let _ = run.begin("A-4").await;

@@ -19,10 +19,11 @@ const FUNCTIONS: [(&str, &str); 3] = [
 const STRIPE_SECRET: &str =
     "!If [StripeSecretGiven, !Ref StripeSecretArn, !GetAtt StripeSecret.Id]";
 
-const OF_ALL: [(&str, &str); 5] = [
+const OF_ALL: [(&str, &str); 6] = [
     ("TABLE_NAME", "!Ref PaymentTable"),
     ("STRIPE_SECRET_ID", STRIPE_SECRET),
     ("RECORD_DAYS", "!Ref RecordDays"),
+    ("PAID_RECORD_DAYS", "!Ref PaidRecordDays"),
     ("STRIPE_API_BASE", "!Ref StripeApiBase"),
     (
         "AWS_ENDPOINT_URL",
@@ -30,12 +31,13 @@ const OF_ALL: [(&str, &str); 5] = [
     ),
 ];
 
-const OF_CREATE_INTENT: [(&str, &str); 8] = [
+const OF_CREATE_INTENT: [(&str, &str); 9] = [
     ("ALLOWED_CURRENCIES", "!Ref AllowedCurrencies"),
     ("REGION_CURRENCIES", "!Ref RegionCurrencies"),
     ("MAX_AMOUNTS", "!Ref MaxAmounts"),
     ("CAPTURE_METHOD", "!Ref CaptureMethod"),
     ("MOTO", "!Ref Moto"),
+    ("ORDER_SCOPE", "!Ref OrderScope"),
     ("BUDGET_MS", "!Ref BudgetMs"),
     (
         "PAY_LINK_BASE",

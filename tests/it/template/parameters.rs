@@ -30,6 +30,11 @@ fn each_parameter_has_its_type_default_and_limits() {
             &[("AllowedValues", "[automatic, manual]")],
         ),
         ("Moto", "'false'", &[("AllowedValues", flags)]),
+        (
+            "OrderScope",
+            "merchant",
+            &[("AllowedValues", "[merchant, conversation]")],
+        ),
         ("MerchantName", "''", &[("MaxLength", "60")]),
         ("PayLinkBase", "''", &[]),
         (
@@ -47,7 +52,12 @@ fn each_parameter_has_its_type_default_and_limits() {
         (
             "RecordDays",
             "90",
-            &[("MinValue", "1"), ("MaxValue", "3650")],
+            &[("MinValue", "30"), ("MaxValue", "3650")],
+        ),
+        (
+            "PaidRecordDays",
+            "3650",
+            &[("MinValue", "30"), ("MaxValue", "3650")],
         ),
         (
             "TableDeletionProtection",
@@ -241,7 +251,11 @@ fn the_limits_of_a_parameter_are_those_of_the_code_that_reads_it() {
     for (value, taken) in [(99, false), (100, true), (28_000, true), (28_001, false)] {
         assert_eq!(is_taken("BUDGET_MS", &value.to_string()), taken, "{value}");
     }
-    for (parameter, variable) in [("CaptureMethod", "CAPTURE_METHOD"), ("Moto", "MOTO")] {
+    for (parameter, variable) in [
+        ("CaptureMethod", "CAPTURE_METHOD"),
+        ("Moto", "MOTO"),
+        ("OrderScope", "ORDER_SCOPE"),
+    ] {
         for value in parameters[parameter]["AllowedValues"]
             .as_sequence()
             .unwrap()

@@ -69,10 +69,10 @@ fn trust(template: &Value, role: &str) -> String {
 #[test]
 fn each_function_s_role_names_just_the_actions_and_resources_that_its_handler_s_bounds_name() {
     let template = template();
-    let (get, put, query, update) = (
+    let (check, get, put, update) = (
+        "dynamodb:ConditionCheckItem",
         "dynamodb:GetItem",
         "dynamodb:PutItem",
-        "dynamodb:Query",
         "dynamodb:UpdateItem",
     );
     for (name, policy, sid, actions, secrets) in [
@@ -80,7 +80,7 @@ fn each_function_s_role_names_just_the_actions_and_resources_that_its_handler_s_
             "CreateIntent",
             "create-intent",
             "OpenPayments",
-            vec![get, put, update],
+            vec![check, get, put, update],
             vec![STRIPE_SECRET],
         ),
         (
@@ -94,7 +94,7 @@ fn each_function_s_role_names_just_the_actions_and_resources_that_its_handler_s_
             "StatusQuery",
             "status-query",
             "ReadAndRefreshPayments",
-            vec![get, put, query, update],
+            vec![get, put, update],
             vec![STRIPE_SECRET, GENESYS_SECRET],
         ),
     ] {

@@ -8,7 +8,7 @@ use shared::lambda::reply::{Exposed, RETRY_AFTER, json_response};
 use shared::lambda::telemetry;
 use shared::ports::telemetry::{Metric, count};
 use shared::ports::{
-    AttachIntent, Clock, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey,
+    Clock, Conversations, FetchIntent, GetLink, GetPayment, PublishableKey, TransactPayment,
     UpdatePayment,
 };
 use shared::usecases::pay_link::{Closed, OpenSession, Session, session};
@@ -118,7 +118,7 @@ impl WireSession {
 
 impl<S, Stripe, Genesys, C> StatusQueryFunction<S, Stripe, Genesys, C>
 where
-    S: GetPayment + GetLink + UpdatePayment + AttachIntent,
+    S: GetPayment + GetLink + UpdatePayment + TransactPayment,
     Stripe: FetchIntent + PublishableKey,
     Genesys: Conversations,
     C: Clock,

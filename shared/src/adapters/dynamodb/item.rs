@@ -6,7 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::{from_item, to_item};
 
-use crate::domain::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentKey};
+use crate::domain::ending::{EndReason, Ending};
+use crate::domain::ids::{
+    ConversationId, Correlation, IntentId, OrderId, OrderScope, PaymentKey, PaymentUid,
+};
 use crate::domain::link::{Link, LinkToken};
 use crate::domain::money::{Currency, Money};
 use crate::domain::notice::Notice;
@@ -25,6 +28,13 @@ const REMEMBER_LINK_SECS: u64 = 7 * 86_400;
 #[derive(Serialize, Deserialize)]
 struct State {
     attempt: u32,
+    /// The conversation that asked for the attempt.
+    conversation_id: ConversationId,
+    holder_conversation_id: ConversationId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former_conversation_id: Option<ConversationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_told_conversation_id: Option<ConversationId>,
     version: u64,
     amount_minor: u64,
     currency: Currency,
@@ -39,6 +49,16 @@ struct State {
     stripe_status: Option<StripeStatus>,
     #[serde(default)]
     amount_received_minor: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ending_reason: Option<EndReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ending_since: Option<UnixMillis>,
+    #[serde(default)]
+    declines: Vec<String>,
+    #[serde(default)]
+    was_authorized: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unauthorized_before: Option<EndReason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +76,12 @@ struct State {
 }
 
 /// The attributes of [`State`] that may be absent.
-pub(super) const REMOVABLE: [&str; 8] = [
+pub(super) const REMOVABLE: [&str; 13] = [
+    "unauthorized_before",
+    "ending_reason",
+    "ending_since",
+    "former_conversation_id",
+    "moved_told_conversation_id",
     "terms",
     "payment_intent_id",
     "stripe_status",
@@ -70,17 +95,26 @@ pub(super) const REMOVABLE: [&str; 8] = [
 /// What a payment item holds besides its state and keys: its creation, and what Genesys accepted.
 #[derive(Serialize, Deserialize)]
 struct Bookkeeping {
-    conversation_id: ConversationId,
+    payment_uid: PaymentUid,
     order_id: OrderId,
     created_at: UnixMillis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refreshed_at: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notified_conversation_id: Option<ConversationId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     notified_status: Option<PaymentStatus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     notified_intent_id: Option<IntentId>,
     #[serde(default)]
     notified_opened: bool,
+}
+
+/// The order that a conversation asked for last, besides its keys.
+#[derive(Serialize, Deserialize)]
+struct NewestOrder {
+    order_id: OrderId,
+    expires_at: u64,
 }
 
 /// An intent's item, besides its keys: whose intent it is.
@@ -105,6 +139,10 @@ pub(super) fn state(payment: &Payment, expires_at: u64) -> Result<Item, StoreErr
     let known = payment.intent();
     let state = State {
         attempt: payment.correlation.attempt,
+        conversation_id: payment.correlation.conversation_id.clone(),
+        holder_conversation_id: payment.holder.clone(),
+        former_conversation_id: payment.former_holder.clone(),
+        moved_told_conversation_id: payment.moved_told.clone(),
         version: payment.version,
         amount_minor: payment.money.amount_minor,
         currency: payment.money.currency,
@@ -114,6 +152,11 @@ pub(super) fn state(payment: &Payment, expires_at: u64) -> Result<Item, StoreErr
         payment_intent_id: known.map(|known| known.id.clone()),
         stripe_status: known.map(|known| known.status),
         amount_received_minor: payment.amount_received(),
+        ending_reason: payment.ending.map(|ending| ending.reason),
+        ending_since: payment.ending.map(|ending| ending.since),
+        declines: payment.declines.clone(),
+        was_authorized: payment.was_authorized,
+        unauthorized_before: payment.unauthorized_before,
         reason_code: payment.reason_code().map(str::to_owned),
         as_of_from: known.map(|known| known.as_of.from),
         as_of_until: known.map(|known| known.as_of.until),
@@ -126,20 +169,20 @@ pub(super) fn state(payment: &Payment, expires_at: u64) -> Result<Item, StoreErr
     to_item(state).map_err(unreadable)
 }
 
-/// A new payment's whole item.
+/// A new payment's whole item, but for its keys.
 pub(super) fn new_payment(payment: &Payment, expires_at: u64) -> Result<Item, StoreError> {
     let mut item = state(payment, expires_at)?;
     let bookkeeping = Bookkeeping {
-        conversation_id: payment.correlation.conversation_id.clone(),
+        payment_uid: payment.correlation.payment_uid.clone(),
         order_id: payment.correlation.order_id.clone(),
         created_at: payment.created_at,
         refreshed_at: None,
+        notified_conversation_id: None,
         notified_status: None,
         notified_intent_id: None,
         notified_opened: false,
     };
     item.extend(to_item::<_, Item>(bookkeeping).map_err(unreadable)?);
-    item.extend(payment_key(&payment.key()));
     Ok(item)
 }
 
@@ -173,13 +216,20 @@ pub(super) fn read_payment(item: Item) -> Result<Payment, StoreError> {
             reason_code: state.reason_code.ok_or_else(|| missing("reason_code"))?,
         },
     };
-    let notified = kept.notified_intent_id.zip(kept.notified_status);
+    let notified = kept
+        .notified_conversation_id
+        .zip(kept.notified_intent_id)
+        .zip(kept.notified_status);
     Ok(Payment {
         correlation: Correlation {
-            conversation_id: kept.conversation_id,
+            payment_uid: kept.payment_uid,
+            conversation_id: state.conversation_id,
             order_id: kept.order_id,
             attempt: state.attempt,
         },
+        holder: state.holder_conversation_id,
+        former_holder: state.former_conversation_id,
+        moved_told: state.moved_told_conversation_id,
         version: state.version,
         money: Money {
             amount_minor: state.amount_minor,
@@ -187,8 +237,16 @@ pub(super) fn read_payment(item: Item) -> Result<Payment, StoreError> {
         },
         capture_method,
         stage,
+        ending: state
+            .ending_reason
+            .zip(state.ending_since)
+            .map(|(reason, since)| Ending { reason, since }),
+        declines: state.declines,
+        was_authorized: state.was_authorized,
+        unauthorized_before: state.unauthorized_before,
         visited_at: state.opened_at,
-        notified: notified.map(|(intent_id, status)| Notice {
+        notified: notified.map(|((conversation_id, intent_id), status)| Notice {
+            conversation_id,
             intent_id,
             status,
             visited: kept.notified_opened,
@@ -246,13 +304,40 @@ pub(super) fn read_link(item: Item) -> Result<Link, StoreError> {
     })
 }
 
-pub(super) fn conversation_pk(conversation_id: &ConversationId) -> String {
-    format!("CONVERSATION#{conversation_id}")
+pub(super) fn new_newest_order(
+    conversation_id: &ConversationId,
+    order_id: &OrderId,
+    expires_at: u64,
+) -> Result<Item, StoreError> {
+    let newest = NewestOrder {
+        order_id: order_id.clone(),
+        expires_at,
+    };
+    let mut item: Item = to_item(newest).map_err(unreadable)?;
+    item.extend(newest_order_key(conversation_id));
+    Ok(item)
 }
 
-pub(super) fn payment_key(key: &PaymentKey) -> Item {
+pub(super) fn read_newest_order(item: Item) -> Result<OrderId, StoreError> {
+    let newest: NewestOrder = from_item(item).map_err(unreadable)?;
+    Ok(newest.order_id)
+}
+
+pub(super) fn payment_key(key: &PaymentKey, scope: OrderScope) -> Item {
     let order = format!("ORDER#{}", key.order_id());
-    item_key(conversation_pk(key.conversation_id()), order)
+    match scope {
+        // mutant: merchant-key
+        OrderScope::Merchant => item_key(order, "PAYMENT".to_owned()),
+        OrderScope::Conversation => item_key(conversation_pk(key.conversation_id()), order),
+    }
+}
+
+pub(super) fn newest_order_key(conversation_id: &ConversationId) -> Item {
+    item_key(conversation_pk(conversation_id), "NEWEST".to_owned())
+}
+
+fn conversation_pk(conversation_id: &ConversationId) -> String {
+    format!("CONVERSATION#{conversation_id}")
 }
 
 pub(super) fn intent_key(intent_id: &IntentId) -> Item {
@@ -277,7 +362,7 @@ pub(super) fn number(number: u64) -> AttributeValue {
 }
 
 /// Names a missing attribute, but repeats nothing an item holds: its terms may be personal data.
-fn unreadable(error: serde_dynamo::Error) -> StoreError {
+pub(super) fn unreadable(error: serde_dynamo::Error) -> StoreError {
     let text = error.to_string();
     let missing = text.starts_with("missing field");
     StoreError::Unreadable(if missing {

@@ -28,7 +28,8 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
             terms,
         } = new;
         let amount = money.amount_minor.to_string();
-        let [conversation_key, order_key, attempt_key] = [
+        let [uid_key, conversation_key, order_key, attempt_key] = [
+            metadata::PAYMENT_UID,
             metadata::CONVERSATION_ID,
             metadata::ORDER_ID,
             metadata::ATTEMPT,
@@ -40,6 +41,7 @@ impl<S: ReadSecret, T: Transport> CreateIntent for Stripe<S, T> {
             ("currency", money.currency.code()),
             ("allowed_payment_method_types[0]", "card"),
             ("capture_method", terms.capture_method.as_str()),
+            (&uid_key, correlation.payment_uid.as_str()),
             (&conversation_key, correlation.conversation_id.as_str()),
             (&order_key, correlation.order_id.as_str()),
             (&attempt_key, &attempt),

@@ -52,11 +52,9 @@ impl<S: ReadSecret, T: Transport> Stripe<S, T> {
         deadline: Deadline,
     ) -> Result<Searched, StripeError> {
         let query = format!(
-            "metadata['{}']:'{}' AND metadata['{}']:'{}' AND metadata['{}']:'{}'",
-            metadata::CONVERSATION_ID,
-            correlation.conversation_id,
-            metadata::ORDER_ID,
-            correlation.order_id,
+            "metadata['{}']:'{}' AND metadata['{}']:'{}'",
+            metadata::PAYMENT_UID,
+            correlation.payment_uid,
             metadata::ATTEMPT,
             correlation.attempt,
         );

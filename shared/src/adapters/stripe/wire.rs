@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::domain::ids::{ConversationId, Correlation, IntentId, OrderId};
+use crate::domain::ids::{ConversationId, Correlation, IntentId, OrderId, PaymentUid};
 use crate::domain::money::{Currency, Money};
 use crate::domain::observation::{Intent, StripeStatus};
 use crate::domain::secret_guard::is_plain_name;
@@ -17,6 +17,7 @@ use crate::ports::ObjectError;
 
 /// Metadata keys under which an intent carries its correlation.
 pub mod metadata {
+    pub const PAYMENT_UID: &str = "payment_uid";
     /// The Genesys conversation.
     pub const CONVERSATION_ID: &str = "conversation_id";
     pub const ORDER_ID: &str = "order_id";
@@ -107,6 +108,7 @@ pub fn is_code(code: &str) -> bool {
 
 fn read_correlation(metadata: &HashMap<String, String>) -> Option<Correlation> {
     Some(Correlation {
+        payment_uid: PaymentUid::parse(metadata.get(metadata::PAYMENT_UID)?).ok()?,
         conversation_id: ConversationId::parse(metadata.get(metadata::CONVERSATION_ID)?).ok()?,
         order_id: OrderId::parse(metadata.get(metadata::ORDER_ID)?).ok()?,
         attempt: metadata.get(metadata::ATTEMPT)?.parse().ok()?,
@@ -238,7 +240,7 @@ mod tests {
 
     const INTENT: &str = r#"{"id":"pi_1","object":"payment_intent","amount":5000,"amount_received":0,"currency":"usd",
         "status":"requires_payment_method","created":7,"client_secret":"pi_1_secret_x","new_field":{"a":[1]},
-        "metadata":{"conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1","attempt":"2"},
+        "metadata":{"payment_uid":"0000000000000000000000001","conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1","attempt":"2"},
         "last_payment_error":{"code":"card_declined","decline_code":"insufficient_funds","message":"…"}}"#;
 
     #[test]
@@ -412,7 +414,8 @@ mod tests {
                     found["has_more"] = true.into();
                     found["data"] = json!([intent, intent]);
                     found["data"][0]["metadata"] = json!({
-                        "conversation_id": "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a", "order_id": "A-1", "attempt": "1",
+                        "payment_uid": "0000000000000000000000001", "order_id": "A-1", "attempt": "1",
+                        "conversation_id": "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a",
                     });
                     let page = parse_intent_page(found.to_string().as_bytes()).unwrap();
                     assert_eq!((page.found.len(), page.next_after.is_some()), (1, true));

@@ -12,6 +12,7 @@ use crate::adapters::aws::AwsConfig;
 use crate::adapters::dynamodb::TableConfig;
 use crate::adapters::genesys::GenesysConfig;
 use crate::adapters::stripe::StripeConfig;
+use crate::domain::ids::OrderScope;
 use crate::domain::link::LinkToken;
 use crate::domain::money::Currency;
 use crate::domain::policy::PaymentPolicy;
@@ -95,7 +96,10 @@ pub struct WebhookConfig {
 impl CreateIntentConfig {
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         Vars::read(&lookup, |vars| Self {
-            table: vars.table(),
+            table: TableConfig {
+                order_scope: Some(vars.order_scope()),
+                ..vars.table()
+            },
             stripe: vars.stripe(),
             policy: vars.policy(),
             moto: vars.parsed("MOTO", "false", "true or false", |text| text.parse().ok()),
@@ -177,10 +181,23 @@ impl Vars<'_> {
     fn table(&mut self) -> TableConfig {
         TableConfig {
             name: self.required("TABLE_NAME"),
-            record_days: self.parsed("RECORD_DAYS", "90", "days from 1 to 3650", |text| {
-                text.parse().ok().filter(|days| (1..=3650).contains(days))
-            }),
+            record_days: self.days("RECORD_DAYS", "90", 30),
+            paid_record_days: self.days("PAID_RECORD_DAYS", "3650", 30),
+            order_scope: None,
         }
+    }
+
+    fn days(&mut self, variable: &str, default: &str, least: u64) -> u64 {
+        let must_be = format!("days from {least} to 3650");
+        self.parsed(variable, default, &must_be, |text| {
+            let days = text.parse().ok();
+            days.filter(|days| (least..=3650).contains(days))
+        })
+    }
+
+    fn order_scope(&mut self) -> OrderScope {
+        let must_be = "merchant or conversation";
+        self.parsed("ORDER_SCOPE", "merchant", must_be, |text| text.parse().ok())
     }
 
     fn stripe(&mut self) -> StripeConfig {
@@ -352,7 +369,16 @@ mod tests {
             ["usd", "eur", "gbp"]
         );
         assert_eq!(config.policy.capture_method, CaptureMethod::Automatic);
-        assert_eq!((config.moto, config.table.record_days), (false, 90));
+        assert_eq!(
+            config.table,
+            TableConfig {
+                name: "payments".to_owned(),
+                record_days: 90,
+                paid_record_days: 3650,
+                order_scope: Some(OrderScope::Merchant),
+            }
+        );
+        assert!(!config.moto);
         assert_eq!(
             config
                 .policy
@@ -722,6 +748,8 @@ mod tests {
         let spaced = [
             ("TABLE_NAME", " payments\n"),
             ("RECORD_DAYS", " 30 "),
+            ("PAID_RECORD_DAYS", " 400 "),
+            ("ORDER_SCOPE", " conversation "),
             ("STRIPE_SECRET_ID", " stripe "),
             ("ALLOWED_CURRENCIES", " USD , jpy,"),
             ("REGION_CURRENCIES", " us = USD , Jp=jpy "),
@@ -738,6 +766,8 @@ mod tests {
             table: TableConfig {
                 name: "payments".to_owned(),
                 record_days: 30,
+                paid_record_days: 400,
+                order_scope: Some(OrderScope::Conversation),
             },
             stripe: StripeConfig {
                 secret_id: "stripe".to_owned(),
@@ -780,6 +810,8 @@ mod tests {
                 table: TableConfig {
                     name: "payments".to_owned(),
                     record_days: 90,
+                    paid_record_days: 3650,
+                    order_scope: None,
                 },
                 stripe: StripeConfig {
                     secret_id: "stripe".to_owned(),
