@@ -293,6 +293,8 @@ MUTANTS = (
         "told-once",
         "(self.notified.as_ref() != Some(&notice))",
         "(self.notified.as_ref() != Some(&notice) || notice.visited)",
+        "it",
+        "the_agent_sees_that_the_link_was_opened_and_then_what_became_of_it_each_once",
     ),
     Mutant(
         "take a transaction that met another for a lost race",
@@ -307,6 +309,8 @@ MUTANTS = (
         "moved-due",
         "self.moved_told = None;",
         "",
+        "it",
+        "a_second_call_for_the_same_order_gets_the_same_intent_and_the_first_hears_once_that_it_moved",
     ),
     Mutant(
         "tell the former holder again and again",
@@ -399,12 +403,16 @@ MUTANTS = (
         "place-status",
         "(\"status\", text(payment.status().to_string()))",
         "(\"payment_uid\", text(payment.correlation.payment_uid.to_string()))",
+        "chaos",
+        "a_link_is_not_handed_out_to_what_was_paid_meanwhile",
     ),
     Mutant(
         "hand out a link to what is to end",
         "place-ending",
         "format!(\" AND attribute_not_exists({ending})\")",
         "{ check.names.remove(\"#ending_reason\"); let _ = ending; String::new() }",
+        "chaos",
+        "a_link_is_not_handed_out_to_what_is_to_end_by_now",
     ),
     Mutant(
         "cancel at the bank whoever asks",
@@ -425,8 +433,8 @@ MUTANTS = (
     Mutant(
         "count no declined try that the record has heard of otherwise",
         "old-declines",
-        "why @ (NoChange::Older | NoChange::Repeated)",
-        "why @ NoChange::Older if self.version == 0",
+        "self.decline_counted(seen).map(Box::new)",
+        "None::<Box<Self>>",
         "it",
         "a_declined_try_counts_though_the_record_knows_something_newer_or_of_the_same_second",
     ),

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use stand_ins::{Match, Stage};
+use tests::Answer;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::lines::Held;
 use crate::room::Room;
 use crate::schedule::{Outcome, SECRETS_OUTAGE, TOKENS, body, stage};
 use crate::sim::Hit;
@@ -38,6 +41,56 @@ fn a_link_whose_transaction_meets_another_is_written_by_the_next_try() {
             room.session(&room.links()[0]).await.unwrap().text("state"),
             "open"
         );
+    });
+}
+
+/// The request has read what can be paid, and is about to hand out a link to it.
+async fn about_to_hand_out(room: &Arc<Room>, order: &Order) -> (Held, JoinHandle<Option<Answer>>) {
+    assert_eq!(room.post(&body(order, 5000)).await.unwrap().status, 201);
+    let held = room.aws.hold_next("ConditionCheck");
+    let asking = tokio::spawn({
+        let (room, asked) = (Arc::clone(room), body(order, 5000));
+        async move { room.post(&asked).await }
+    });
+    held.arrived.notified().await;
+    (held, asking)
+}
+
+#[test]
+fn a_link_is_not_handed_out_to_what_was_paid_meanwhile() {
+    calmly(async |room, order| {
+        let (held, asking) = about_to_hand_out(room, order).await;
+        let secret = room.stripe.intents()[0]["client_secret"].clone();
+        room.watch.pay_by_card(secret.as_str().unwrap(), TOKENS[0]);
+        let succeeded = room.stripe.events().pop().unwrap();
+        assert_eq!(room.deliver(&succeeded).await.unwrap().status, 200);
+        held.go_on.notify_one();
+        let answer = asking.await.unwrap().unwrap();
+        assert_eq!(
+            (answer.text("payment_status"), answer.text("payment_url")),
+            ("CONFIRMED", "")
+        );
+    });
+}
+
+#[test]
+fn a_link_is_not_handed_out_to_what_is_to_end_by_now() {
+    calmly(async |room, order| {
+        let (held, asking) = about_to_hand_out(room, order).await;
+        let gate = room
+            .stripe
+            .gate(Match::get("/v1/payment_intents"), Stage::Arrival);
+        let canceling = tokio::spawn({
+            let (room, order) = (Arc::clone(room), order.clone());
+            async move { room.cancel(&order).await }
+        });
+        gate.arrived(1).await;
+        held.go_on.notify_one();
+        let answer = asking.await.unwrap().unwrap();
+        assert_eq!((answer.status, answer.text("code")), (409, "in_progress"));
+        gate.open();
+        let canceled = canceling.await.unwrap().unwrap();
+        assert_eq!(canceled.text("payment_status"), "CANCELED");
     });
 }
 

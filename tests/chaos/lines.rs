@@ -366,7 +366,13 @@ impl Aws {
         };
         let hit = scripted
             .map(|(_, hit)| hit)
-            .or_else(|| self.fault(&name, dynamo));
+            .or_else(|| self.fault(&name, dynamo))
+            .map(|hit| match hit {
+                Hit::DynamoTransactionConflict if name != "TransactWriteItems" => {
+                    Hit::DynamoWriteConflict
+                }
+                hit => hit,
+            });
         if let Some(hit) = hit {
             self.sim.hit(hit);
             if body.contains("LINK#") {
@@ -394,10 +400,8 @@ impl Aws {
             }
             Some(Hit::SecretsThrottled) => return Ok(error("ThrottlingException")),
             Some(Hit::DynamoInternal) => return Ok((500, error("InternalServerError").1)),
-            Some(Hit::DynamoTransactionConflict) if name == "TransactWriteItems" => {
-                return Ok(canceled_by_conflict());
-            }
-            Some(Hit::DynamoTransactionConflict) => {
+            Some(Hit::DynamoTransactionConflict) => return Ok(canceled_by_conflict()),
+            Some(Hit::DynamoWriteConflict) => {
                 return Ok(error("TransactionConflictException"));
             }
             Some(Hit::DynamoDroppedBefore) => return Err(lost()),

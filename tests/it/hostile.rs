@@ -13,7 +13,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::{Value, json};
 use tests::{
-    Answer, CONVERSATION, START, WEBHOOK_SECRET, World, order, request, rest_event, url_event,
+    Answer, CONVERSATION, START, WEBHOOK_SECRET, World, order, payment_uid, request, rest_event,
+    url_event,
 };
 
 fn fuzz(folder: &str) -> PathBuf {
@@ -338,7 +339,10 @@ fn events_are_read_as_they_are_written() {
         ),
         (
             "metadata",
-            json!([{ "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1" }, {}, null]),
+            json!([{
+                "payment_uid": payment_uid(1), "conversation_id": CONVERSATION, "order_id": "A-1",
+                "attempt": "1"
+            }, {}, null]),
         ),
     ]);
     let event = object(&[

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::domain::ids::OrderScope::{Conversation, Merchant};
-use stand_ins::{Fault, Outcome, Scene, Stage};
+use stand_ins::{Fault, Match, Outcome, Scene, Stage};
 use tests::matches::{confirm, create};
 use tests::{Answer, CONVERSATION, Setup, World, order, order_with, table_in_scope};
 
@@ -141,6 +141,17 @@ async fn a_second_call_for_the_same_order_gets_the_same_intent_and_the_first_hea
     assert_eq!(first, ["pending", "moved", "confirmed"]);
     assert_eq!(other, ["pending", "link_opened", "confirmed", "moved"]);
     assert_eq!(world.stripe.intents().len(), 1);
+    // The other holds it once more, and Genesys takes nothing for the first until that has it back.
+    world.post(&asked_by(OTHER, "A-1")).await;
+    let first = Match::path(&format!("/api/v2/conversations/{CONVERSATION}"));
+    world.genesys.outage(first, Fault::status(500));
+    let untold = world.deliver(&world.last_event()).await;
+    untold.must_be(503, "outcome", "genesys_not_told");
+    world.genesys.clear_faults();
+    world.post(&order("A-1")).await;
+    world.deliver_all().await;
+    let told = world.heard(OTHER);
+    assert_eq!(told[4..], ["confirmed", "moved"]);
 }
 
 #[tokio::test]

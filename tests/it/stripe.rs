@@ -31,8 +31,11 @@ async fn unmade(world: &Arc<World>) {
 }
 
 /// What Stripe sends for an intent of this order that somebody else made and was paid for.
-fn copied(world: &World) -> Value {
-    let metadata = json!({ "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1" });
+async fn copied(world: &World) -> Value {
+    let uid = world.uid("A-1").await;
+    let metadata = json!({
+        "payment_uid": uid, "conversation_id": CONVERSATION, "order_id": "A-1", "attempt": "1"
+    });
     let created = tests::START;
     json!({
         "id": "evt_copied", "object": "event", "type": "payment_intent.succeeded", "created": created, "livemode": false,
@@ -49,7 +52,7 @@ async fn a_connected_account_s_event_is_ignored_and_counted_whatever_its_metadat
     let world = Arc::new(World::new().await);
     unmade(&world).await;
     let before = world.dynamo.items().await;
-    let mut event = copied(&world);
+    let mut event = copied(&world).await;
     event["account"] = "acct_1Connected".into();
     let mut unknown = event.clone();
     unknown["data"]["object"]["status"] = "requires_magic".into();
@@ -66,7 +69,7 @@ async fn a_connected_account_s_event_is_ignored_and_counted_whatever_its_metadat
         tests::logged().contains("\"Outcome\":\"other_account\""),
         "it is counted"
     );
-    let mut own = copied(&world);
+    let mut own = copied(&world).await;
     own["account"] = Value::Null;
     assert_eq!(
         world.deliver(&own).await.text("outcome"),
@@ -85,7 +88,7 @@ async fn an_intent_that_our_own_key_does_not_see_confirms_nothing() {
                 .stripe
                 .outage(Match::get(INTENTS), Fault::status(status));
         }
-        let answer = world.deliver(&copied(&world)).await;
+        let answer = world.deliver(&copied(&world).await).await;
         assert_eq!(
             (answer.status, answer.text("outcome")),
             (200, "not_ours"),
