@@ -47,7 +47,7 @@ fn a_link_whose_transaction_meets_another_is_written_by_the_next_try() {
 /// The request has read what can be paid, and is about to hand out a link to it.
 async fn about_to_hand_out(room: &Arc<Room>, order: &Order) -> (Held, JoinHandle<Option<Answer>>) {
     assert_eq!(room.post(&body(order, 5000)).await.unwrap().status, 201);
-    let held = room.aws.hold_next("ConditionCheck");
+    let held = room.aws.hold_next("\"ConditionCheck\"");
     let asking = tokio::spawn({
         let (room, asked) = (Arc::clone(room), body(order, 5000));
         async move { room.post(&asked).await }
