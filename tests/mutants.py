@@ -253,13 +253,13 @@ MUTANTS = (
         "cancel the record alone",
         "cancel-at-stripe",
         "let canceled =",
-        "let mut canceled = payment.clone(); canceled.version += 1; if let crate::domain::payment::Stage::Known(known) = &mut canceled.stage { known.status = crate::domain::observation::StripeStatus::Canceled; } if let Written::Yes(canceled) = ctx.save(&payment, canceled).await? { return Ok(Ended::Canceled(canceled)); } let canceled =",
+        "let mut canceled = payment.clone(); canceled.version += 1; if let crate::domain::payment::Stage::Known(known) = &mut canceled.stage { known.status = crate::domain::observation::StripeStatus::Canceled; } if let crate::usecases::ctx::Written::Yes(canceled) = ctx.save(&payment, canceled).await? { return Ok(Ended::Canceled(canceled)); } let canceled =",
     ),
     Mutant(
         "cancel what is being made without making its intent known",
         "cancel-known",
         "PaymentStatus::Creating {",
-        "PaymentStatus::Creating { if attempt > 0 { return abandon(ctx, payment).await.map(Ended::Canceled); }",
+        "PaymentStatus::Creating { if attempt > 0 { let next = payment.rejected(\"attempt_expired\", ctx.now()); return match ctx.save(&payment, next.unwrap_or(payment.clone())).await? { crate::usecases::ctx::Written::Yes(payment) | crate::usecases::ctx::Written::Lost(payment) => Ok(Ended::Canceled(payment)) }; }",
     ),
     Mutant(
         "open whatever attempt there is by now",
@@ -437,6 +437,22 @@ MUTANTS = (
         "None::<Box<Self>>",
         "it",
         "a_declined_try_counts_though_the_record_knows_something_newer_or_of_the_same_second",
+    ),
+    Mutant(
+        "leave an order blocked whose attempt got too old",
+        "old-freed",
+        "Some(ATTEMPT_EXPIRED)",
+        "Some(\"no such reason\")",
+        "it",
+        "a_record_too_old_to_be_posted_again_is_looked_up_or_given_up",
+    ),
+    Mutant(
+        "keep an order blocked whose intent was canceled with another amount",
+        "canceled-amount",
+        "intent.status == StripeStatus::Canceled && intent.amount_received == 0",
+        "intent.status == StripeStatus::Canceled && self.version == 0",
+        "it",
+        "an_order_is_free_once_its_intent_of_another_amount_was_canceled_unpaid",
     ),
     Mutant(
         "open what is to end",

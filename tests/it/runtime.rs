@@ -749,12 +749,16 @@ async fn failing_stripe(driver: &mut Driver, world: &Rc<World>) {
     driver.query(CONVERSATION, "S-3", "CREATING").await;
     driver.let_answer(create(world));
     world.advance(20 * 3600);
+    world
+        .stripe
+        .outage(Match::get("/v1/"), stripe_says(400, invalid));
     driver
         .create(
             &with("S-3", &json!({ "description": PERSON })),
             "attempt_expired",
         )
         .await;
+    world.stripe.clear_faults();
 }
 
 /// Worlds in which something does not answer.

@@ -266,6 +266,24 @@ async fn a_refresh_is_ordered_like_an_event() {
 }
 
 #[tokio::test]
+async fn an_order_is_free_once_its_intent_of_another_amount_was_canceled_unpaid() {
+    let world = World::new().await;
+    let intent = world.begin("A-1").await;
+    world.stripe.cancel(&intent, None).unwrap();
+    let mut canceled = world.last_event();
+    canceled["data"]["object"]["amount"] = 4000.into();
+    world
+        .deliver(&canceled)
+        .await
+        .must_be(200, "outcome", "applied");
+    world
+        .order_must_be("A-1", "payment_status", "CANCELED")
+        .await;
+    let next = world.post(&tests::order("A-1")).await;
+    assert_eq!((next.status, &next.body["attempt"]), (201, &json!(2)));
+}
+
+#[tokio::test]
 async fn an_intent_whose_amount_was_changed_at_stripe_is_not_confirmed() {
     let world = World::new().await;
     let intent = world.begin("A-1").await;

@@ -62,12 +62,15 @@ impl Ending {
 }
 
 impl Payment {
-    /// The record once its attempt is to end. `None` if it is to end already, or there is nothing
-    /// to end: it is over, or Stripe is working on it.
+    /// The record once its attempt is to end. `None` if it is to end already, but for a replacement
+    /// that is canceled; or there is nothing to end: it is over, or Stripe is working on it.
     pub fn end_begun(&self, reason: EndReason, now: UnixMillis) -> Option<Self> {
         let ending = Ending { reason, since: now };
         let is_open = !self.status().is_final() && ending.stands(self.status());
-        (self.ending.is_none() && is_open).then(|| Self {
+        // Whoever cancels releases an authorization, too.
+        let is_weaker =
+            |before: Ending| reason == EndReason::Canceled && before.reason == EndReason::Replaced;
+        (self.ending.is_none_or(is_weaker) && is_open).then(|| Self {
             version: self.version + 1,
             ending: Some(ending),
             ..self.clone()

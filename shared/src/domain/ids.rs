@@ -190,7 +190,7 @@ impl Correlation {
     }
 
     /// The key under which this attempt's intent is created: the same on every try, on every
-    /// machine. `/` is in none of the parts, so no two attempts share a key. At most 93 of
+    /// machine. `/` is in none of the parts, so no two attempts share a key. At most 77 of
     /// Stripe's 255 characters.
     pub fn create_key(&self) -> IdempotencyKey {
         self.idempotency_key("")
@@ -316,6 +316,6 @@ mod tests {
             attempt: u32::MAX,
         };
         let key = correlation.confirm_key(&PaymentMethodId::parse("pm_1").unwrap());
-        assert!(key.as_str().len() <= 93, "{}", key.as_str().len());
+        assert!(key.as_str().len() <= 77, "{}", key.as_str().len());
     }
 }

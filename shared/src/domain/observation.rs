@@ -245,10 +245,14 @@ impl Payment {
         if is_another {
             return Verdict::Disagree(Disagreement::Intent);
         }
-        if intent.money.currency != self.money.currency {
+        // What was canceled unpaid releases the order, whatever somebody made of its amount.
+        // mutant: canceled-amount
+        let is_released = intent.status == StripeStatus::Canceled && intent.amount_received == 0;
+        if !is_released && intent.money.currency != self.money.currency {
             return Verdict::Disagree(Disagreement::Currency);
         }
-        if intent.money.amount_minor != self.money.amount_minor || !self.may_receive(intent) {
+        let is_other_amount = intent.money.amount_minor != self.money.amount_minor;
+        if !is_released && (is_other_amount || !self.may_receive(intent)) {
             return Verdict::Disagree(Disagreement::Amount);
         }
         let status = self.status();
@@ -295,6 +299,7 @@ impl Payment {
         let attempt = seen.intent.correlation.as_ref().map(|named| named.attempt);
         match attempt {
             Some(before) if before + 1 == self.correlation.attempt => self.unauthorized_before,
+            Some(other) if other != self.correlation.attempt => None,
             _ => self.unauthorized_end(),
         }
     }

@@ -310,18 +310,12 @@ impl From<&CreateError> for Problem {
                 "another request for this order is at work, or its payer is at the bank; send the \
                  request again",
             ),
-            CreateError::AttemptExpired => Self::with_field(
-                ProblemCode::AttemptExpired,
-                "order_id",
-                "this order was started more than 20 hours ago and never finished; send another \
-                 order_id",
-            ),
             CreateError::AttemptUnclear => Self::with_field(
                 ProblemCode::AttemptExpired,
                 "order_id",
-                "this order was started more than 20 hours ago, and Stripe cannot say whether it \
-                 has an intent; nothing was released: look for it in Stripe, or send another \
-                 order_id",
+                "the payment of this order_id was begun more than 20 hours ago, and Stripe cannot say \
+                 whether it has an intent; nothing was released: look for it in Stripe, or send \
+                 the request again an hour later",
             ),
             CreateError::AttemptFailed => Self::new(
                 ProblemCode::StripeUnavailable,

@@ -27,6 +27,9 @@ use crate::usecases::settle::SettleError;
 /// The reason code of an attempt for which Stripe made no intent.
 pub(crate) const STRIPE_FAILED: &str = "stripe_failed";
 
+/// The reason code of an attempt that got too old to be sent to Stripe again, and has no intent.
+pub(crate) const ATTEMPT_EXPIRED: &str = "attempt_expired";
+
 /// What the flow asks for, checked.
 #[derive(Debug)]
 pub struct PaymentRequest {
@@ -68,11 +71,8 @@ pub enum CreateError {
     },
     #[error("another request for the same order is at work, or its payer is at the bank")]
     InProgress,
-    /// The attempt was begun too long ago to be sent to Stripe again, and Stripe knows no intent
-    /// for it.
-    #[error("the attempt is too old to be repeated")]
-    AttemptExpired,
-    /// The same, but Stripe cannot say whether there is an intent for it.
+    /// The attempt was begun too long ago to be sent to Stripe again, and Stripe cannot say whether
+    /// there is an intent for it.
     #[error(
         "the attempt is too old to be repeated, and Stripe cannot say whether it has an intent"
     )]
@@ -133,12 +133,18 @@ where
     S: MovePayments + PutPayment + PlacePayment,
     Stripe: CreateIntent + ConfirmIntent + CancelIntent + FetchIntent,
 {
-    let (mut payment, first) = begin(ctx, request, payment_uid).await?;
-    let attempt = payment.correlation.attempt;
+    let (mut payment, mut first) = begin(ctx, request, payment_uid).await?;
+    let mut attempt = payment.correlation.attempt;
     let mut client_secret = None;
     let mut is_placed = false;
     if payment.status() == PaymentStatus::Creating {
-        let ensured = ensure_intent(ctx, payment).await?;
+        let mut ensured = ensure_intent(ctx, payment).await?;
+        // mutant: old-freed
+        if ensured.payment.reason_code() == Some(ATTEMPT_EXPIRED) {
+            (payment, first) = go_on(ctx, request, ensured.payment).await?;
+            attempt = payment.correlation.attempt;
+            ensured = ensure_intent(ctx, payment).await?;
+        }
         payment = ensured.payment;
         if let Some(reply) = ensured.reply {
             client_secret = reply.client_secret;
@@ -234,11 +240,27 @@ where
     let PaymentRequest {
         key, money, terms, ..
     } = request;
+    let first = Payment::begin(key, payment_uid, *money, terms.clone(), ctx.now());
+    match ctx.store.put_payment(&first).await? {
+        None => Ok((first, true)),
+        Some(found) => go_on(ctx, request, found).await,
+    }
+}
+
+/// The order's record, as [`begin`] gives it, once it was found.
+async fn go_on<S, Stripe>(
+    ctx: Ctx<'_, S, Stripe>,
+    request: &PaymentRequest,
+    mut payment: Payment,
+) -> Result<(Payment, bool), CreateError>
+where
+    S: MovePayments,
+    Stripe: CreateIntent + CancelIntent + FetchIntent,
+{
+    let PaymentRequest {
+        key, money, terms, ..
+    } = request;
     let (asking, now) = (key.conversation_id(), ctx.now());
-    let first = Payment::begin(key, payment_uid, *money, terms.clone(), now);
-    let Some(mut payment) = ctx.store.put_payment(&first).await? else {
-        return Ok((first, true));
-    };
     for _ in 0..MAX_ROUNDS {
         if let Some(next) = payment.next_attempt(asking, *money, terms.clone(), now) {
             match ctx.save(&payment, next).await? {

@@ -11,7 +11,7 @@ use crate::domain::observation::{Observation, StripeStatus};
 use crate::domain::payment::{Payment, PaymentStatus};
 use crate::ports::{CancelIntent, CreateIntent, FetchIntent, StripeError};
 use crate::usecases::create::CreateError;
-use crate::usecases::ctx::{Ctx, MAX_ROUNDS, MovePayments, Written};
+use crate::usecases::ctx::{Ctx, MAX_ROUNDS, MovePayments};
 use crate::usecases::ensure_intent::{Ensured, apply, ensure_intent};
 
 /// What an end does while the payer is at the bank.
@@ -164,8 +164,6 @@ where
             Some(reply) => apply(ctx, payment, reply.seen).await,
             None => Ok(payment),
         },
-        // There is no intent, and none will be made of this attempt.
-        Err(CreateError::AttemptExpired) => abandon(ctx, payment).await,
         Err(CreateError::Stripe(StripeError::Rejected { .. }) | CreateError::AttemptFailed) => {
             let current = ctx.reread(&payment).await?;
             // Nothing is released as long as the attempt has not ended.
@@ -175,20 +173,6 @@ where
             Ok(current)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Ends an attempt that never had an intent.
-async fn abandon<S: MovePayments, Stripe>(
-    ctx: Ctx<'_, S, Stripe>,
-    payment: Payment,
-) -> Result<Payment, CreateError> {
-    let Some(next) = payment.rejected("attempt_expired", ctx.now()) else {
-        return Ok(payment);
-    };
-    match ctx.save(&payment, next).await? {
-        Written::Yes(payment) => Ok(payment),
-        Written::Lost(_) => Err(CreateError::InProgress),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::payment::{Payment, PaymentStatus, Stage, Terms};
 use crate::ports::{
     CreateIntent, FetchIntent, Lookup, NewIntent, StoreError, StripeError, StripeReply,
 };
-use crate::usecases::create::{CreateError, STRIPE_FAILED};
+use crate::usecases::create::{ATTEMPT_EXPIRED, CreateError, STRIPE_FAILED};
 use crate::usecases::ctx::{Ctx, MAX_ROUNDS, MovePayments, Written};
 use crate::usecases::settle::{Settled, settle_and_place};
 
@@ -55,7 +55,10 @@ where
         let reply = if payment.create_window_is_over(ctx.now()) {
             match look_up(ctx, &payment).await? {
                 Lookup::Found(reply) => *reply,
-                Lookup::Absent => return Err(CreateError::AttemptExpired),
+                Lookup::Absent => {
+                    let ended = abandon(ctx, payment).await?;
+                    return Ok(Ensured::by_others(ended));
+                }
                 Lookup::Unclear => return Err(CreateError::AttemptUnclear),
             }
         } else {
@@ -198,6 +201,19 @@ async fn end_attempt<S: MovePayments, Stripe>(
         return Ok(Ensured::by_others(current));
     }
     Err(error)
+}
+
+/// Ends an attempt that is too old to be sent again and has no intent: none will be made of it.
+async fn abandon<S: MovePayments, Stripe>(
+    ctx: Ctx<'_, S, Stripe>,
+    payment: Payment,
+) -> Result<Payment, CreateError> {
+    let Some(next) = payment.rejected(ATTEMPT_EXPIRED, ctx.now()) else {
+        return Ok(payment);
+    };
+    match ctx.save(&payment, next).await? {
+        Written::Yes(payment) | Written::Lost(payment) => Ok(payment),
+    }
 }
 
 /// Waits until the request that holds the idempotency key has attached the intent.

@@ -126,7 +126,7 @@ where
         Settled::Disagreed(_, disagreement) => {
             return Err(SessionError::Disagreement(disagreement));
         }
-        Settled::Unknown => return Ok(Session::Closed(Closed::Canceled)),
+        Settled::Unknown => return Ok(Session::Closed(Closed::Unknown)),
     };
     // mutant: link-expired
     if is_over && payment.is_payable() {

@@ -313,11 +313,13 @@ pub(super) async fn stripe_on_creation(run: &mut Run) {
     run.posted(&order("S-old"), "stripe_unavailable").await;
     run.world.stripe.clear_faults();
     run.world.advance(20 * 3600);
+    run.world.stripe.outage(fetch(), stripe_says(400));
     run.posted(
         &with("S-old", &json!({ "payment_method": TOKEN })),
         "attempt_expired",
     )
     .await;
+    run.world.stripe.clear_faults();
     for fault in [
         stripe_says(400),
         stripe_says(500),

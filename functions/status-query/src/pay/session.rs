@@ -141,7 +141,7 @@ where
         match tokio::time::timeout(BUDGET, visiting).await {
             Ok(Ok(Session::Open(session))) => {
                 let correlation = &session.payment.correlation;
-                telemetry::name_payment(&correlation.conversation_id, Some(&correlation.order_id));
+                telemetry::name_payment(&session.payment.holder, Some(&correlation.order_id));
                 telemetry::log_payment("pay link visited", &session.payment);
                 SessionReply::Open(session)
             }

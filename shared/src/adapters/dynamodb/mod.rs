@@ -1,5 +1,5 @@
-//! The table in DynamoDB. Every write is conditional, but for what no two requests write; every
-//! read is consistent.
+//! The table in DynamoDB. Every write is conditional, but for a link, which no two requests write,
+//! and a conversation's newest order, where the last one counts; every read is consistent.
 //!
 //! | item | pk | sk |
 //! |---|---|---|
