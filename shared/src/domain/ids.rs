@@ -134,8 +134,8 @@ pub enum OrderScope {
     Conversation,
 }
 
-/// A Stripe PaymentMethod, `pm_…`, from a PCI-validated voice vault. It can charge a card, so Debug
-/// hides it and nothing stores it.
+/// A Stripe PaymentMethod, `pm_…`, from a PCI-validated voice vault. It can charge a card, so
+/// Debug hides it and nothing stores it.
 #[derive(Clone)]
 pub struct PaymentMethodId(String);
 

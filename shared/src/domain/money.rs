@@ -254,20 +254,24 @@ mod tests {
 
     /// Every code of Stripe's page "Supported currencies": the second opinion on [`CURRENCIES`].
     /// What the page says of decimals and of the least charge is in the three lists below it.
-    const SUPPORTED: &str = "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp \
-        byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf gtq gyd hkd \
-        hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp lkr lrd lsl mad mdl mga mkd mmk \
-        mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar \
-        sbd scr sek sgd shp sle sos srd std szl thb tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xcg \
-        xof xpf yer zar zmw";
+    const SUPPORTED: &str = "\
+        usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd \
+        bwp byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp \
+        gel gip gmd gnf gtq gyd hkd hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw \
+        kwd kyd kzt lak lbp lkr lrd lsl mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn nad \
+        ngn nio nok npr nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek \
+        sgd shp sle sos srd std szl thb tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst \
+        xaf xcd xcg xof xpf yer zar zmw";
     const ZERO_DECIMAL: &str = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf";
     const THREE_DECIMAL: &str = "bhd jod kwd omr tnd";
     /// "Backwards compatible": sent with two decimals that must be 00.
     const SPECIAL: &str = "isk ugx";
     /// In major units, as the page has them.
-    const LEAST_CHARGES: &str = "usd 0.50, aed 2.00, ars 0.50, aud 0.50, brl 0.50, cad 0.50, chf 0.50, cop 0.50, czk 15.00, \
-        dkk 2.50, eur 0.50, gbp 0.30, hkd 4.00, huf 175.00, idr 0.50, ils 0.50, inr 0.50, jpy 50, krw 50, mxn 10, myr 2, \
-        nok 3.00, nzd 0.50, php 0.50, pln 2.00, ron 2.00, rub 0.50, sek 3.00, sgd 0.50, thb 10, zar 0.50";
+    const LEAST_CHARGES: &str = "\
+        usd 0.50, aed 2.00, ars 0.50, aud 0.50, brl 0.50, cad 0.50, chf 0.50, cop 0.50, czk \
+        15.00, dkk 2.50, eur 0.50, gbp 0.30, hkd 4.00, huf 175.00, idr 0.50, ils 0.50, inr 0.50, \
+        jpy 50, krw 50, mxn 10, myr 2, nok 3.00, nzd 0.50, php 0.50, pln 2.00, ron 2.00, rub \
+        0.50, sek 3.00, sgd 0.50, thb 10, zar 0.50";
 
     #[test]
     fn every_currency_is_charged_as_stripe_s_list_says() {

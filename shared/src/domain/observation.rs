@@ -141,8 +141,8 @@ pub struct Observation {
     pub as_of: AsOf,
     /// How it came.
     pub source: Source,
-    /// `evt_…` of the event it came with. An answer to a request has one if an event was the reason
-    /// to ask, and told of a declined try.
+    /// `evt_…` of the event it came with. An answer to a request has one if an event was the
+    /// reason to ask, and told of a declined try.
     pub event_id: Option<String>,
 }
 

@@ -161,7 +161,8 @@ pub struct Payment {
     pub stage: Stage,
     /// Whether the current attempt is to end before it is paid, or has ended so.
     pub ending: Option<Ending>,
-    /// The events that told of its declined tries, up to [`MAX_DECLINES`](super::ending::MAX_DECLINES).
+    /// The events that told of its declined tries, up to
+    /// [`MAX_DECLINES`](super::ending::MAX_DECLINES).
     pub declines: Vec<String>,
     /// Whether it was ever known to be authorized.
     pub was_authorized: bool,

@@ -93,7 +93,8 @@ mod tests {
         "The card has expired or its expiry date is wrong. Please check it or try another card.";
     const CODE: &str = "The card's security code is wrong. Please check it and try again.";
     const NUMBER: &str = "The card number is wrong. Please check it and try again.";
-    const BANK: &str = "The bank asks for an extra confirmation that cannot be given by phone. Please try another card.";
+    const BANK: &str = "The bank asks for an extra confirmation that cannot be given by phone. \
+        Please try another card.";
     const LATER: &str = "The bank could not be reached. Please try again in a moment.";
     const OTHER: &str = "The card was declined. Please try another card.";
 

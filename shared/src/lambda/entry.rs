@@ -300,7 +300,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn rest(more: Value) -> Value {
-        let mut event = json!({ "httpMethod": "POST", "path": "/payments", "requestContext": { "stage": "v1" } });
+        let mut event = json!({
+            "httpMethod": "POST", "path": "/payments", "requestContext": { "stage": "v1" },
+        });
         event
             .as_object_mut()
             .unwrap()
@@ -344,8 +346,13 @@ mod tests {
         for hostile in [
             json!({ "headers": { "host": "a b" } }),
             json!({ "headers": { "host": "[", "x-forwarded-proto": "1" } }),
-            json!({ "headers": { "x-forwarded-proto": "" }, "requestContext": { "domainName": "::", "http": { "method": "POST" } } }),
-            json!({ "requestContext": { "stage": "\u{0}".repeat(70_000), "http": { "method": "POST" } } }),
+            json!({
+                "headers": { "x-forwarded-proto": "" },
+                "requestContext": { "domainName": "::", "http": { "method": "POST" } },
+            }),
+            json!({
+                "requestContext": { "stage": "\u{0}".repeat(70_000), "http": { "method": "POST" } },
+            }),
             json!({ "path": ":99999999" }),
             json!({ "path": "x".repeat(70_000) }),
             json!({ "queryStringParameters": { "a": "x".repeat(70_000) } }),
@@ -365,18 +372,20 @@ mod tests {
     #[test]
     fn parameters_come_from_wherever_the_event_has_them() {
         for event in [
-            rest(
-                json!({ "multiValueQueryStringParameters": { "q": ["a b", "c"] }, "queryStringParameters": { "q": "c" } }),
-            ),
-            rest(
-                json!({ "multiValueQueryStringParameters": {}, "queryStringParameters": { "q": "a b" } }),
-            ),
-            rest(
-                json!({ "multiValueQueryStringParameters": null, "queryStringParameters": { "q": "a b" } }),
-            ),
-            url(
-                json!({ "rawQueryString": "x=1&q=a%20b", "queryStringParameters": { "q": "a b", "x": "1" } }),
-            ),
+            rest(json!({
+                "multiValueQueryStringParameters": { "q": ["a b", "c"] },
+                "queryStringParameters": { "q": "c" },
+            })),
+            rest(json!({
+                "multiValueQueryStringParameters": {}, "queryStringParameters": { "q": "a b" },
+            })),
+            rest(json!({
+                "multiValueQueryStringParameters": null, "queryStringParameters": { "q": "a b" },
+            })),
+            url(json!({
+                "rawQueryString": "x=1&q=a%20b",
+                "queryStringParameters": { "q": "a b", "x": "1" },
+            })),
             url(json!({ "queryStringParameters": { "q": "a b" } })),
         ] {
             assert_eq!(
@@ -396,7 +405,10 @@ mod tests {
 
     #[test]
     fn headers_that_http_knows_stay_and_others_go() {
-        let headers = json!({ "Stripe-Signature": "t=1", "a b": "x", "": "x", "nul": "\u{0}", "line": "a\r\nb: c", "é": "x" });
+        let headers = json!({
+            "Stripe-Signature": "t=1", "a b": "x", "": "x", "nul": "\u{0}", "line": "a\r\nb: c",
+            "é": "x",
+        });
         let read_one = read(&url(json!({ "headers": headers })));
         assert_eq!(read_one.headers().len(), 1);
         assert_eq!(read_one.headers()["stripe-signature"], "t=1");
@@ -506,8 +518,8 @@ mod tests {
             .headers_mut()
             .insert("content-type", HeaderValue::from_static("application/json"));
         let wanted = json!({
-            "statusCode": 201, "headers": { "content-type": "application/json" }, "multiValueHeaders": {},
-            "body": "{}", "isBase64Encoded": false,
+            "statusCode": 201, "headers": { "content-type": "application/json" },
+            "multiValueHeaders": {}, "body": "{}", "isBase64Encoded": false,
         });
         assert_eq!(serde_json::to_value(outgoing(response)).unwrap(), wanted);
         let bytes =

@@ -313,9 +313,9 @@ impl From<&CreateError> for Problem {
             CreateError::AttemptUnclear => Self::with_field(
                 ProblemCode::AttemptExpired,
                 "order_id",
-                "the payment of this order_id was begun more than 20 hours ago, and Stripe cannot say \
-                 whether it has an intent; nothing was released: look for it in Stripe, or send \
-                 the request again an hour later",
+                "the payment of this order_id was begun more than 20 hours ago, and Stripe cannot \
+                 say whether it has an intent; nothing was released: look for it in Stripe, or \
+                 send the request again an hour later",
             ),
             CreateError::AttemptFailed => Self::new(
                 ProblemCode::StripeUnavailable,

@@ -208,9 +208,10 @@ where
         let may_wait = ctx.now().since(ending.since) < BANK_GRACE;
         match at_bank.with(ending.reason) {
             AtBank::GiveWay if is_at_bank => {
-                let lift = |payment: &Payment| match payment.correlation.attempt == attempt {
-                    true => payment.end_lifted(),
-                    false => None,
+                // Nobody else's end is, which was written since.
+                let lift = |payment: &Payment| {
+                    let is_same = payment.ending == Some(ending) && !is_over(payment);
+                    is_same.then(|| payment.end_lifted()).flatten()
                 };
                 payment = ctx.update(payment, lift).await?.0;
                 break;

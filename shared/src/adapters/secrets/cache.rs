@@ -328,8 +328,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_held_secret_goes_on_being_used_while_it_cannot_be_read_and_is_tried_every_thirty_seconds()
-     {
+    async fn a_held_secret_that_cannot_be_read_is_used_on_and_tried_every_thirty_seconds() {
         let (source, cache, held) = old().await;
         for failure in [SecretError::Unavailable, SecretError::Refused] {
             source.fail(Some(failure));
@@ -377,8 +376,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whether_there_is_another_secret_than_a_refused_one_is_asked_every_thirty_seconds_at_most()
-     {
+    async fn another_secret_than_a_refused_one_is_asked_for_every_thirty_seconds_at_most() {
         let (source, cache, held) = old().await;
         source.hang(true);
         let began = Instant::now();

@@ -1,5 +1,5 @@
-//! Stripe's webhook signature: `Stripe-Signature: t=<unix seconds>,v1=<hex>[,v1=<hex>…]`, each `v1`
-//! the HMAC-SHA256 of `t`, a point and the raw body under one active endpoint secret (Stripe,
+//! Stripe's webhook signature: `Stripe-Signature: t=<unix seconds>,v1=<hex>[,v1=<hex>…]`, each
+//! `v1` the HMAC-SHA256 of `t`, a point and the raw body under one active endpoint secret (Stripe,
 //! "Verify webhook signatures manually").
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -238,10 +238,13 @@ mod tests {
     use super::*;
     use crate::domain::observation::AsOf;
 
-    const INTENT: &str = r#"{"id":"pi_1","object":"payment_intent","amount":5000,"amount_received":0,"currency":"usd",
-        "status":"requires_payment_method","created":7,"client_secret":"pi_1_secret_x","new_field":{"a":[1]},
-        "metadata":{"payment_uid":"0000000000000000000000001","conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a","order_id":"A-1","attempt":"2"},
-        "last_payment_error":{"code":"card_declined","decline_code":"insufficient_funds","message":"…"}}"#;
+    const INTENT: &str = r#"{"id":"pi_1","object":"payment_intent","amount":5000,
+        "amount_received":0,"currency":"usd","status":"requires_payment_method","created":7,
+        "client_secret":"pi_1_secret_x","new_field":{"a":[1]},
+        "metadata":{"payment_uid":"0000000000000000000000001","order_id":"A-1","attempt":"2",
+            "conversation_id":"7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a"},
+        "last_payment_error":{"code":"card_declined","decline_code":"insufficient_funds",
+            "message":"…"}}"#;
 
     #[test]
     fn an_intent_is_read_with_its_correlation_and_decline_code() {
@@ -298,8 +301,8 @@ mod tests {
         }
 
         forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-            newtype_struct seq tuple tuple_struct map identifier ignored_any
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+            option unit unit_struct newtype_struct seq tuple tuple_struct map identifier ignored_any
         }
     }
 
@@ -414,7 +417,8 @@ mod tests {
                     found["has_more"] = true.into();
                     found["data"] = json!([intent, intent]);
                     found["data"][0]["metadata"] = json!({
-                        "payment_uid": "0000000000000000000000001", "order_id": "A-1", "attempt": "1",
+                        "payment_uid": "0000000000000000000000001",
+                        "order_id": "A-1", "attempt": "1",
                         "conversation_id": "7d3c1f5e-8a51-4c0e-9b7a-2f6d0c1e4b5a",
                     });
                     let page = parse_intent_page(found.to_string().as_bytes()).unwrap();
@@ -455,7 +459,8 @@ mod tests {
         let of = |version: &str, fields: &str| {
             let intent = INTENT.replace(r#""new_field":{"a":[1]}"#, fields);
             let event = format!(
-                r#"{{"id":"evt_1","object":"event","api_version":"{version}","created":9,"livemode":false,
+                r#"{{"id":"evt_1","object":"event","api_version":"{version}","created":9,
+                "livemode":false,
                 "pending_webhooks":1,"request":{{"id":null,"idempotency_key":null}},
                 "type":"payment_intent.payment_failed","data":{{"object":{intent}}}}}"#
             );
@@ -532,14 +537,16 @@ mod tests {
 
     #[test]
     fn events_about_anything_else_carry_nothing_for_us() {
-        let event = br#"{"id":"evt_1","object":"event","type":"charge.refunded","created":5,"data":{"object":{}}}"#;
+        let event = br#"{"id":"evt_1","object":"event","type":"charge.refunded","created":5,
+            "data":{"object":{}}}"#;
         assert!(parse_event(event, false).unwrap().seen.is_none());
     }
 
     #[test]
     fn an_api_error_repeats_only_what_has_the_shape_of_a_code() {
         let json =
-            br#"{"error":{"type":"invalid_request_error","code":"No such pm_123!","param":"a b","message":"m"}}"#;
+            br#"{"error":{"type":"invalid_request_error","code":"No such pm_123!","param":"a b",
+            "message":"m"}}"#;
         let error = ApiError::parse(json);
         assert_eq!((error.code, error.param), (None, None));
         assert_eq!(error.kind.as_deref(), Some("invalid_request_error"));
